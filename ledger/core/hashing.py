@@ -1,0 +1,46 @@
+"""Consensus-critical: the domains of every BLAKE3 hash and tagged SHA-256 in this project.
+
+BLAKE3 in derive_key mode is the content address of everything except the tree, which is
+RFC 9162 SHA-256 so that the world's tools can check it (docs/adr/0003-one-tree.md).
+Reproduce any of these by hand: `b3sum --derive-key "<context>" FILE`.
+"""
+
+import hashlib
+from functools import cache
+
+from blake3 import blake3
+
+EVENT_ID = "timmy-node 2026-11 event id v1"
+PAYLOAD = "timmy-node 2026-11 payload commitment v1"
+CONTENT = "timmy-node 2026-11 content commitment v1"
+STATEMENT_BODY = "timmy-node 2026-11 statement body v1"
+STATE_ENTRY = "timmy-node 2026-11 state entry v1"
+REDUCERS = "timmy-node 2026-11 reducers v1"
+TREE_FILES = "timmy-node 2026-11 architecture tree v1"
+
+
+@cache
+def _keyed(context: str) -> blake3:
+    return blake3(derive_key_context=context)
+
+
+def digest(context: str, *parts: bytes) -> bytes:
+    """32-byte BLAKE3 of the concatenated parts under a derive_key context."""
+    hasher = _keyed(context).copy()
+    for part in parts:
+        hasher.update(part)
+    return hasher.digest()
+
+
+def xof(context: str, length: int, *parts: bytes) -> bytes:
+    """`length` bytes of BLAKE3 output of the concatenated parts under a derive_key context."""
+    hasher = _keyed(context).copy()
+    for part in parts:
+        hasher.update(part)
+    return hasher.digest(length=length)
+
+
+def tagged(tag: str, message: bytes) -> bytes:
+    """BIP-340 tagged hash: SHA-256(SHA-256(tag) || SHA-256(tag) || message)."""
+    prefix = hashlib.sha256(tag.encode()).digest()
+    return hashlib.sha256(prefix + prefix + message).digest()

@@ -1,0 +1,115 @@
+"""Consensus-critical: state folded from events, with a digest that costs the same at any size.
+
+A reducer turns one event into changes of keyed entries. The digest is LtHash (Bellare and
+Micciancio 1997, section 5; Lewi et al. 2019): every entry is expanded to 1,024 lanes of 16 bits and
+added lane by lane, so that an entry is taken out by subtracting it. The digest depends on the state
+alone, not on the way to it. Lanes are touched when the digest is asked for, once per entry that
+changed since: a counter that rose ten thousand times costs one. Reducers see payloads and
+commitments, never content: redaction leaves every digest as it was.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, Final, TypeAlias
+
+from ledger.core import hashing
+from ledger.core.codec import encode
+from ledger.core.event import Event
+
+LANES: Final = 1024
+_LANE_BYTES: Final = 2
+_WIDTH_BYTES: Final = LANES * _LANE_BYTES
+_EVEN: Final = int.from_bytes(b"\xff\xff\x00\x00" * (LANES // 2), "little")
+_ODD: Final = _EVEN << 16
+_BORROW: Final = int.from_bytes(b"\x00\x00\x01\x00" * (LANES // 2), "little")
+
+Change: TypeAlias = tuple[str, Any]
+"""(key, new value of the codec's profile, or None to remove the entry)."""
+
+Reducer: TypeAlias = Callable[[Mapping[str, Any], Event], Iterable[Change]]
+
+
+def _lanes(key: str, value: Any) -> int:
+    data = hashing.xof(hashing.STATE_ENTRY, _WIDTH_BYTES, encode([key, value]))
+    return int.from_bytes(data, "little")
+
+
+def _add(a: int, b: int) -> int:
+    """Lane-wise sum modulo 2^16: even and odd lanes apart, so that no carry crosses a lane."""
+    even = (a & _EVEN) + (b & _EVEN) & _EVEN
+    odd = ((a & _ODD) >> 16) + ((b & _ODD) >> 16) & _EVEN
+    return even | odd << 16
+
+
+def _subtract(a: int, b: int) -> int:
+    """Lane-wise difference modulo 2^16: each lane borrows from a bit of its own."""
+    even = ((a & _EVEN) | _BORROW) - (b & _EVEN) & _EVEN
+    odd = (((a & _ODD) >> 16) | _BORROW) - ((b & _ODD) >> 16) & _EVEN
+    return even | odd << 16
+
+
+@dataclass(slots=True)
+class State:
+    """Entries by key, and the sum of their lanes. Mutable: one owner folds it forward."""
+
+    reducers: tuple[Reducer, ...]
+    entries: dict[str, Any] = field(default_factory=dict)
+    size: int = 0
+    _sum: int = 0
+    _dirty: dict[str, Any] = field(default_factory=dict)
+
+    def apply(self, event: Event) -> None:
+        """Fold the next event. Events come in order, without gaps."""
+        if event.position != self.size:
+            raise ValueError(f"event {event.position} folded into a state of size {self.size}")
+        for reducer in self.reducers:
+            for key, value in reducer(self.entries, event):
+                self._put(key, value)
+        self.size += 1
+
+    def _put(self, key: str, value: Any) -> None:
+        old = self.entries.get(key)
+        self._dirty.setdefault(key, old)
+        if value is None:
+            self.entries.pop(key, None)
+        else:
+            self.entries[key] = value
+
+    def digest(self) -> bytes:
+        """32 bytes: the state after `size` events."""
+        for key, old in self._dirty.items():
+            if old is not None:
+                self._sum = _subtract(self._sum, _lanes(key, old))
+            if (new := self.entries.get(key)) is not None:
+                self._sum = _add(self._sum, _lanes(key, new))
+        self._dirty.clear()
+        lanes = self._sum.to_bytes(_WIDTH_BYTES, "little")
+        return hashing.digest(hashing.STATE_ENTRY, encode([self.size, lanes]))
+
+    @classmethod
+    def restore(cls, reducers: tuple[Reducer, ...], entries: dict[str, Any], size: int) -> "State":
+        """Take up a snapshot's entries; its digest is computed, never believed."""
+        return cls(reducers, entries, size, 0, dict.fromkeys(entries))
+
+
+def reduce_basics(entries: Mapping[str, Any], event: Event) -> Iterable[Change]:
+    """Count what every ledger has: types, streams, the last commitment of each stream."""
+    by_type = f"type/{event.type}"
+    yield by_type, entries.get(by_type, 0) + 1
+    yield (
+        f"stream/{event.stream.hex()}",
+        [event.envelope.stream_sequence + 1, event.envelope.payload_commitment],
+    )
+
+
+def reduce_redactions(entries: Mapping[str, Any], event: Event) -> Iterable[Change]:
+    """Know which events were redacted, and by which event first."""
+    if event.type != "ledger.redacted":
+        return
+    for position in event.payload.get("targets", []):
+        key = f"redacted/{position}"
+        if key not in entries:
+            yield key, event.position
+
+
+BASIC_REDUCERS: Final[tuple[Reducer, ...]] = (reduce_basics, reduce_redactions)

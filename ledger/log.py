@@ -1,0 +1,383 @@
+"""The log: drafts in, durable events out, in one total order.
+
+One thread commits. Whatever waits when it is free goes into one transaction (group commit), so that
+a hundred writers share one fsync. An append that returned is durable; one that raised left nothing.
+What the log does not know: who may append what (policy is the host's), and what was released to the
+world (`ledger.release`).
+"""
+
+import asyncio
+import queue
+import threading
+from collections.abc import AsyncIterator, Callable, Iterator
+from dataclasses import dataclass, field
+from types import TracebackType
+from typing import Final, Self
+
+from ledger.core import limits, types
+from ledger.core.errors import (
+    IdempotencyConflict,
+    InvalidData,
+    InvalidEvent,
+    NotFound,
+    Refused,
+    StoreError,
+    TimmyError,
+)
+from ledger.core.event import Cause, Draft, Envelope, Event, Record, same_body, seal
+from ledger.core.merkle import leaf_hash
+from ledger.core.tiles import Tree
+from ledger.store import Batch, Store
+
+Clock = Callable[[], int]
+"""Unix time in milliseconds."""
+Entropy = Callable[[int], bytes]
+"""That many random bytes."""
+
+_SALTS_BYTES: Final = 2 * limits.SALT_BYTES
+_SCRUB_TRIES: Final = 50
+_NODE_STREAM: Final = bytes(limits.STREAM_BYTES)
+"""The stream of the log's own events: redactions, clock steps."""
+
+Result = list[Event] | TimmyError
+
+
+@dataclass(slots=True)
+class _Scratch:
+    """What one commit has gathered so far; thrown away if anything fails."""
+
+    tree: Tree
+    last_ms: int
+    batch: Batch = field(default_factory=Batch)
+    lengths: dict[bytes, int] = field(default_factory=dict)
+    keys: dict[bytes, Event] = field(default_factory=dict)
+
+
+@dataclass(slots=True)
+class _Request:
+    drafts: tuple[Draft, ...]
+    done: Callable[[Result], None]
+
+
+class Log:
+    """A ledger that is open for reading, and for appending if its store is.
+
+    Owns the store: it is closed with the log, and when opening the log fails.
+    """
+
+    def __init__(self, store: Store, *, clock: Clock, entropy: Entropy) -> None:
+        self._store = store
+        self._clock = clock
+        self._entropy = entropy
+        self._commit_lock = threading.Lock()
+        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._writer: threading.Thread | None = None
+        self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
+        self._waiting_lock = threading.Lock()
+        try:
+            self._tree = _restore(store)
+            self._last_ms = self.read(self.size - 1).ts_ms if self.size else 0
+            store.scrub()
+        except BaseException:
+            store.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Finish what was asked for and release the store."""
+        if self._writer is not None:
+            self._requests.put(None)
+            self._writer.join()
+            self._writer = None
+        self._store.close()
+
+    # ---- reading ----------------------------------------------------------------------------
+
+    @property
+    def size(self) -> int:
+        """Number of durable events."""
+        return self._tree.size
+
+    @property
+    def tree(self) -> Tree:
+        """The tree over all durable envelopes. Read only."""
+        return self._tree
+
+    @property
+    def clock_behind_ms(self) -> int:
+        """How far the clock has gone back behind the newest event; 0 if it has not."""
+        return max(0, self._last_ms - self._clock())
+
+    @property
+    def ledger_id(self) -> bytes:
+        """The id of event 0, which fixes keys, SOUL and network."""
+        return self.read(0).id
+
+    def refresh(self) -> None:
+        """Take in what another process appended, when the store was opened for reading."""
+        tree = self._tree.fork()
+        for record in self._store.records(tree.size, self._store.size):
+            tree.append(leaf_hash(record.envelope))
+        self._tree = tree
+
+    def read(self, position: int) -> Event:
+        """Return the event at `position`, every commitment checked. Raises NotFound."""
+        if not 0 <= position < self.size:
+            raise NotFound(f"there is no event {position}", hint=f"this log has {self.size}")
+        return next(self.events(position, position + 1))
+
+    def events(self, start: int = 0, stop: int | None = None) -> Iterator[Event]:
+        """Yield the events of [start, stop) in order, every commitment checked."""
+        for record in self.records(start, stop):
+            yield Event.open(record)
+
+    def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
+        """Yield stored records of [start, stop) in order, unchecked."""
+        end = self.size if stop is None else min(stop, self.size)
+        yield from self._store.records(start, end)
+
+    def find(self, idempotency_key: bytes) -> Event | None:
+        """Return the event that was appended with this key."""
+        position = self._store.position_of(idempotency_key)
+        return None if position is None else self.read(position)
+
+    def stream(self, stream: bytes, *, last: int) -> list[Event]:
+        """Return the newest `last` events of a stream, oldest first."""
+        length = self._store.stream_length(stream)
+        start = max(0, length - last)
+        return [self.read(at) for at in self._store.stream_positions(stream, start, length)]
+
+    async def follow(self, start: int = 0) -> AsyncIterator[Event]:
+        """Yield every event from `start` on, then each new one as it becomes durable."""
+        while True:
+            stop = self.size
+            for event in self.events(start, stop):
+                yield event
+            start = max(start, stop)
+            await self.grown(start)
+
+    async def grown(self, size: int) -> None:
+        """Return as soon as the log has more than `size` events."""
+        loop = asyncio.get_running_loop()
+        while self.size <= size:
+            woken = loop.create_future()
+            with self._waiting_lock:
+                self._waiting.append((loop, woken))
+            if self.size <= size:
+                await woken
+
+    # ---- appending --------------------------------------------------------------------------
+
+    async def append(self, *drafts: Draft) -> list[Event]:
+        """Append all drafts in one commit and return their events, durable.
+
+        A draft whose idempotency key is known returns the event it made then; with another body
+        it raises IdempotencyConflict. Raises InvalidData for a draft that breaks a bound,
+        StoreFull and StoreError from below; then nothing was appended.
+        """
+        loop = asyncio.get_running_loop()
+        answer: asyncio.Future[Result] = loop.create_future()
+
+        def resolve(result: Result) -> None:
+            if not answer.done():
+                answer.set_result(result)
+
+        self._start_writer()
+
+        def done(result: Result) -> None:
+            loop.call_soon_threadsafe(resolve, result)
+
+        self._requests.put(_Request(drafts, done))
+        result = await answer
+        if isinstance(result, TimmyError):
+            raise result
+        return result
+
+    def append_now(self, *drafts: Draft) -> list[Event]:
+        """Append from code that has no event loop: the command line, tests, benchmarks."""
+        results: list[Result] = []
+        self._commit([_Request(drafts, results.append)])
+        if isinstance(results[0], TimmyError):
+            raise results[0]
+        return results[0]
+
+    def redaction(self, positions: list[int], *, reason: str, actor: str) -> Draft:
+        """Return the draft that, appended, erases the content of `positions` for good.
+
+        Raises NotFound, or Refused for an event that has no content: keys, rules and denials are
+        payload and stay.
+        """
+        events = [self.read(position) for position in positions]
+        for event in events:
+            if not event.has_content:
+                raise Refused(
+                    f"event {event.position} ({event.type}) has no content to redact",
+                    hint="only words of people and models can be erased, never facts and rules",
+                )
+        return Draft(
+            type=types.REDACTED.name,
+            stream=_NODE_STREAM,
+            payload={"targets": sorted(set(positions)), "reason": reason, "actor": actor},
+            causes=tuple(event.cause for event in events[: limits.CAUSES_MAX]),
+        )
+
+    def _start_writer(self) -> None:
+        if self._writer is None:
+            self._writer = threading.Thread(target=self._write, name="ledger-writer", daemon=True)
+            self._writer.start()
+
+    def _write(self) -> None:
+        while (first := self._requests.get()) is not None:
+            requests, count = [first], len(first.drafts)
+            while count < limits.BATCH_EVENTS_MAX:
+                try:
+                    following = self._requests.get_nowait()
+                except queue.Empty:
+                    break
+                if following is None:
+                    self._commit(requests)
+                    return
+                requests.append(following)
+                count += len(following.drafts)
+            self._commit(requests)
+
+    def _commit(self, requests: list[_Request]) -> None:
+        """Seal every request's drafts, store them in one transaction, tell each its result."""
+        with self._commit_lock:
+            scratch = _Scratch(self._tree.fork(), self._last_ms)
+            results: list[Result] = [self._gather(scratch, r.drafts) for r in requests]
+            try:
+                self._store_batch(scratch)
+            except TimmyError as error:
+                results = [r if isinstance(r, TimmyError) else error for r in results]
+        for request, result in zip(requests, results, strict=True):
+            request.done(result)
+        self._wake()
+
+    def _store_batch(self, scratch: _Scratch) -> None:
+        if not scratch.batch.events:
+            return
+        scratch.batch.tiles = scratch.tree.take_tiles()
+        self._store.append(scratch.batch)
+        self._tree = scratch.tree
+        self._last_ms = scratch.last_ms
+        if scratch.batch.erase:
+            self._scrub()
+
+    def _scrub(self) -> None:
+        for _ in range(_SCRUB_TRIES):
+            if self._store.scrub():
+                return
+            threading.Event().wait(0.1)
+        raise StoreError(
+            "erased, but a reader keeps the old bytes in the write-ahead log",
+            hint="close other programs that read this home; it is finished at the next start",
+        )
+
+    def _gather(self, scratch: _Scratch, drafts: tuple[Draft, ...]) -> Result:
+        """Seal one request into the scratch; on a fault undo just this request."""
+        mark, erased = len(scratch.batch.events), len(scratch.batch.erase)
+        lengths = {d.stream: self._next_sequence(scratch, d.stream) for d in drafts}
+        tree = scratch.tree.fork()
+        try:
+            return [self._seal(scratch, draft) for draft in drafts]
+        except (InvalidData, Refused) as error:
+            for _, envelope in scratch.batch.events[mark:]:
+                if envelope.idempotency_key is not None:
+                    del scratch.keys[envelope.idempotency_key]
+            del scratch.batch.events[mark:], scratch.batch.erase[erased:]
+            scratch.lengths.update(lengths)
+            scratch.tree = tree
+            return error
+
+    def _seal(self, scratch: _Scratch, draft: Draft) -> Event:
+        known = self._known(scratch, draft)
+        if known is not None:
+            return known
+        self._check_causes(scratch, draft)
+        record, envelope = seal(
+            draft,
+            position=scratch.tree.size,
+            stream_sequence=self._next_sequence(scratch, draft.stream),
+            ts_ms=max(self._clock(), scratch.last_ms),
+            salts=self._entropy(_SALTS_BYTES),
+        )
+        event = Event.open(record)
+        self._take(scratch, event, envelope)
+        return event
+
+    def _take(self, scratch: _Scratch, event: Event, envelope: Envelope) -> None:
+        scratch.batch.events.append((event.record, envelope))
+        scratch.tree.append(leaf_hash(event.record.envelope))
+        scratch.last_ms = event.ts_ms
+        scratch.lengths[event.stream] = envelope.stream_sequence + 1
+        if envelope.idempotency_key is not None:
+            scratch.keys[envelope.idempotency_key] = event
+        if event.type == types.REDACTED.name:
+            scratch.batch.erase += self._targets(event)
+
+    def _targets(self, event: Event) -> list[int]:
+        targets = event.payload.get("targets")
+        if not isinstance(targets, list) or not all(type(t) is int for t in targets):
+            raise InvalidEvent("targets is not a list of positions")
+        for target in targets:
+            if not self.read(target).has_content:
+                raise Refused(f"event {target} has no content to redact")
+        return targets
+
+    def _next_sequence(self, scratch: _Scratch, stream: bytes) -> int:
+        if stream not in scratch.lengths:
+            scratch.lengths[stream] = self._store.stream_length(stream)
+        return scratch.lengths[stream]
+
+    def _known(self, scratch: _Scratch, draft: Draft) -> Event | None:
+        key = draft.idempotency_key
+        if key is None:
+            return None
+        event = scratch.keys.get(key) or self.find(key)
+        if event is not None and not same_body(event, draft):
+            raise IdempotencyConflict(
+                f"idempotency key {key.hex()} belongs to event {event.position}, another body"
+            )
+        return event
+
+    def _check_causes(self, scratch: _Scratch, draft: Draft) -> None:
+        for cause in draft.causes:
+            if cause.ledger is None and self._id_at(scratch, cause) != cause.id:
+                raise InvalidEvent(f"cause {cause.position} {cause.id.hex()} is not in this log")
+
+    def _id_at(self, scratch: _Scratch, cause: Cause) -> bytes | None:
+        if cause.position < self.size:
+            return self.read(cause.position).id
+        index = cause.position - self.size
+        if index < len(scratch.batch.events):
+            return scratch.batch.events[index][1].id
+        return None
+
+    def _wake(self) -> None:
+        with self._waiting_lock:
+            waiting, self._waiting = self._waiting, []
+        for loop, future in waiting:
+            loop.call_soon_threadsafe(_resolve, future)
+
+
+def _restore(store: Store) -> Tree:
+    def leaves(start: int) -> list[bytes]:
+        return [leaf_hash(record.envelope) for record in store.records(start, store.size)]
+
+    return Tree.restore(store.tile, store.tile_roots, leaves, store.size)
+
+
+def _resolve(future: "asyncio.Future[None]") -> None:
+    if not future.done():
+        future.set_result(None)

@@ -1,0 +1,97 @@
+"""The one door to SQLite: opening databases safely, and foreign errors turned into ours.
+
+Every page carries a checksum (cksumvfs, 8 reserved bytes): a flipped bit is an error at the read
+that meets it, not a wrong answer. What this does not cover: pages nobody reads; `verify` reads all.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Final
+
+import apsw
+import apsw.sqlite_extra
+
+from ledger.core.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreSchema
+
+_CHECKSUM_VFS: Final = "cksmvfs"
+_CHECKSUM_BYTES: Final = 8
+_BUSY_MS: Final = 5000
+"""A writer holds the lock for one commit; five seconds means something is wrong."""
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Raise our errors for SQLite's. `what` names the file for the reader of the message."""
+    try:
+        yield
+    except apsw.FullError as error:
+        raise StoreFull(
+            f"the disk is full: {what} takes no more",
+            hint="free some space; reading goes on and appending resumes by itself",
+        ) from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        raise StoreDamaged(f"{what} is damaged: {error}", hint="run: timmy doctor") from error
+    except (apsw.BusyError, apsw.LockedError) as error:
+        raise StoreLocked(f"{what} is busy: {error}") from error
+    except apsw.IOError as error:
+        damaged = getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_DATA
+        kind = StoreDamaged if damaged else StoreError
+        raise kind(
+            f"{what} cannot be read or written: {error}", hint="run: timmy doctor"
+        ) from error
+    except UnicodeDecodeError as error:
+        raise StoreDamaged(f"{what} holds text that is not UTF-8") from error
+    except apsw.Error as error:
+        raise StoreError(f"{what}: {error}") from error
+
+
+def _load_checksums() -> None:
+    """Register cksumvfs once per process; it becomes the default way to open files."""
+    if _CHECKSUM_VFS not in apsw.vfs_names():
+        connection = apsw.Connection(":memory:")
+        apsw.sqlite_extra.load(connection, "cksumvfs")
+        connection.close()
+
+
+def connect(path: Path, *, create: bool = False, read_only: bool = False) -> apsw.Connection:
+    """Open a checksummed database with the pragmas every database of ours has."""
+    _load_checksums()
+    flags = apsw.SQLITE_OPEN_READONLY if read_only else apsw.SQLITE_OPEN_READWRITE
+    if create:
+        flags |= apsw.SQLITE_OPEN_CREATE
+    connection = apsw.Connection(str(path), flags=flags, vfs=_CHECKSUM_VFS)
+    connection.set_busy_timeout(_BUSY_MS)
+    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "foreign_keys=ON", "mmap_size=0"):
+        connection.execute(f"pragma {pragma}")
+    if not read_only:
+        if create:
+            connection.reserve_bytes(reserve=_CHECKSUM_BYTES)
+            connection.execute("pragma page_size=8192")
+        connection.execute("pragma secure_delete=ON")
+        connection.execute("pragma journal_mode=WAL")
+        connection.execute("pragma wal_autocheckpoint=4000")
+        connection.execute("pragma journal_size_limit=67108864")
+    return connection
+
+
+def check_schema(connection: apsw.Connection, what: str, application: int, version: int) -> None:
+    """Refuse a database of another program or another version of this one."""
+    found = connection.pragma("application_id"), connection.pragma("user_version")
+    if found[0] != application:
+        raise StoreSchema(f"{what} is not ours: application id {found[0]}, expected {application}")
+    if found[1] != version:
+        newer = found[1] > version
+        raise StoreSchema(
+            f"{what} has schema {found[1]}, this version reads {version}",
+            hint="upgrade timmy" if newer else "start the version that wrote it, and export",
+        )
+
+
+def truncate_wal(connection: apsw.Connection) -> bool:
+    """Move every page into the database and empty the log. False if a reader holds it back."""
+    try:
+        busy, _, _ = connection.execute("pragma wal_checkpoint(TRUNCATE)").fetchall()[0]
+    except (apsw.BusyError, apsw.LockedError):
+        return False
+    return not busy

@@ -1,0 +1,216 @@
+"""`views.db`: what can be computed again from the ledger, kept for speed: search, ids, snapshots.
+
+Durability class: rebuildable. A missing, damaged or foreign file is deleted and filled from the
+ledger. The cursor moves in the transaction of the rows it covers, so a crash costs nothing. Erased
+content leaves no byte here: FTS5 with secure-delete, secure_delete pages, an emptied WAL.
+"""
+
+import contextlib
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+import apsw
+
+from ledger.core import types
+from ledger.core.errors import InvalidData, NotFound, StoreDamaged, StoreError, StoreSchema
+from ledger.core.event import Event
+from ledger.log import Log
+from ledger.sql import check_schema, connect, translated, truncate_wal
+
+APPLICATION_ID: Final = 0x54494D56
+SCHEMA_VERSION: Final = 1
+_CHUNK: Final = 2000
+"""Events a transaction: a rebuild of 100k events commits fifty times."""
+HITS_MAX: Final = 200
+"""More rows than a person or a prompt reads."""
+_QUERY_CHARS_MAX: Final = 1000
+
+_SCHEMA: Final = """
+create table cursor (ledger blob not null, size integer not null) strict;
+create table id (prefix integer not null, position integer not null) strict;
+create index id_by_prefix on id (prefix);
+create virtual table words using fts5(text, tokenize = "unicode61 remove_diacritics 2");
+insert into words (words, rank) values ('secure-delete', 1);
+"""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Hit:
+    """One search result: where, and the words around the match."""
+
+    position: int
+    snippet: str
+
+
+def words_of(event: Event) -> str:
+    """All text of an event's content, joined: what search indexes."""
+    return " ".join(_texts(event.content)) if event.content is not None else ""
+
+
+def _texts(value: Any) -> Iterator[str]:
+    if isinstance(value, str):
+        yield value
+    elif isinstance(value, dict):
+        for item in value.values():
+            yield from _texts(item)
+    elif isinstance(value, list):
+        for item in value:
+            yield from _texts(item)
+
+
+def _prefix(event_id: bytes) -> int:
+    return int.from_bytes(event_id[:8], "big", signed=True)
+
+
+def _fts_query(text: str) -> str:
+    """Every word as a quoted prefix: no user text is FTS5 syntax."""
+    terms = text[:_QUERY_CHARS_MAX].replace('"', " ").split()
+    return " ".join(f'"{term}"*' for term in terms)
+
+
+class Views:
+    """Open views of a log. `catch_up` before asking."""
+
+    def __init__(self, path: Path, log: Log) -> None:
+        self._path = path
+        self._log = log
+        self._connection = self._open()
+
+    def _open(self) -> apsw.Connection:
+        for attempt in ("as it is", "rebuilt"):
+            try:
+                with translated(str(self._path)):
+                    return self._prepared()
+            except (StoreDamaged, StoreSchema):
+                if attempt == "rebuilt":
+                    raise
+                self._delete_files()
+        raise AssertionError("unreachable")
+
+    def _prepared(self) -> apsw.Connection:
+        new = not self._path.exists()
+        if new:
+            self._path.touch(mode=0o600)
+        connection = connect(self._path, create=new)
+        connection.execute("pragma synchronous=NORMAL")
+        if new:
+            connection.execute(
+                f"begin immediate; pragma application_id={APPLICATION_ID};"
+                f"pragma user_version={SCHEMA_VERSION}; {_SCHEMA}"
+            )
+            connection.execute("insert into cursor values (?, 0)", (self._log.ledger_id,))
+            connection.execute("commit")
+        check_schema(connection, str(self._path), APPLICATION_ID, SCHEMA_VERSION)
+        ledger, size = connection.execute("select ledger, size from cursor").get
+        if ledger != self._log.ledger_id or size > self._log.size:
+            connection.close()
+            raise StoreSchema(f"{self._path} belongs to another ledger")
+        return connection
+
+    def _delete_files(self) -> None:
+        for suffix in ("", "-wal", "-shm"):
+            Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+
+    def rebuild(self) -> None:
+        """Throw everything away and compute it again."""
+        with contextlib.suppress(apsw.Error):
+            self._connection.close()
+        self._delete_files()
+        self._connection = self._open()
+        self.catch_up()
+
+    def catch_up(self) -> None:
+        """Take in every event the ledger has and these views have not."""
+        try:
+            with translated(str(self._path)):
+                self._catch_up()
+        except StoreDamaged:
+            self._connection.close()
+            self._delete_files()
+            self._connection = self._open()
+            with translated(str(self._path)):
+                self._catch_up()
+
+    def _catch_up(self) -> None:
+        size = self._connection.execute("select size from cursor").get
+        erased = False
+        while size < self._log.size:
+            stop = min(size + _CHUNK, self._log.size)
+            with self._connection:
+                for event in self._log.events(size, stop):
+                    erased |= self._take(event)
+                self._connection.execute("update cursor set size = ?", (stop,))
+            size = stop
+        if erased and not truncate_wal(self._connection):
+            raise StoreError(f"{self._path}: a reader keeps erased words in the log file")
+
+    def _take(self, event: Event) -> bool:
+        self._connection.execute("insert into id values (?,?)", (_prefix(event.id), event.position))
+        words = words_of(event)
+        if words:
+            self._connection.execute(
+                "insert into words (rowid, text) values (?,?)", (event.position, words)
+            )
+        if event.type != types.REDACTED.name:
+            return False
+        for target in event.payload["targets"]:
+            self._connection.execute("delete from words where rowid = ?", (target,))
+        return True
+
+    def search(self, text: str, *, limit: int = 20, snippet_tokens: int = 24) -> list[Hit]:
+        """Return the best matches of all words (as prefixes), best first."""
+        query = _fts_query(text)
+        if not query:
+            return []
+        with translated(str(self._path)):
+            rows = self._connection.execute(
+                "select rowid, snippet(words, 0, '[', ']', '…', ?) from words where words match ?"
+                " order by rank, rowid desc limit ?",
+                (min(snippet_tokens, 64), query, min(limit, HITS_MAX)),
+            )
+            return [Hit(position=position, snippet=snippet) for position, snippet in rows]
+
+    def resolve(self, reference: str) -> Event:
+        """Return the event named by a position or by (the start of) an id in hex.
+
+        Raises NotFound, also for a start of fewer than 8 digits or one that fits several ids.
+        """
+        if reference.isascii() and reference.isdigit() and len(reference) < 16:
+            return self._log.read(int(reference))
+        found = [event for event in self._candidates(reference) if _starts(event, reference)]
+        if len(found) > 1:
+            raise NotFound(f"{reference} fits {len(found)} events", hint="give more digits")
+        if not found:
+            raise NotFound(
+                f"there is no event {reference}", hint="name it by position or by its id in hex"
+            )
+        return found[0]
+
+    def _candidates(self, reference: str) -> Iterator[Event]:
+        try:
+            low = bytes.fromhex(reference[:16].ljust(16, "0"))
+            high = bytes.fromhex(reference[:16].ljust(16, "f"))
+        except ValueError:
+            return
+        if len(reference) < 8:
+            return
+        with translated(str(self._path)):
+            rows = list(
+                self._connection.execute(
+                    "select position from id where prefix between ? and ? limit 16",
+                    (_prefix(low), _prefix(high)),
+                )
+            )
+        for (position,) in rows:
+            with contextlib.suppress(InvalidData):
+                yield self._log.read(position)
+
+    def close(self) -> None:
+        """Release the file."""
+        self._connection.close()
+
+
+def _starts(event: Event, reference: str) -> bool:
+    return event.id.hex().startswith(reference.lower())

@@ -1,0 +1,1 @@
+"""Composition root: command line, node.toml, supervisor, HTTP API, logs, metrics."""
