@@ -66,7 +66,7 @@ def _prefix(event_id: bytes) -> int:
 
 def _fts_query(text: str) -> str:
     """Every word as a quoted prefix: no user text is FTS5 syntax."""
-    terms = text[:_QUERY_CHARS_MAX].replace('"', " ").split()
+    terms = text[:_QUERY_CHARS_MAX].replace('"', " ").replace("\0", " ").split()
     return " ".join(f'"{term}"*' for term in terms)
 
 
@@ -115,11 +115,14 @@ class Views:
 
     def rebuild(self) -> None:
         """Throw everything away and compute it again."""
+        self._start_anew()
+        self.catch_up()
+
+    def _start_anew(self) -> None:
         with contextlib.suppress(apsw.Error):
             self._connection.close()
         self._delete_files()
         self._connection = self._open()
-        self.catch_up()
 
     def catch_up(self) -> None:
         """Take in every event the ledger has and these views have not."""
@@ -127,9 +130,7 @@ class Views:
             with translated(str(self._path)):
                 self._catch_up()
         except StoreDamaged:
-            self._connection.close()
-            self._delete_files()
-            self._connection = self._open()
+            self._start_anew()
             with translated(str(self._path)):
                 self._catch_up()
 
@@ -164,13 +165,22 @@ class Views:
         query = _fts_query(text)
         if not query:
             return []
-        with translated(str(self._path)):
-            rows = self._connection.execute(
-                "select rowid, snippet(words, 0, '[', ']', '…', ?) from words where words match ?"
-                " order by rank, rowid desc limit ?",
-                (min(snippet_tokens, 64), query, min(limit, HITS_MAX)),
-            )
-            return [Hit(position=position, snippet=snippet) for position, snippet in rows]
+        rows = self._query(
+            "select rowid, snippet(words, 0, '[', ']', '…', ?) from words where words match ?"
+            " order by rank, rowid desc limit ?",
+            (min(snippet_tokens, 64), query, min(limit, HITS_MAX)),
+        )
+        return [Hit(position=position, snippet=snippet) for position, snippet in rows]
+
+    def _query(self, sql: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
+        """Run a query; on damage compute everything again and run it once more."""
+        try:
+            with translated(str(self._path)):
+                return list(self._connection.execute(sql, arguments))
+        except StoreDamaged:
+            self.rebuild()
+            with translated(str(self._path)):
+                return list(self._connection.execute(sql, arguments))
 
     def resolve(self, reference: str) -> Event:
         """Return the event named by a position or by (the start of) an id in hex.
@@ -196,13 +206,10 @@ class Views:
             return
         if len(reference) < 8:
             return
-        with translated(str(self._path)):
-            rows = list(
-                self._connection.execute(
-                    "select position from id where prefix between ? and ? limit 16",
-                    (_prefix(low), _prefix(high)),
-                )
-            )
+        rows = self._query(
+            "select position from id where prefix between ? and ? limit 16",
+            (_prefix(low), _prefix(high)),
+        )
         for (position,) in rows:
             with contextlib.suppress(InvalidData):
                 yield self._log.read(position)

@@ -164,7 +164,7 @@ def test_any_bytes_are_a_note_or_refused(data):
 def test_the_public_sample_notes_parse():
     """The samples of the C2SP texts: other signature types, kept and ignored."""
     samples = json.loads((VECTORS / "c2sp/c2sp-samples.json").read_text())
-    found = [value for value in json_texts(samples) if "\n\n— " in value and value.endswith("\n")]
+    found = [value for value in json_texts(samples) if "\n\n— " in value and "..." not in value]
     assert found
     for text in found:
         assert note.parse_note(text.encode()).signatures

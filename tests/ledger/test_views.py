@@ -2,10 +2,11 @@ import json
 import os
 import subprocess
 import sys
+import tempfile
 from pathlib import Path
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from ledger.core.errors import NotFound
@@ -46,20 +47,17 @@ def test_words_are_found_as_prefixes_and_only_where_they_are(views, log):
     assert found(views, "uberraschung") == [4]
 
 
+@settings(max_examples=30, deadline=None)
 @given(st.text(max_size=50))
 def test_no_text_is_query_syntax(text):
     with open_log() as log:
         log.append_now(genesis())
-        path = Path(os.environ.get("PYTEST_TMP", "/tmp")) / f"views-{os.getpid()}.db"
-        views = Views(path, log)
-        try:
+        with tempfile.TemporaryDirectory() as folder:
+            views = Views(Path(folder) / "views.db", log)
             views.catch_up()
             views.search(text)
             views.search(f'"{text}" OR *')
-        finally:
             views.close()
-            for suffix in ("", "-wal", "-shm"):
-                Path(f"{path}{suffix}").unlink(missing_ok=True)
 
 
 def test_events_are_named_by_position_or_the_start_of_their_id(views, log):
