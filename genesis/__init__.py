@@ -1,0 +1,1 @@
+"""Birth (SOUL, keys, keystore) and succession (propose, fork, judge)."""

@@ -1,0 +1,1 @@
+"""Key derivation, genesis and verdict values: bytes and values in, values out."""

@@ -1,0 +1,199 @@
+"""Keystores: the agent's in its home, the operator's outside it, each one file with one ncryptsec.
+
+    <home>/keys/agent.keystore          the 32-byte root; the four keys are derived from it, so
+                                        unlocking costs one scrypt (half a second at log_n 16)
+    <operator folder>/operator.keystore the operator's secret key itself; any NIP-49 client opens it
+
+The files are JSON: {"format", "version", "role", "public", "ncryptsec"}. `public` is the log key or
+the operator key, readable without a passphrase. The agent's ncryptsec holds a root, no Nostr key: a
+client that imports it shows an npub that is nobody's.
+
+The operator key has entropy of its own and stays outside the home, which tools and backups reach.
+With a passphrase of its own, nothing on a running node can approve in the operator's name; with the
+same one as the agent's (the default of an unattended birth), whoever reads both the folder and the
+passphrase can.
+
+Unlocking checks the permissions of folder and file first, and changes nothing, whatever happens.
+"""
+
+import json
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Final
+
+from genesis import private
+from genesis.core import nip49
+from genesis.core.birth import Genesis, check_keys
+from genesis.core.errors import InvalidKeystore, InvalidNcryptsec, WrongPassphrase
+from genesis.core.keys import AgentKeys
+from ledger.core.keys import Signer
+
+FILE_BYTES_MAX: Final = 4096
+"""Eight times a keystore as it is written."""
+
+_FORMAT: Final = "timmy keystore"
+_VERSION: Final = 1
+_AGENT, _OPERATOR = "agent", "operator"
+_FIELDS: Final = frozenset(("format", "version", "role", "public", "ncryptsec"))
+
+
+def agent_path(home: Path) -> Path:
+    """Where the agent's keystore is."""
+    return home / "keys" / "agent.keystore"
+
+
+def operator_path(folder: Path) -> Path:
+    """Where the operator's keystore is, in a folder outside every home."""
+    return folder / "operator.keystore"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Keystore:
+    """A keystore file, still locked. `public` is 32 bytes."""
+
+    role: str
+    public: bytes
+    ncryptsec: str
+
+    def to_bytes(self) -> bytes:
+        """The file's bytes."""
+        value = {
+            "format": _FORMAT,
+            "version": _VERSION,
+            "role": self.role,
+            "public": self.public.hex(),
+            "ncryptsec": self.ncryptsec,
+        }
+        return (json.dumps(value, indent=1) + "\n").encode()
+
+    @classmethod
+    def parse(cls, data: bytes) -> "Keystore":
+        """Parse a keystore file. Raises InvalidKeystore."""
+        try:
+            value = json.loads(data)
+        except (ValueError, RecursionError) as error:
+            raise InvalidKeystore("keystore is not JSON") from error
+        if not isinstance(value, dict) or set(value) != _FIELDS:
+            raise InvalidKeystore(f"keystore fields are not {', '.join(sorted(_FIELDS))}")
+        if (value["format"], value["version"]) != (_FORMAT, _VERSION):
+            raise InvalidKeystore(
+                f"keystore is {value['format']!r} version {value['version']!r}, "
+                f"expected {_FORMAT!r} version {_VERSION}"
+            )
+        if value["role"] not in (_AGENT, _OPERATOR):
+            raise InvalidKeystore(f"keystore role is {value['role']!r}, expected agent or operator")
+        if not isinstance(value["ncryptsec"], str) or not isinstance(value["public"], str):
+            raise InvalidKeystore("keystore public and ncryptsec are not text")
+        try:
+            public = bytes.fromhex(value["public"])
+        except ValueError as error:
+            raise InvalidKeystore("keystore public is not hexadecimal") from error
+        if len(public) != 32:
+            raise InvalidKeystore(f"keystore public is {len(public)} bytes, expected 32")
+        return cls(role=value["role"], public=public, ncryptsec=value["ncryptsec"])
+
+
+def _encrypt(secret: bytes, passphrase: str, log_n: int) -> str:
+    return nip49.encrypt(
+        secret,
+        passphrase,
+        salt=secrets.token_bytes(nip49.SALT_BYTES),
+        nonce=secrets.token_bytes(nip49.NONCE_BYTES),
+        log_n=log_n,
+    )
+
+
+def lock_agent(root: bytes, passphrase: str, *, log_n: int = nip49.LOG_N_MIN) -> Keystore:
+    """Encrypt an agent's 32-byte root."""
+    public = AgentKeys.from_root(root).log.public
+    return Keystore(role=_AGENT, public=public, ncryptsec=_encrypt(root, passphrase, log_n))
+
+
+def lock_operator(key: Signer, passphrase: str, *, log_n: int = nip49.LOG_N_MIN) -> Keystore:
+    """Encrypt an operator's key."""
+    ncryptsec = _encrypt(key.secret, passphrase, log_n)
+    return Keystore(role=_OPERATOR, public=key.public, ncryptsec=ncryptsec)
+
+
+def read_keystore(path: Path, *, role: str) -> Keystore:
+    """Read a keystore without opening it, permissions checked.
+
+    Raises PrivateFileError (missing, exposed, unreadable) or InvalidKeystore.
+    """
+    data = private.read(path, bytes_max=FILE_BYTES_MAX)
+    private.check_private(path.parent, path.parent.lstat(), mode=private.FOLDER_MODE)
+    found = Keystore.parse(data)
+    if found.role != role:
+        raise InvalidKeystore(f"{path} is the keystore of role {found.role}, expected {role}")
+    return found
+
+
+def _open(path: Path, found: Keystore, passphrase: str, log_n_min: int) -> nip49.Opened:
+    try:
+        return nip49.decrypt(found.ncryptsec, passphrase, log_n_min=log_n_min)
+    except WrongPassphrase as error:
+        raise WrongPassphrase(f"{path}: {error}", hint=error.hint) from error
+    except InvalidNcryptsec as error:
+        raise InvalidKeystore(f"{path}: {error}") from error
+
+
+def _check_public(path: Path, found: Keystore, public: bytes) -> None:
+    if public != found.public:
+        raise InvalidKeystore(
+            f"{path} opens to key {public.hex()}, and names {found.public.hex()}",
+            hint="the file was put together from two: restore it from a backup",
+        )
+
+
+def unlock_agent(
+    home: Path,
+    passphrase: str,
+    *,
+    genesis: Genesis | None = None,
+    log_n_min: int = nip49.LOG_N_MIN,
+) -> AgentKeys:
+    """Open the home's keystore with one scrypt, and check the keys against `genesis` if given.
+
+    Raises PrivateFileError, InvalidKeystore, WrongPassphrase or KeyMismatch.
+    """
+    path = agent_path(home)
+    found = read_keystore(path, role=_AGENT)
+    keys = AgentKeys.from_root(_open(path, found, passphrase, log_n_min).secret)
+    _check_public(path, found, keys.log.public)
+    if genesis is not None:
+        check_keys(keys, genesis)
+    return keys
+
+
+def unlock_operator(folder: Path, passphrase: str, *, log_n_min: int = nip49.LOG_N_MIN) -> Signer:
+    """Open the operator's keystore. Raises as `unlock_agent` does."""
+    path = operator_path(folder)
+    found = read_keystore(path, role=_OPERATOR)
+    key = Signer(_open(path, found, passphrase, log_n_min).secret)
+    try:
+        _check_public(path, found, key.public)
+    except ValueError as error:
+        raise InvalidKeystore(f"{path} holds a number that is no secp256k1 key") from error
+    return key
+
+
+def change_passphrase(
+    path: Path,
+    old: str,
+    new: str,
+    *,
+    log_n: int = nip49.LOG_N_MIN,
+    log_n_min: int = nip49.LOG_N_MIN,
+    disk: private.Disk = private.REAL_DISK,
+) -> None:
+    """Encrypt a keystore anew; a wrong `old`, or a crash, leaves the file as it was.
+
+    The old file's blocks may survive on the medium: after a leak, change keys, not passphrases.
+    """
+    found = Keystore.parse(private.read(path, bytes_max=FILE_BYTES_MAX))
+    opened = _open(path, found, old, log_n_min)
+    renewed = Keystore(
+        role=found.role, public=found.public, ncryptsec=_encrypt(opened.secret, new, log_n)
+    )
+    private.replace(path, renewed.to_bytes(), disk=disk)
