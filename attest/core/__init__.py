@@ -1,0 +1,1 @@
+"""Consensus-critical: transactions, headers, Merkle paths and verdicts, from bytes alone."""
