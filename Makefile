@@ -37,7 +37,7 @@ lint: $(TEST_STAMP) ## style, types, import direction, unused dependencies
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
-	@$(BIN)/lint-imports --no-timing > build/lint-imports.log 2>&1 || { cat build/lint-imports.log; exit 1; }
+	@$(BIN)/lint-imports > build/lint-imports.log 2>&1 || { cat build/lint-imports.log; exit 1; }
 	@$(BIN)/deptry . 2> build/deptry.log || { cat build/deptry.log; exit 1; }
 
 test: $(TEST_STAMP) ## everything CI runs

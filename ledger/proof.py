@@ -5,7 +5,8 @@ The log must have been released at the checkpoint used: callers pass a SignedChe
 """
 
 import itertools
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
+from dataclasses import replace
 from typing import BinaryIO
 
 from ledger.core.bundle import (
@@ -43,25 +44,31 @@ def prove(
     *,
     also: Iterable[int] = (),
     attachments: Iterable[Attachment] = (),
+    without: Collection[int] = (),
 ) -> None:
     """Write a proof that the event at `position` is in this log.
 
-    `heads` are released checkpoints in ascending size; the first covers `position`. The genesis
-    event and those in `also` (openings of seals, say) are included and proven the same way, in
-    every head; neighbouring heads are tied by consistency proofs.
+    The genesis event and those in `also` (the opening of a seal, say) are included. Each event is
+    proven in the smallest of the released checkpoints `heads` that covers it; neighbouring heads
+    are tied by consistency proofs. Content of the events in `without` is left out.
     """
-    ordered = sorted(heads, key=lambda head: head.size)
-    if not ordered or position >= ordered[0].size:
-        raise Refused(f"no released checkpoint covers event {position}")
+    ordered = sorted({head.size: head for head in heads}.values(), key=lambda head: head.size)
+    if not ordered or position >= ordered[-1].size:
+        raise Refused(
+            f"no released checkpoint covers event {position}",
+            hint="start the node: it releases one within a second",
+        )
     checkpoint = ordered[0].checkpoint
     writer = Writer(
         file, Header(purpose="proof", ledger_id=checkpoint.ledger_id, epoch=checkpoint.epoch)
     )
     writer.add(Subject(position=position))
-    first = ordered[0].size
     for at in sorted({0, position, *also}):
-        covering = first if at < first else ordered[-1].size
-        writer.add(log.read(at).record)
+        covering = next(head.size for head in ordered if head.size > at)
+        record = log.read(at).record
+        if at in without:
+            record = replace(record, content=None, content_salt=None)
+        writer.add(record)
         path = log.tree.inclusion(at, covering)
         writer.add(Inclusion(position=at, size=covering, path=tuple(path)))
     for older, newer in itertools.pairwise(ordered):

@@ -135,17 +135,26 @@ class Views:
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        size = self._connection.execute("select size from cursor").get
         erased = False
-        while size < self._log.size:
-            stop = min(size + _CHUNK, self._log.size)
-            with self._connection:
-                for event in self._log.events(size, stop):
+        while self._cursor() < self._log.size:
+            # Another process may be filling the same views: look again under the lock.
+            self._connection.execute("begin immediate")
+            try:
+                start = self._cursor()
+                stop = min(start + _CHUNK, self._log.size)
+                for event in self._log.events(start, stop):
                     erased |= self._take(event)
-                self._connection.execute("update cursor set size = ?", (stop,))
-            size = stop
+                self._connection.execute("update cursor set size = max(size, ?)", (stop,))
+                self._connection.execute("commit")
+            except BaseException:
+                self._connection.execute("rollback")
+                raise
         if erased and not truncate_wal(self._connection):
             raise StoreError(f"{self._path}: a reader keeps erased words in the log file")
+
+    def _cursor(self) -> int:
+        size: int = self._connection.execute("select size from cursor").get
+        return size
 
     def _take(self, event: Event) -> bool:
         self._connection.execute("insert into id values (?,?)", (_prefix(event.id), event.position))

@@ -10,6 +10,7 @@ key can be told from one that equivocates. No extension lines: monitors cannot a
 
 import base64
 import binascii
+import hashlib
 import re
 from dataclasses import dataclass
 from typing import Final
@@ -101,6 +102,10 @@ class SignedCheckpoint:
         Cosignatures come later and must not change what was anchored.
         """
         return Note(text=self.note.text, signatures=self.note.signatures[:1]).encode()
+
+    def anchor_digest(self) -> bytes:
+        """SHA-256 of the preimage: the 32 bytes that go into a transaction."""
+        return hashlib.sha256(self.anchor_preimage()).digest()
 
 
 def sign_checkpoint(checkpoint: Checkpoint, signer: Signer) -> SignedCheckpoint:

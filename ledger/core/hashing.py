@@ -15,6 +15,7 @@ PAYLOAD = "timmy-node 2026-11 payload commitment v1"
 CONTENT = "timmy-node 2026-11 content commitment v1"
 STATEMENT_BODY = "timmy-node 2026-11 statement body v1"
 STATE_ENTRY = "timmy-node 2026-11 state entry v1"
+STEP_KEY = "timmy-node 2026-11 step digest key v1"
 REDUCERS = "timmy-node 2026-11 reducers v1"
 TREE_FILES = "timmy-node 2026-11 architecture tree v1"
 

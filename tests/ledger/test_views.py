@@ -64,7 +64,7 @@ def test_events_are_named_by_position_or_the_start_of_their_id(views, log):
     event = log.read(1)
     assert views.resolve("1").id == event.id
     assert views.resolve(event.id.hex()).position == 1
-    assert views.resolve(event.id.hex()[:8].upper()).position == 1
+    assert views.resolve(event.id.hex()[:16].upper()).position == 1
     for bad in ("99", "abcd", "f" * 64, "zz", "x" * 70, "-1"):
         with pytest.raises(NotFound):
             views.resolve(bad)

@@ -1,0 +1,1 @@
+"""Nostr: the embedded relay, publishing to other relays. A node needs neither to live."""

@@ -1,0 +1,164 @@
+"""One client of our relay: carries out what its sans-I/O session decides.
+
+Reading, answering, sending and watching go on side by side. Reading stops when too many events wait
+for the store or when a reply cannot be sent: the client's own socket fills up. Live events never
+wait; a client that does not keep up with them is closed.
+"""
+
+import asyncio
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from functools import partial
+from typing import NoReturn
+
+import structlog
+from aiohttp import WSCloseCode, WSMsgType, web
+
+from mesh.committer import Verdict
+from mesh.core import limits, messages
+from mesh.core.errors import StoreError
+from mesh.core.filter import Filter
+from mesh.core.nip01 import Event
+from mesh.core.session import Action, Hangup, Offer, Query, Send, Session
+from mesh.sendqueue import SendQueue
+from mesh.store import Row
+from mesh.tasks import first_error
+
+_log = structlog.get_logger(__name__)
+
+CLOSE_SECONDS = 1.0
+"""For the closing handshake; then the transport is cut."""
+
+
+class _Ended(Exception):
+    """The connection is over: ends its task group."""
+
+    def __init__(self, code: WSCloseCode, reason: str) -> None:
+        super().__init__(reason)
+        self.code = code
+
+
+class Connection:
+    """Drives `session` over a prepared websocket until one side ends it."""
+
+    def __init__(
+        self,
+        socket: web.WebSocketResponse,
+        transport: asyncio.BaseTransport | None,
+        session: Session,
+        *,
+        offer: Callable[[Event], "asyncio.Future[Verdict]"],
+        query: Callable[[Sequence[Filter]], "asyncio.Future[list[Row]]"],
+        clock: Callable[[], int],
+        send_queue_bytes_max: int,
+    ) -> None:
+        self._socket = socket
+        self._transport = transport
+        self._session = session
+        self._offer = offer
+        self._query = query
+        self._clock = clock
+        self._queue = SendQueue(bytes_max=send_queue_bytes_max)
+        self._blocked = False
+        self._offers: asyncio.Queue[tuple[str, asyncio.Future[Verdict]]] = asyncio.Queue(
+            limits.OFFERS_MAX
+        )
+
+    def deliver(self, event: Event, event_json: str) -> None:
+        """Queue a new event for the subscriptions that it matches; never waits."""
+        self._queue.push(self._session.deliver(event, event_json))
+
+    async def run(self, closing: asyncio.Event) -> None:
+        """Serve the client until it leaves, misbehaves, or `closing` is set."""
+        end: Exception = _Ended(WSCloseCode.GOING_AWAY, "the relay is stopping")
+        try:
+            end = await first_error(
+                (_Ended, ConnectionError),
+                self._read,
+                self._answer,
+                self._send,
+                self._watch_overrun,
+                partial(self._watch_closing, closing),
+            )
+        finally:
+            await self._hang_up(end)
+
+    async def _read(self) -> NoReturn:
+        while True:
+            message = await self._socket.receive()
+            if message.type is WSMsgType.TEXT:
+                actions = self._session.receive(message.data, now=self._clock())
+            elif message.type is WSMsgType.BINARY:
+                actions = self._session.strike("invalid: a binary frame, expected text")
+            else:
+                raise _Ended(WSCloseCode.OK, "")
+            for action in actions:
+                await self._act(action)
+
+    async def _act(self, action: Action) -> None:
+        match action:
+            case Send(text):
+                self._queue.push([text])
+            case Offer(event):
+                await self._offers.put((event.id, self._offer(event)))
+            case Query():
+                await self._reply(action)
+            case Hangup(reason):
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(CLOSE_SECONDS):
+                        await self._queue.drained()
+                raise _Ended(WSCloseCode.POLICY_VIOLATION, reason)
+
+    async def _reply(self, query: Query) -> None:
+        """Answer a REQ once the replies before it are sent: one at a time is in memory."""
+        try:
+            async with asyncio.timeout(limits.SEND_STALL_SECONDS_MAX):
+                await self._queue.drained()
+        except TimeoutError as error:
+            raise _Ended(WSCloseCode.POLICY_VIOLATION, "too slow to read replies") from error
+        try:
+            rows = await self._query(query.filters)
+        except StoreError as error:
+            _log.error("relay store failed", error=str(error))
+            self._queue.push(self._session.failed(query, "error: could not read the store"))
+            return
+        self._queue.push(self._session.stored(query, rows))
+
+    async def _answer(self) -> NoReturn:
+        while True:
+            event_id, waiting = await self._offers.get()
+            verdict = await waiting
+            text = messages.ok(event_id, accepted=verdict.accepted, message=verdict.message)
+            self._queue.push([text])
+
+    async def _send(self) -> NoReturn:
+        while True:
+            for text in await self._queue.take():
+                self._blocked = True
+                await self._socket.send_str(text)
+                self._blocked = False
+                self._queue.sent(text)
+
+    async def _watch_overrun(self) -> NoReturn:
+        await self._queue.overrun.wait()
+        raise _Ended(WSCloseCode.POLICY_VIOLATION, "too slow to read events")
+
+    async def _watch_closing(self, closing: asyncio.Event) -> NoReturn:
+        await closing.wait()
+        raise _Ended(WSCloseCode.GOING_AWAY, "the relay is stopping")
+
+    async def _hang_up(self, end: Exception) -> None:
+        code = end.code if isinstance(end, _Ended) else WSCloseCode.GOING_AWAY
+        if self._blocked:  # it reads nothing, so it would not read why either
+            self._abort()
+            return
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self._socket.close(code=code, message=str(end).encode())
+        except (ConnectionError, TimeoutError):
+            self._abort()
+
+    def _abort(self) -> None:
+        """Cut the connection and drop what the kernel has not taken."""
+        if isinstance(self._transport, asyncio.WriteTransport):
+            self._transport.abort()

@@ -1,0 +1,1 @@
+"""Nostr events, filters and identifiers: bytes and values in, values out."""

@@ -1,0 +1,81 @@
+"""The mesh's one door to SQLite: opening a file of ours, and turning apsw's errors into ours.
+
+Every file says whose it is (`application_id`) and in which form (`user_version`); any other is
+refused before it is touched. WAL, so that a reader never waits; how much a power cut may take is
+the caller's `synchronous`: NORMAL may lose the last commits, FULL none; neither corrupts.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Literal
+
+import apsw
+
+from mesh.core.errors import StoreError, StoreSchema
+
+_APPLICATION_ID = 0x54696D79
+"""ASCII "Timy"; `file` shows it."""
+
+
+@contextmanager
+def errors_as_ours(path: Path) -> Iterator[None]:
+    """Raise StoreError, naming the file, for whatever SQLite reports inside."""
+    try:
+        yield
+    except apsw.FullError as error:
+        raise StoreError(f"no space left for {path}", hint="free some disk space") from error
+    except (apsw.CorruptError, apsw.NotADBError) as error:
+        hint = f"it can be rebuilt: stop the node and remove {path.name}"
+        raise StoreError(f"damaged database {path}: {error}", hint=hint) from error
+    except apsw.Error as error:
+        raise StoreError(f"database {path}: {error}") from error
+
+
+@contextmanager
+def transaction(connection: apsw.Connection, path: Path) -> Iterator[None]:
+    """Commit what is done inside, or nothing of it. Raises StoreError."""
+    with errors_as_ours(path), connection:
+        yield
+
+
+def open_database(
+    path: Path, *, schema: str, version: int, synchronous: Literal["NORMAL", "FULL"]
+) -> apsw.Connection:
+    """Open or create the database at `path`.
+
+    Raises StoreSchema if the file is another program's or another version's, StoreError for the
+    rest. `schema` is run once, in the transaction that also marks the file.
+    """
+    with errors_as_ours(path):
+        connection = apsw.Connection(str(path))
+        try:
+            connection.set_busy_timeout(5000)  # a backup may hold the file for a moment
+            _own(connection, path, schema, version)
+            connection.execute(f"PRAGMA synchronous = {synchronous}")
+            connection.execute("PRAGMA trusted_schema = OFF")
+            connection.execute("PRAGMA journal_size_limit = 16777216")
+        except BaseException:
+            connection.close()
+            raise
+    return connection
+
+
+def _own(connection: apsw.Connection, path: Path, schema: str, version: int) -> None:
+    found_id = connection.pragma("application_id")
+    found_version = connection.pragma("user_version")
+    if (found_id, found_version) == (_APPLICATION_ID, version):
+        connection.execute("PRAGMA journal_mode = WAL")
+        return
+    tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
+    if tables or found_id or found_version:
+        raise StoreSchema(
+            f"{path} is form {found_version} of application {found_id:#x},"
+            f" expected {version} of {_APPLICATION_ID:#x}",
+            hint=f"it can be rebuilt: stop the node and remove {path.name}",
+        )
+    connection.execute("PRAGMA journal_mode = WAL")
+    with connection:
+        connection.execute(schema)
+        connection.pragma("application_id", _APPLICATION_ID)
+        connection.pragma("user_version", version)

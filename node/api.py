@@ -1,0 +1,278 @@
+"""The node's HTTP API: thin handlers over its parts. Loopback by default, a bearer token always.
+
+    GET  /healthz                       200 while the node lives; no token
+    GET  /metrics                       Prometheus
+    GET  /v1/status  /v1/head
+    GET  /v1/log?last=20&type=message   /v1/events/{position or id}   /v1/search?q=words
+    POST /v1/say {text, conversation?, author?, key?, wait_s?}
+    POST /v1/release {conversation, author}
+    POST /v1/redact {positions, reason}
+    POST /v1/anchor {action}
+    GET  /                              the embedded relay (websocket, NIP-11)
+
+Errors are {"error", "hint"} with a status that fits: 400 their fault, 404, 409, 413, 507 disk full.
+"""
+
+import asyncio
+import hmac
+import json
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+import structlog
+from aiohttp import web
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+
+from ledger.core.errors import (
+    IdempotencyConflict,
+    InvalidData,
+    NotFound,
+    Refused,
+    StoreFull,
+    TimmyError,
+)
+from ledger.core.event import Event
+from node import console
+from node.assembly import Parts
+from node.metrics import registry
+from runtime.core.errors import NoAnswer
+from runtime.core.limits import TEXT_BYTES_MAX
+
+_BODY_BYTES_MAX = 4 * TEXT_BYTES_MAX
+"""JSON may write one byte of text as six (\\u0000); four covers all but text made to be awkward."""
+_WAIT_SECONDS_MAX = 3600
+_ROWS_MAX = 1000
+_log = structlog.get_logger("node.api")
+
+Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class Api:
+    """Handlers of one node."""
+
+    def __init__(
+        self, parts: Parts, token: str, status: Callable[[], Awaitable[dict[str, Any]]]
+    ) -> None:
+        self._parts = parts
+        self._token = token
+        self._status = status
+        self._registry = registry(self._readings)
+
+    def application(self) -> web.Application:
+        """Return the aiohttp application."""
+        app = web.Application(middlewares=[self._guard], client_max_size=_BODY_BYTES_MAX)
+        app.add_routes(
+            [
+                web.get("/healthz", self._healthz),
+                web.get("/metrics", self._metrics),
+                web.get("/v1/status", self._get_status),
+                web.get("/v1/head", self._head),
+                web.get("/v1/log", self._log_rows),
+                web.get("/v1/events/{reference}", self._event),
+                web.get("/v1/search", self._search),
+                web.post("/v1/say", self._say),
+                web.post("/v1/release", self._release),
+                web.post("/v1/redact", self._redact),
+            ]
+        )
+        if self._parts.relay is not None:
+            app.router.add_route("*", "/", self._parts.relay.handle)
+        return app
+
+    # ---- around every handler -----------------------------------------------------------------
+
+    @web.middleware
+    async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
+        if request.path not in {"/", "/healthz"} and not self._authorised(request):
+            return _refuse(401, "a bearer token is needed", "it is in <home>/token")
+        try:
+            return await handler(request)
+        except web.HTTPRequestEntityTooLarge as error:
+            size = error.text or ""
+            return _refuse(413, f"the request is too large: {size}", f"at most {_BODY_BYTES_MAX}")
+        except web.HTTPException as error:
+            return _refuse(error.status, error.reason.lower())
+        except TimmyError as error:
+            return _refuse(_status_of(error), str(error), error.hint)
+        except Exception:  # noqa: BLE001 - our bug must not look like the caller's fault
+            _log.exception("request failed", path=request.path)
+            return _refuse(500, "the node failed to answer", "see <home>/logs/node.log")
+
+    def _authorised(self, request: web.Request) -> bool:
+        given = request.headers.get("Authorization", "")
+        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+
+    # ---- looking --------------------------------------------------------------------------------
+
+    async def _healthz(self, _request: web.Request) -> web.Response:
+        return web.json_response({"ok": True})
+
+    async def _metrics(self, _request: web.Request) -> web.Response:
+        body = generate_latest(self._registry)
+        return web.Response(body=body, headers={"Content-Type": CONTENT_TYPE_LATEST})
+
+    def _readings(self) -> dict[str, tuple[str, float]]:
+        parts = self._parts
+        turns = parts.journal.turns
+        return {
+            "events": ("Events in the ledger", parts.log.size),
+            "released_size": ("Size of the newest released head", parts.release.newest.size),
+            "turns_pending": ("Messages without an answer yet", len(turns.pending)),
+            "holds": ("Authors the crisis screen holds", len(turns.holds)),
+            "agent_lives": ("Agent processes started", parts.host.lives),
+            "relay_connections": (
+                "Clients of the embedded relay",
+                parts.relay.connections if parts.relay else 0,
+            ),
+            "clock_behind_ms": ("How far the clock went back", parts.log.clock_behind_ms),
+        }
+
+    async def _get_status(self, _request: web.Request) -> web.Response:
+        return _json(await self._status())
+
+    async def _head(self, _request: web.Request) -> web.Response:
+        await self._parts.broadcast.step()
+        head = self._parts.release.newest
+        return _json(
+            {
+                "size": head.size,
+                "root": head.root,
+                "origin": head.checkpoint.origin,
+                "note": head.encode().decode(),
+            }
+        )
+
+    async def _log_rows(self, request: web.Request) -> web.Response:
+        last = min(_number(request.query.get("last", "20"), "last"), _ROWS_MAX)
+        prefix = request.query.get("type", "")
+        start = request.query.get("from")
+        rows: list[Event] = []
+        if start is not None:
+            for event in self._parts.log.events(_number(start, "from")):
+                rows += [event] if event.type.startswith(prefix) else []
+                if len(rows) >= last:
+                    break
+        else:
+            for position in range(self._parts.log.size - 1, -1, -1):
+                event = self._parts.log.read(position)
+                rows += [event] if event.type.startswith(prefix) else []
+                if len(rows) >= last:
+                    break
+            rows.reverse()
+        return _json([console.row(event) for event in rows])
+
+    async def _event(self, request: web.Request) -> web.Response:
+        self._parts.views.catch_up()
+        return _json(console.row(self._parts.views.resolve(request.match_info["reference"])))
+
+    async def _search(self, request: web.Request) -> web.Response:
+        self._parts.views.catch_up()
+        limit = _number(request.query.get("limit", "20"), "limit")
+        hits = self._parts.views.search(request.query.get("q", ""), limit=limit)
+        return _json(
+            [
+                console.row(self._parts.log.read(hit.position)) | {"snippet": hit.snippet}
+                for hit in hits
+            ]
+        )
+
+    # ---- doing ----------------------------------------------------------------------------------
+
+    async def _say(self, request: web.Request) -> web.Response:
+        body = await _body(
+            request, text=str, conversation=str, author=str, key=str, wait_s=int, gateway=str
+        )
+        message = await self._parts.gateway.receive(
+            _required(body, "text"),
+            conversation=body.get("conversation", "main"),
+            author=body.get("author", "operator"),
+            gateway=body.get("gateway", "api"),
+            idempotency_key=_hex(body["key"], "key") if "key" in body else None,
+        )
+        answer = await self._answer(message, body.get("wait_s", _WAIT_SECONDS_MAX))
+        return _json(
+            {"message": console.row(message), "answer": console.row(answer) if answer else None}
+        )
+
+    async def _answer(self, message: Event, wait_s: int) -> Event | None:
+        try:
+            async with asyncio.timeout(max(0, min(wait_s, _WAIT_SECONDS_MAX))):
+                return await self._parts.host.answer_to(message.position)
+        except (TimeoutError, NoAnswer):
+            return None
+
+    async def _release(self, request: web.Request) -> web.Response:
+        body = await _body(request, conversation=str, author=str)
+        event = await self._parts.gateway.release(
+            conversation=_required(body, "conversation"),
+            author=_required(body, "author"),
+            by="operator",
+        )
+        return _json(console.row(event))
+
+    async def _redact(self, request: web.Request) -> web.Response:
+        body = await _body(request, positions=list, reason=str)
+        positions = _required(body, "positions")
+        if not positions or not all(type(item) is int for item in positions):
+            raise TimmyError("positions is not a list of event positions")
+        draft = self._parts.log.redaction(
+            positions, reason=body.get("reason", "asked for"), actor="operator"
+        )
+        (event,) = await self._parts.log.append(draft)
+        self._parts.views.catch_up()
+        return _json(console.row(event) | {"targets": positions})
+
+
+def _status_of(error: TimmyError) -> int:
+    if isinstance(error, NotFound):
+        return 404
+    if isinstance(error, IdempotencyConflict):
+        return 409
+    if isinstance(error, StoreFull):
+        return 507
+    return 400 if isinstance(error, InvalidData | Refused) else 422
+
+
+def _refuse(status: int, message: str, hint: str | None = None) -> web.Response:
+    return web.json_response({"error": message, "hint": hint}, status=status)
+
+
+def _json(value: Any) -> web.Response:
+    return web.json_response(console.jsonable(value))
+
+
+async def _body(request: web.Request, **kinds: type) -> dict[str, Any]:
+    """Parse a JSON object with known fields of known types."""
+    try:
+        body = json.loads(await request.text())
+    except UnicodeDecodeError as error:
+        raise TimmyError("the request is not UTF-8") from error
+    except (ValueError, RecursionError, LookupError) as error:
+        raise TimmyError("the request is not JSON") from error
+    if not isinstance(body, dict):
+        raise TimmyError("the request is not a JSON object")
+    for name, value in body.items():
+        if name not in kinds:
+            raise TimmyError(f"unknown field {name!r}", hint=f"known: {', '.join(kinds)}")
+        if type(value) is not kinds[name]:
+            raise TimmyError(f"field {name!r} is not of type {kinds[name].__name__}")
+    return body
+
+
+def _required(body: dict[str, Any], name: str) -> Any:
+    if name not in body:
+        raise TimmyError(f"field {name!r} is missing")
+    return body[name]
+
+
+def _number(text: str, name: str) -> int:
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise TimmyError(f"{name} is not a number: {text!r}")
+    return int(text)
+
+
+def _hex(text: str, name: str) -> bytes:
+    try:
+        return bytes.fromhex(text)
+    except ValueError as error:
+        raise TimmyError(f"{name} is not hex") from error

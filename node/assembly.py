@@ -1,0 +1,241 @@
+"""Putting a node together: every part made once, wired here and nowhere else."""
+
+import random
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from genesis import trees
+from genesis.core.birth import Genesis
+from genesis.core.keys import AgentKeys
+from genesis.soul import check_soul, read_soul
+from ledger.core import hashing
+from ledger.core.errors import TimmyError
+from ledger.log import Log
+from ledger.release import Release
+from ledger.views import Views
+from mesh.core import nip19
+from mesh.core.nip01 import NostrSigner
+from mesh.core.nip11 import RelayInfo
+from mesh.core.policy import WritePolicy
+from mesh.publisher import Publisher
+from mesh.relay import Relay
+from mesh.sqlite import SqliteEventStore
+from mesh.sqlite_outbox import SqliteOutbox
+from node.broadcast import Broadcast
+from node.config import Config
+from node.home import Home
+from node.open import epoch_of, genesis_of, now_ms, open_log
+from runtime import sandbox
+from runtime.connection import ConnectionLimits, Identity
+from runtime.core.session import SessionLimits
+from runtime.gateway import Gateway
+from runtime.host import AgentHost, HostLimits
+from runtime.journal import Journal
+from runtime.models import Chain, ChatEndpoint, Link, Responder, read_key
+from runtime.recall import Recall
+from runtime.service import Service
+
+MIB = 1024 * 1024
+
+
+@dataclass(slots=True, kw_only=True)
+class Parts:
+    """A node's parts. `Node` in node.supervisor gives them a life."""
+
+    home: Home
+    config: Config
+    log: Log
+    genesis: Genesis
+    views: Views
+    release: Release
+    journal: Journal
+    gateway: Gateway
+    host: AgentHost
+    chain: Chain
+    relay: Relay | None
+    publisher: Publisher
+    broadcast: Broadcast
+    engine: sandbox.Engine
+    started_ms: int
+
+    @property
+    def npub(self) -> str:
+        """The agent's Nostr identity."""
+        return nip19.npub(self.genesis.keys["nostr"].hex())
+
+    def facts(self) -> dict[str, Any]:
+        """What the agent and the responder may know of the node."""
+        return {
+            "name": self.genesis.name,
+            "events": self.log.size,
+            "models": self.chain.names,
+            "uptime_s": (now_ms() - self.started_ms) // 1000,
+        }
+
+
+async def choose_engine(config: Config) -> sandbox.Engine:
+    """Find how the agent process is confined here; refuse what was asked for and does not work."""
+    wanted = config.agent.sandbox
+    if wanted == "none":
+        return sandbox.Engine.NONE
+    found = await sandbox.detect()
+    if wanted == "bubblewrap" and found is not sandbox.Engine.BUBBLEWRAP:
+        raise TimmyError(
+            "agent.sandbox is bubblewrap, and bubblewrap does not work here",
+            hint="install it (apt install bubblewrap), or set agent.sandbox to auto",
+        )
+    return found
+
+
+def open_ledger(home: Home) -> tuple[Log, Genesis]:
+    """Open the ledger as its one writer, and check that SOUL.md is the one it began with."""
+    log = open_log(home, write=True)
+    try:
+        genesis = genesis_of(log)
+        check_soul(read_soul(home.soul).data, genesis)
+    except BaseException:
+        log.close()
+        raise
+    return log, genesis
+
+
+def assemble(
+    *,
+    home: Home,
+    config: Config,
+    log: Log,
+    genesis: Genesis,
+    keys: AgentKeys,
+    engine: sandbox.Engine,
+    session: aiohttp.ClientSession,
+) -> Parts:
+    """Make every part. Raises GuardError and releases nothing if the ledger was rolled back."""
+    if genesis.network != config.attest.network and config.attest.backend != "none":
+        raise TimmyError(
+            f"attest.network is {config.attest.network}, this agent was born on {genesis.network}"
+        )
+    started_ms = now_ms()
+    release = Release.open(log, home.state, keys.log, epoch=epoch_of(log))
+    views = Views(home.views, log)
+    views.catch_up()
+    signer = NostrSigner(keys.nostr.secret)
+    journal = Journal(log)
+    gateway = Gateway(journal)
+
+    async def search(query: str, limit: int) -> list[int]:
+        views.catch_up()
+        return [hit.position for hit in views.search(query, limit=limit)]
+
+    recall = Recall(journal, search)
+    parts: Parts
+
+    def status() -> dict[str, Any]:
+        return parts.facts()
+
+    chain = Chain([*_endpoints(config, session), Responder(recall, status)])
+    service = Service(
+        journal,
+        chain=chain,
+        recall=recall,
+        status=status,
+        digest_key=hashing.digest(hashing.STEP_KEY, keys.log.secret),
+    )
+    publisher = Publisher(
+        config.publish.relays, SqliteOutbox(home.path / "outbox.db"), jitter=random.random
+    )
+    relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
+    parts = Parts(
+        home=home,
+        config=config,
+        log=log,
+        genesis=genesis,
+        views=views,
+        release=release,
+        journal=journal,
+        gateway=gateway,
+        host=_host(home, config, genesis, journal, gateway, service, engine),
+        chain=chain,
+        relay=relay,
+        publisher=publisher,
+        broadcast=Broadcast(
+            log,
+            release,
+            signer,
+            relay,
+            publisher,
+            config.publish,
+            config.node.checkpoint_interval_ms,
+        ),
+        engine=engine,
+        started_ms=started_ms,
+    )
+    return parts
+
+
+def _endpoints(config: Config, session: aiohttp.ClientSession) -> list[Link]:
+    return [
+        ChatEndpoint(
+            name=model.name,
+            base_url=model.base_url,
+            model=model.model,
+            timeout_s=model.timeout_s,
+            session=session,
+            key=read_key(
+                env=model.key_env or None,
+                file=Path(model.key_file).expanduser() if model.key_file else None,
+            ),
+        )
+        for model in config.models
+    ]
+
+
+def _relay(home: Home, config: Config, genesis: Genesis, signer: NostrSigner) -> Relay:
+    from importlib.metadata import version
+
+    writers = {signer.pubkey, *(_pubkey(text) for text in config.relay.writers)}
+    return Relay(
+        SqliteEventStore(home.path / "relay.db"),
+        WritePolicy(authors=frozenset(writers)),
+        RelayInfo(name=genesis.name, pubkey=signer.pubkey, version=version("timmy-node")),
+        lambda: now_ms() // 1000,
+        connections_max=config.relay.connections_max,
+    )
+
+
+def _pubkey(text: str) -> str:
+    if len(text) == 64:
+        return text.lower()
+    found = nip19.decode(text)
+    if not isinstance(found, nip19.PublicKey):
+        raise TimmyError(f"relay.writers: {text!r} is not a public key", hint="npub1... or hex")
+    return found.pubkey
+
+
+def _host(
+    home: Home,
+    config: Config,
+    genesis: Genesis,
+    journal: Journal,
+    gateway: Gateway,
+    service: Service,
+    engine: sandbox.Engine,
+) -> AgentHost:
+    digest = trees.current(home.path) or genesis.architecture
+    limits = sandbox.SandboxLimits(memory_bytes=config.agent.memory_mb * MIB)
+
+    async def spawn(tree: Path, channel: Any) -> sandbox.Child:
+        return await sandbox.spawn(tree, channel, limits=limits, engine=engine)
+
+    turn = SessionLimits(turn_steps=config.agent.steps_max, turn_s=config.agent.turn_seconds_max)
+    return AgentHost(
+        journal=journal,
+        gateway=gateway,
+        service=service,
+        spawn=spawn,
+        tree=trees.open_tree(home.path, digest),
+        identity=Identity(name=genesis.name, soul=read_soul(home.soul).text),
+        limits=HostLimits(connection=ConnectionLimits(session=turn)),
+    )

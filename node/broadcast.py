@@ -1,0 +1,114 @@
+"""Checkpoints go out: signed within a second, to our relay and the configured ones in batches.
+
+    new events  ->  head released (commit, guard, then sign)  ->  relay event  ->  other relays
+
+Housekeeping events (published, anchored, started) never cause a checkpoint to be published: if they
+did, publishing would cause publishing for ever. They are covered by the next one that is.
+"""
+
+import asyncio
+from dataclasses import dataclass, field
+
+from ledger.core import types
+from ledger.core.checkpoint import SignedCheckpoint
+from ledger.core.event import Draft
+from ledger.log import Log
+from ledger.release import Release
+from mesh.checkpoints import CheckpointKinds, Published, mint_checkpoint, mint_head
+from mesh.core.nip01 import NostrSigner
+from mesh.publisher import Publisher
+from mesh.relay import Relay
+from node.config import PublishSection
+from node.open import now_ms
+
+_STREAM = bytes(16)
+_RECORD_EVERY_MS = 3_600_000
+"""One event an hour says what was published: the relays keep the rest."""
+_COME_BACK_MS_MAX = 300_000
+
+
+@dataclass(slots=True)
+class Broadcast:
+    """Signs heads as the log grows, and publishes them."""
+
+    log: Log
+    release: Release
+    signer: NostrSigner
+    relay: Relay | None
+    publisher: Publisher
+    section: PublishSection
+    interval_ms: int
+    published: SignedCheckpoint | None = None
+    _last_head_at: int | None = None
+    _last_publish_ms: int = 0
+    _last_record_ms: int = 0
+    _clock_told: bool = False
+    _seen: int = 0
+    _due: bool = True
+    _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    async def run(self) -> None:
+        """Follow the log until cancelled."""
+        while True:
+            await self.log.grown(self._seen)
+            await asyncio.sleep(self.interval_ms / 1000)
+            await self._tell_clock()
+            await self.step()
+
+    async def step(self) -> None:
+        """Sign what is new; publish it if it is more than housekeeping and the time has come."""
+        async with self._lock:
+            size = self.log.size
+            self._due |= any(
+                event.type not in types.HOUSEKEEPING for event in self.log.events(self._seen, size)
+            )
+            self._seen = size
+            head = await asyncio.to_thread(self.release.head)
+            if self._due and now_ms() - self._last_publish_ms >= self.section.interval_s * 1000:
+                await self._publish(head)
+
+    async def _publish(self, head: SignedCheckpoint) -> None:
+        kinds = CheckpointKinds(
+            checkpoint=self.section.checkpoint_kind, head=self.section.head_kind
+        )
+        found = Published(
+            ledger=head.checkpoint.ledger_id.hex(),
+            size=head.size,
+            root=head.root.hex(),
+            note=head.encode().decode(),
+        )
+        now = now_ms() // 1000
+        event = mint_checkpoint(self.signer, found, now=now, kinds=kinds)
+        pointer = mint_head(
+            self.signer,
+            found,
+            checkpoint_event=event,
+            now=now,
+            last=self._last_head_at,
+            kinds=kinds,
+        )
+        for minted in (event, pointer):
+            if self.relay is not None:
+                await self.relay.publish(minted)
+            await self.publisher.publish(minted)
+        self._last_head_at, self._last_publish_ms = pointer.created_at, now_ms()
+        self._due, self.published = False, head
+        await self._record(head)
+
+    async def _record(self, head: SignedCheckpoint) -> None:
+        if now_ms() - self._last_record_ms < _RECORD_EVERY_MS:
+            return
+        self._last_record_ms = now_ms()
+        payload = {"size": head.size, "root": head.root, "relays": len(self.section.relays)}
+        await self.log.append(Draft(type=types.PUBLISHED.name, stream=_STREAM, payload=payload))
+
+    async def _tell_clock(self) -> None:
+        behind = self.log.clock_behind_ms
+        if behind < _COME_BACK_MS_MAX:
+            self._clock_told = False
+        elif not self._clock_told:
+            self._clock_told = True
+            draft = Draft(
+                type=types.CLOCK_STEPPED.name, stream=_STREAM, payload={"behind_ms": behind}
+            )
+            await self.log.append(draft)

@@ -1,0 +1,134 @@
+"""The `timmy` command: one module per command in node/commands, imported when it is needed.
+
+Exit status: 0 ok, 1 a negative verdict, 2 usage or environment. Errors are one line, hints another.
+"""
+
+import argparse
+import importlib
+import sys
+from typing import Final
+
+from ledger.core.errors import TimmyError
+from node import console
+
+GROUPS: Final = {
+    "live": {
+        "init": "be born: keys, SOUL, the first event of a ledger",
+        "run": "start the node (and be born first, if there is no agent here)",
+        "status": "tell whether the node answers, and how it is",
+        "doctor": "look for what is wrong, and say what to do about it",
+        "service": "print a systemd unit that runs this node",
+        "config": "print the commented default configuration",
+    },
+    "talk": {
+        "say": "say something to the agent and print its answer",
+        "chat": "a conversation on this terminal",
+        "release": "let the agent speak again with someone the crisis screen holds",
+    },
+    "look": {
+        "log": "list events",
+        "show": "show one event whole",
+        "search": "find words in everything said and remembered",
+        "why": "walk from an event to what caused it",
+    },
+    "trust": {
+        "head": "print the signed checkpoint of everything so far",
+        "prove": "write a file that proves one event to a stranger",
+        "verify": "check a proof or export, or this home's own ledger",
+        "replay": "compute the state again from event 0 and compare",
+        "export": "write the whole ledger to one file",
+        "import": "make a home from an exported ledger",
+        "redact": "erase what an event says, and keep the proof that it was there",
+        "anchor": "put the newest checkpoint into Bitcoin",
+        "recover": "start a new epoch after a loss, with the recovery kit",
+    },
+    "change": {
+        "patch": "propose a change to the agent's own code, and have it judged",
+    },
+}
+
+_MODULES: Final = {"import": "import_"}
+
+
+def _parser() -> argparse.ArgumentParser:
+    lines = []
+    for title, commands in GROUPS.items():
+        lines.append(f"{title}:")
+        lines += [f"  {name:9} {about}" for name, about in commands.items()]
+    parser = argparse.ArgumentParser(
+        prog="timmy",
+        description="A sovereign AI agent whose whole life is a ledger that anyone can verify.",
+        epilog="\n".join([*lines, "", "timmy COMMAND --help says more."]),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        usage="timmy [--home FOLDER] [--json] COMMAND ...",
+        add_help=True,
+    )
+    _add_globals(parser, default=None)
+    parser.add_argument("--version", action="store_true", help="print the version")
+    return parser
+
+
+def _add_globals(parser: argparse.ArgumentParser, *, default: object) -> None:
+    parser.add_argument(
+        "--home", metavar="FOLDER", default=default, help="the agent's home (or TIMMY_HOME)"
+    )
+    parser.add_argument(
+        "--json", action="store_true", default=default, help="print one JSON document"
+    )
+
+
+def _command_parser(name: str, about: str) -> tuple[argparse.ArgumentParser, object]:
+    module = importlib.import_module(f"node.commands.{_MODULES.get(name, name)}")
+    parser = argparse.ArgumentParser(
+        prog=f"timmy {name}",
+        description=(module.__doc__ or about).strip(),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    _add_globals(parser, default=argparse.SUPPRESS)
+    module.add_arguments(parser)
+    return parser, module
+
+
+def _dispatch(argv: list[str]) -> int:
+    parser = _parser()
+    known = {name: about for group in GROUPS.values() for name, about in group.items()}
+    split = next((i for i, word in enumerate(argv) if word in known), None)
+    head = argv if split is None else argv[:split]
+    if split is not None and head and head[-1] == "--home":
+        following = [i for i, word in enumerate(argv) if word in known and i > split]
+        split = following[0] if following else None
+        head = argv if split is None else argv[:split]
+    arguments, unknown = parser.parse_known_args(head)
+    if arguments.version:
+        from importlib.metadata import version
+
+        console.out(f"timmy {version('timmy-node')}")
+        return 0
+    if unknown or split is None:
+        word = next((w for w in unknown if not w.startswith("-")), None)
+        if word or unknown:
+            raise TimmyError(f"unknown command {word or unknown[0]!r}", hint="timmy --help")
+        parser.print_help()
+        return 2
+    command, module = _command_parser(argv[split], known[argv[split]])
+    command.parse_args(argv[split + 1 :], namespace=arguments)
+    status = module.run(arguments)  # type: ignore[attr-defined]
+    return int(status)
+
+
+def main(argv: list[str] | None = None) -> int:
+    """Run one command and return its exit status."""
+    try:
+        return _dispatch(sys.argv[1:] if argv is None else argv)
+    except TimmyError as error:
+        console.fail(error)
+        return 2
+    except KeyboardInterrupt:
+        return 130
+    except BrokenPipeError:
+        sys.stderr.close()
+        return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

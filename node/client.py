@@ -1,0 +1,92 @@
+"""Talking to the running node over its HTTP API, from commands, with the standard library."""
+
+import json
+import os
+from dataclasses import dataclass
+from http.client import HTTPConnection, HTTPException
+from typing import Any
+from urllib.parse import quote, urlencode
+
+from genesis import private
+from ledger.core.errors import TimmyError
+from node.home import Home
+
+_TOKEN_BYTES_MAX = 256
+_REPLY_BYTES_MAX = 64 * 1024 * 1024
+
+
+class NotRunning(TimmyError):
+    """No node answers for this home."""
+
+
+class NodeSaid(TimmyError):
+    """The node refused; its words and hint are passed on."""
+
+
+@dataclass(frozen=True, slots=True)
+class Client:
+    """The API of one running node."""
+
+    host: str
+    port: int
+    token: str
+
+    @classmethod
+    def find(cls, home: Home) -> "Client":
+        """Find the node that runs this home. Raises NotRunning."""
+        hint = "start it: timmy run"
+        try:
+            running = json.loads(home.running.read_text())
+            host, port = str(running["host"]), int(running["port"])
+            os.kill(int(running["pid"]), 0)
+        except (OSError, ValueError, KeyError, TypeError) as error:
+            raise NotRunning(f"no node is running for {home.path}", hint=hint) from error
+        token = private.read(home.token, bytes_max=_TOKEN_BYTES_MAX).decode().strip()
+        return cls(host, port, token)
+
+    def call(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float = 600
+    ) -> Any:
+        """Send one request and return the JSON answer. Raises NodeSaid or NotRunning."""
+        data = self.raw(method, path, body, timeout=timeout)
+        try:
+            return json.loads(data)
+        except ValueError as error:
+            raise NodeSaid("the node's answer is not JSON") from error
+
+    def raw(
+        self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float = 600
+    ) -> bytes:
+        """Send one request and return the answer's bytes."""
+        connection = HTTPConnection(self.host, self.port, timeout=timeout)
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
+        try:
+            data = None if body is None else json.dumps(body).encode()
+            connection.request(method, path, body=data, headers=headers)
+            response = connection.getresponse()
+            answer = response.read(_REPLY_BYTES_MAX)
+        except (OSError, HTTPException) as error:
+            raise NotRunning(
+                f"the node at {self.host}:{self.port} does not answer: {error}",
+                hint="start it: timmy run",
+            ) from error
+        finally:
+            connection.close()
+        if response.status >= 400:
+            raise _refusal(response.status, answer)
+        return answer
+
+
+def _refusal(status: int, answer: bytes) -> NodeSaid:
+    try:
+        said = json.loads(answer)
+        return NodeSaid(str(said["error"]), hint=said.get("hint"))
+    except (ValueError, KeyError, TypeError):
+        return NodeSaid(f"the node answered with status {status}")
+
+
+def path(*parts: object, **query: object) -> str:
+    """Build a path and query with everything quoted."""
+    joined = "/" + "/".join(quote(str(part), safe="") for part in parts)
+    given = {key: value for key, value in query.items() if value is not None}
+    return f"{joined}?{urlencode(given)}" if given else joined

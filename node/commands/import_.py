@@ -1,0 +1,118 @@
+"""Make a home from an exported ledger: to read, search and prove, or to go on living elsewhere.
+
+The bundle is verified while it streams in; a home that holds a ledger is never touched. To go on
+with the same agent, bring <home>/keys and SOUL.md along, and the guard from the state directory
+(or start a new epoch: timmy recover). Without the keys the home is a reader's copy.
+"""
+
+import argparse
+import os
+from pathlib import Path
+
+from ledger.core.audit import Audit
+from ledger.core.bundle import Reader, SignedHead
+from ledger.core.checkpoint import open_checkpoint
+from ledger.core.errors import InvalidBundle, StoreError, TimmyError
+from ledger.core.event import Event, Record
+from ledger.core.tiles import Tree
+from ledger.sqlite import SqliteStore
+from ledger.store import Batch
+from node import console
+from node.home import Home
+
+_BATCH = 1000
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("file", type=Path, help="what `timmy export` wrote")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Import."""
+    home = Home.find(arguments.home)
+    if home.ledger.exists():
+        raise StoreError(
+            f"{home.ledger} is already there", hint="choose another home: timmy --home FOLDER"
+        )
+    _check_first(arguments.file)
+    home.make()
+    partial = home.path / "ledger.importing.db"
+    _remove(partial)
+    try:
+        count = _fill(arguments.file, partial)
+        partial.replace(home.ledger)
+    finally:
+        _remove(partial)
+    result = {"home": str(home.path), "events": count}
+    if arguments.json:
+        console.out_json(result)
+    else:
+        console.out(f"{home.path}: {count} events, every one verified")
+    return 0
+
+
+def _remove(path: Path) -> None:
+    for leftover in (path, *(Path(f"{path}{end}") for end in ("-wal", "-shm"))):
+        leftover.unlink(missing_ok=True)
+    path.with_suffix(".lock").unlink(missing_ok=True)
+
+
+def _check_first(path: Path) -> None:
+    """Verify the whole file before a single byte of a home is made."""
+    from node.verifier import verify_bundle
+
+    try:
+        with path.open("rb") as file:
+            report = verify_bundle(file, None)
+    except OSError as error:
+        raise TimmyError(f"{path} cannot be read: {error.strerror}") from error
+    if report.purpose != "export" or not report.good:
+        why = report.lines[-1][1] if report.lines else "it is a proof of one event"
+        raise InvalidBundle(
+            f"{path} is not a whole, valid export: {report.verdict}: {why}",
+            hint=f"see more: timmy verify {path}",
+        )
+
+
+def _fill(path: Path, target: Path) -> int:
+    store = SqliteStore.create(target)
+    try:
+        with path.open("rb") as file:
+            size, root, note, key = _copy(Reader(file), store)
+        head = open_checkpoint(note, key)
+        if (head.size, head.root) != (size, root):
+            raise InvalidBundle("the file changed while it was read")
+        store.scrub()
+    finally:
+        store.close()
+    os.chmod(target, 0o600)  # noqa: PTH101 - the mode matters, not the path
+    return size
+
+
+def _copy(reader: Reader, store: SqliteStore) -> tuple[int, bytes, bytes, bytes]:
+    tree = Tree(store.tile)
+    audit = Audit(tree)
+    batch, note, key = Batch(), b"", b""
+    for item in reader:
+        if isinstance(item, SignedHead):
+            note = item.note
+        elif isinstance(item, Record):
+            event = audit.add(item)
+            key = key or _log_key(event)
+            batch.events.append((item, event.envelope))
+            if len(batch.events) == _BATCH:
+                batch.tiles = tree.take_tiles()
+                store.append(batch)
+                batch = Batch()
+    batch.tiles = tree.take_tiles()
+    store.append(batch)
+    return tree.size, tree.root(), note, key
+
+
+def _log_key(event: Event) -> bytes:
+    keys = event.payload.get("keys")
+    found = keys.get("log") if isinstance(keys, dict) else None
+    if not isinstance(found, bytes):
+        raise InvalidBundle("event 0 names no log key")
+    return found

@@ -1,0 +1,38 @@
+"""Compute the state again from event 0 and compare it with every attested one on the way."""
+
+import argparse
+
+from ledger.core.state import BASIC_REDUCERS
+from ledger.replay import ReplayDiffers, replay
+from node import console
+from node.home import Home
+from node.open import open_log
+
+
+def add_arguments(_parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Replay; exit 1 if a state differs."""
+    with open_log(Home.find(arguments.home)) as log:
+        try:
+            done = replay(log.events(), BASIC_REDUCERS)
+        except ReplayDiffers as error:
+            console.fail(error)
+            return 1
+        root = log.tree.root()
+    result = {
+        "events": done.state.size,
+        "digest": done.state.digest(),
+        "reducers": done.reducers,
+        "root": root,
+        "attested_agreed": done.agreed,
+        "attested_by_other_reducers": done.foreign,
+    }
+    if arguments.json:
+        console.out_json(result)
+    else:
+        for name, value in result.items():
+            console.out(f"{name:28} {console.jsonable(value)}")
+    return 0

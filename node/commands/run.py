@@ -1,0 +1,117 @@
+"""Start the node; be born first if there is no agent here. Ctrl-C stops it.
+
+Without a terminal a birth takes the passphrase from TIMMY_PASSPHRASE or a descriptor, or makes one
+and keeps it 0600 in the state directory, and says so.
+"""
+
+import argparse
+import asyncio
+import os
+import sys
+from typing import Any
+
+from node import console
+from node.config import Config, load
+from node.home import Home
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument(
+        "--passphrase-fd", type=int, metavar="N", help="read the passphrase from this descriptor"
+    )
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Run until asked to stop."""
+    from genesis import passphrase
+    from node.birth import is_born
+
+    home = Home.find(arguments.home)
+    config = load(home.config)
+    home.make()
+    born = is_born(home)
+    terminal = sys.stdin.isatty() and not arguments.json
+    if not born and not terminal:
+        given = _unattended(home, arguments.passphrase_fd)
+    else:
+        given = passphrase.obtain(
+            state=home.state,
+            environ=os.environ,
+            descriptor=arguments.passphrase_fd,
+            terminal=terminal,
+            confirm=not born,
+        )
+    if not born:
+        _be_born(home, given, terminal=terminal)
+    return asyncio.run(_live(home, config, given.text, arguments.json))
+
+
+def _unattended(home: Home, descriptor: int | None) -> Any:
+    from genesis import passphrase
+    from genesis.core.errors import PassphraseMissing
+
+    try:
+        return passphrase.obtain(
+            state=home.state, environ=os.environ, descriptor=descriptor, terminal=False
+        )
+    except PassphraseMissing:
+        made = passphrase.generate(home.state)
+        console.say(f"made a passphrase and kept it, 0600, in {made.source}")
+        return made
+
+
+def _be_born(home: Home, given: Any, *, terminal: bool) -> None:
+    from node.birth import Wish, be_born, keep_kit
+    from node.commands.init import show_on_terminal
+
+    console.say(f"there is no agent in {home.path}: one is being born with the default SOUL")
+    console.say("(with a SOUL and name of your own: timmy init --soul FILE --name NAME)")
+    keep, path = keep_kit(home, "Timmy")
+    show = show_on_terminal if terminal else keep
+    wish = Wish(name="Timmy", soul=None, network="regtest", passphrase=given, show_kit=show)
+    be_born(home, wish)
+    if not terminal:
+        console.say(f"the recovery kit is in {path}: move it off this machine")
+
+
+async def _live(home: Home, config: Config, text: str, as_json: bool) -> int:  # noqa: FBT001
+    from genesis.core.birth import Genesis
+    from genesis.core.keys import AgentKeys
+    from genesis.keystore import unlock_agent
+    from node.logs import configure
+    from node.supervisor import node, until_signal
+
+    configure(home, config.node, console=True)
+
+    def unlock(genesis: Genesis) -> AgentKeys:
+        return unlock_agent(home.path, text, genesis=genesis)
+
+    async with node(home, config, unlock) as started:
+        status = await started.status()
+        if as_json:
+            console.out_json(status)
+        else:
+            _greet(status)
+        await until_signal()
+        console.say("stopping")
+    return 0
+
+
+def _greet(status: dict[str, Any]) -> None:
+    rows = [
+        ("name", status["name"]),
+        ("npub", status["npub"]),
+        ("ledger", f"{console.jsonable(status['ledger'])} ({status['events']} events)"),
+        ("home", status["home"]),
+        ("api", status["api"]),
+        ("relay", status["relay"] or "off"),
+        ("models", ", ".join(status["models"])),
+        ("sandbox", status["sandbox"]),
+    ]
+    for name, value in rows:
+        console.out(f"{name:9} {value}")
+    home = "" if status["home"] == str(Home.find(None).path) else f" --home {status['home']}"
+    console.out(f"talk to it: timmy{home} say hello, or timmy{home} chat; stop it with Ctrl-C")
+    if status["sandbox"] == "none":
+        console.say("warning: the agent process is not confined here: install bubblewrap")

@@ -1,0 +1,47 @@
+"""Show one event whole: envelope, payload, content, and where its words are, if they are gone."""
+
+import argparse
+
+from ledger.core.event import Event
+from node import console
+from node.home import Home
+from node.open import reading
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    parser.add_argument("event", help="position, or the start of an id in hex")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Show one event."""
+    with reading(Home.find(arguments.home)) as home:
+        event = home.views.resolve(arguments.event)
+        if arguments.json:
+            console.out_json(console.row(event))
+        else:
+            _show(event)
+    return 0
+
+
+def _show(event: Event) -> None:
+    rows = [
+        ("event", str(event.position)),
+        ("id", event.id.hex()),
+        ("type", event.type),
+        ("when", console.when(event.ts_ms)),
+        ("stream", f"{event.stream.hex()} number {event.envelope.stream_sequence}"),
+    ]
+    rows += [("cause", f"{c.position}  {c.id.hex()}") for c in event.envelope.causes]
+    rows += [(f"payload.{key}", _text(value)) for key, value in sorted(event.payload.items())]
+    for key, value in sorted((event.content or {}).items()):
+        rows.append((f"content.{key}", _text(value)))
+    if event.redacted:
+        rows.append(("content", "redacted: erased, its commitment stays"))
+    for name, text in rows:
+        console.out(f"{name:20} {text}")
+
+
+def _text(value: object) -> str:
+    shown = console.jsonable(value)
+    return shown if isinstance(shown, str) else str(shown)

@@ -1,0 +1,56 @@
+"""Logs: structured, JSON lines in <home>/logs/node.log with rotation, short lines on a terminal.
+
+Nothing that is content of the ledger is ever logged, and no secret has a way here: the modules that
+hold one have reprs without it.
+"""
+
+import logging
+import logging.handlers
+import sys
+
+import structlog
+from structlog.typing import Processor
+
+from node.config import NodeSection
+from node.home import Home
+
+
+def configure(home: Home, section: NodeSection, *, console: bool) -> None:
+    """Send structlog and the standard library's logging to the rotated file, and to stderr."""
+    home.logs.mkdir(mode=0o700, exist_ok=True)
+    path = home.logs / "node.log"
+    path.touch(mode=0o600)
+    to_file = logging.handlers.RotatingFileHandler(
+        path, maxBytes=section.log_bytes_max, backupCount=section.log_files_max, encoding="utf-8"
+    )
+    shared: list[Processor] = [
+        structlog.contextvars.merge_contextvars,
+        structlog.stdlib.add_log_level,
+        structlog.stdlib.add_logger_name,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        structlog.processors.format_exc_info,
+    ]
+    to_file.setFormatter(
+        structlog.stdlib.ProcessorFormatter(
+            foreign_pre_chain=shared,
+            processors=[
+                structlog.stdlib.ProcessorFormatter.remove_processors_meta,
+                structlog.processors.JSONRenderer(),
+            ],
+        )
+    )
+    handlers: list[logging.Handler] = [to_file]
+    if console:
+        to_screen = logging.StreamHandler(sys.stderr)
+        to_screen.setLevel(logging.WARNING)
+        to_screen.setFormatter(logging.Formatter("timmy: %(levelname)s: %(message)s"))
+    root = logging.getLogger()
+    root.handlers[:] = handlers
+    root.setLevel(section.log_level.upper())
+    logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    structlog.configure(
+        processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
+        logger_factory=structlog.stdlib.LoggerFactory(),
+        wrapper_class=structlog.stdlib.BoundLogger,
+        cache_logger_on_first_use=True,
+    )

@@ -1,0 +1,92 @@
+"""Reading every byte of a home and saying what is wrong: `timmy verify` without a file."""
+
+from genesis.core.birth import Genesis, parse_genesis
+from genesis.core.errors import InvalidGenesis, InvalidSoul, SoulChanged
+from genesis.soul import check_soul, read_soul
+from ledger.core.audit import Audit
+from ledger.core.errors import GuardError, InvalidData, StoreDamaged, StoreError
+from ledger.core.merkle import EMPTY_ROOT
+from ledger.core.tiles import TILE_WIDTH, Tree
+from ledger.log import Log
+from ledger.release import GuardFile, check_guard
+from ledger.sqlite import SqliteStore
+from node.home import Home
+from node.open import epoch_of, open_log
+from node.verifier import BROKEN, INCOMPLETE, UNBROKEN_PENDING, Report
+
+
+def check_home(home: Home) -> Report:
+    """Check database pages, events, tree, tiles, guard and SOUL. Never raises for damage."""
+    report = Report(purpose="home")
+    try:
+        _check_pages(home)
+        with open_log(home) as log:
+            _check(home, log, report)
+    except (InvalidData, InvalidGenesis, SoulChanged, InvalidSoul, StoreError) as error:
+        report.verdict = BROKEN
+        report.say("failing link", str(error))
+    return report
+
+
+def _check_pages(home: Home) -> None:
+    store = SqliteStore.open_read_only(home.ledger)
+    try:
+        store.check()
+    finally:
+        store.close()
+
+
+def _check(home: Home, log: Log, report: Report) -> None:
+    audit, genesis = _audit(log)
+    report.ledger_id, report.name, report.size = log.ledger_id, genesis.name, log.size
+    report.say("integrity", f"all {log.size} events match their commitments and the tree")
+    _complete(report, audit)
+    check_soul(read_soul(home.soul).data, genesis)
+    report.say("identity", f"agent {genesis.name!r}; SOUL.md is the one it was born with")
+    try:
+        guard = GuardFile(home.state, log.ledger_id)
+        head = check_guard(guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log))
+    except GuardError as error:
+        report.verdict = BROKEN
+        report.say("freshness", str(error))
+        return
+    report.say("freshness", f"continues the last released head, of size {head.size}")
+    if report.verdict != INCOMPLETE:
+        report.verdict = UNBROKEN_PENDING
+    report.not_shown += [
+        "a whole machine rolled back with its guard: only peers can tell",
+        "that nothing else was signed with these keys",
+    ]
+
+
+def _complete(report: Report, audit: Audit) -> None:
+    text = f"content present in {audit.contents}, redacted in {len(audit.redacted)}"
+    if audit.missing or audit.unerased:
+        report.verdict = INCOMPLETE
+        text += f", MISSING in {audit.missing[:10]}, still there though redacted {audit.unerased}"
+    report.say("completeness", text)
+
+
+def _audit(log: Log) -> tuple[Audit, Genesis]:
+    """Recompute everything, and compare each stored tile with what it should be."""
+    tiles: dict[tuple[int, int], bytes] = {}
+
+    def read_tile(level: int, index: int) -> bytes:
+        return tiles[level, index]
+
+    audit = Audit(Tree(read_tile))
+    genesis: Genesis | None = None
+    for record in log.records():
+        event = audit.add(record)
+        genesis = genesis or parse_genesis(event.payload)
+        if audit.tree.size % TILE_WIDTH == 0:
+            for tile in audit.tree.take_tiles():
+                if log.tree.read_tile(tile.level, tile.index) != tile.hashes:
+                    raise StoreDamaged(
+                        f"tile {tile.index} of level {tile.level} is not its events'"
+                    )
+    if genesis is None:
+        raise StoreDamaged("the ledger is empty", hint="be born first: timmy init")
+    if audit.tree.root() != log.tree.root() or audit.tree.root() == EMPTY_ROOT:
+        raise StoreDamaged("the tree does not lead to the root of its events")
+    return audit, genesis

@@ -1,0 +1,228 @@
+"""The life of a node: start every part, keep them under one task group, stop them in order.
+
+Stopping is orderly for comfort, not for safety: a node killed at any moment has lost nothing it
+acknowledged, and does at its next start what was left to do.
+"""
+
+import asyncio
+import json
+import os
+import secrets
+import signal
+import sys
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager, suppress
+from dataclasses import asdict
+from importlib.metadata import version
+from typing import Any, Final
+
+import aiohttp
+import structlog
+from aiohttp import web
+
+from genesis import private
+from genesis.core.keys import AgentKeys
+from ledger.core import types
+from ledger.core.errors import TimmyError
+from ledger.core.event import Draft
+from ledger.core.state import BASIC_REDUCERS
+from ledger.files import write_atomically
+from ledger.replay import attestation, reducers_hash, replay
+from node.api import Api
+from node.assembly import Parts, assemble, choose_engine, open_ledger
+from node.config import Config
+from node.home import Home
+from node.open import now_ms
+
+_STREAM: Final = bytes(16)
+_TOKEN_BYTES: Final = 32
+_STOP_SECONDS: Final = 10.0
+"""A turn under way may finish its present call; what is left is done at the next start."""
+_VIEWS_SECONDS: Final = 0.5
+_PURGE_SECONDS: Final = 600.0
+
+_log = structlog.get_logger("node")
+
+
+class PortTaken(TimmyError):
+    """The API's address cannot be listened on."""
+
+
+@asynccontextmanager
+async def node(
+    home: Home, config: Config, unlock: Callable[..., AgentKeys]
+) -> AsyncIterator["Node"]:
+    """Open a home and start a node; leave the block to stop it."""
+    log, genesis = open_ledger(home)
+    try:
+        keys = await asyncio.to_thread(unlock, genesis)
+        engine = await choose_engine(config)
+        async with aiohttp.ClientSession() as session:
+            parts = assemble(
+                home=home,
+                config=config,
+                log=log,
+                genesis=genesis,
+                keys=keys,
+                engine=engine,
+                session=session,
+            )
+            started = Node(parts)
+            async with started.running():
+                yield started
+    finally:
+        log.close()
+
+
+class Node:
+    """A running node."""
+
+    def __init__(self, parts: Parts) -> None:
+        self.parts = parts
+        self.host = parts.config.api.host
+        self.port = parts.config.api.port
+
+    @asynccontextmanager
+    async def running(self) -> AsyncIterator[None]:
+        """Run everything while the block runs."""
+        parts = self.parts
+        api = Api(parts, _token(parts.home), self.status)
+        runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=2.0)
+        await self._attest_state()
+        await self._append(types.NODE_STARTED.name, self._birthmark())
+        try:
+            async with asyncio.TaskGroup() as group:
+                agent = group.create_task(parts.host.run())
+                others = [
+                    group.create_task(parts.broadcast.run()),
+                    group.create_task(parts.publisher.run()),
+                    group.create_task(self._keep_views()),
+                    group.create_task(self._purge_relay()),
+                ]
+                await self._listen(runner)
+                await parts.broadcast.step()
+                try:
+                    yield
+                finally:
+                    if parts.relay is not None:  # before the server: it waits for its clients
+                        await parts.relay.close()
+                    await runner.cleanup()
+                    await self._stop_agent(agent)
+                    for task in others:
+                        task.cancel()
+        finally:
+            await runner.cleanup()
+            await self._close()
+
+    async def _listen(self, runner: web.AppRunner) -> None:
+        await runner.setup()
+        site = web.TCPSite(runner, self.host, self.port)
+        try:
+            await site.start()
+        except OSError as error:
+            raise PortTaken(
+                f"cannot listen on {self.host}:{self.port}: {error.strerror}",
+                hint="stop what uses it, or set api.port in node.toml (0 takes any free port)",
+            ) from error
+        address = runner.addresses[0]
+        self.port = int(address[1])
+        running = {"pid": os.getpid(), "host": self.host, "port": self.port}
+        write_atomically(self.parts.home.running, json.dumps(running).encode())
+
+    async def _stop_agent(self, agent: "asyncio.Task[None]") -> None:
+        self.parts.host.stop()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_STOP_SECONDS):
+                await asyncio.shield(agent)
+        agent.cancel()
+
+    async def _close(self) -> None:
+        parts = self.parts
+        parts.home.running.unlink(missing_ok=True)
+        with suppress(TimmyError):  # a full disk must not hide why we stop
+            await self._append(types.NODE_STOPPED.name, {"reason": "stopped"})
+            await asyncio.to_thread(parts.release.head)
+        if parts.relay is not None:
+            await parts.relay.close()
+        await parts.publisher.close()
+        with suppress(TimmyError):
+            parts.views.catch_up()
+        parts.views.close()
+
+    async def _append(self, kind: str, payload: dict[str, Any]) -> None:
+        await self.parts.log.append(Draft(type=kind, stream=_STREAM, payload=payload))
+
+    async def _attest_state(self) -> None:
+        """Replay everything, compare with every attested state, attest where we begin."""
+        log = self.parts.log
+        done = await asyncio.to_thread(replay, log.events(), BASIC_REDUCERS)
+        await log.append(attestation(done.state, reducers_hash(BASIC_REDUCERS)))
+
+    def _birthmark(self) -> dict[str, Any]:
+        return {
+            "version": version("timmy-node"),
+            "python": ".".join(map(str, sys.version_info[:3])),
+            "sandbox": self.parts.engine.value,
+            "models": self.parts.chain.names,
+        }
+
+    async def _keep_views(self) -> None:
+        """Keep search near the head, so that no question waits for a rebuild."""
+        size = 0
+        while True:
+            await self.parts.log.grown(size)
+            size = self.parts.log.size
+            self.parts.views.catch_up()
+            await asyncio.sleep(_VIEWS_SECONDS)
+
+    async def _purge_relay(self) -> None:
+        while self.parts.relay is not None:
+            await asyncio.sleep(_PURGE_SECONDS)
+            await self.parts.relay.purge()
+
+    async def status(self) -> dict[str, Any]:
+        """How the node is: for `timmy status` and the API."""
+        parts = self.parts
+        head = parts.release.newest
+        turns = parts.journal.turns
+        return {
+            "name": parts.genesis.name,
+            "npub": parts.npub,
+            "ledger": parts.log.ledger_id,
+            "network": parts.genesis.network,
+            "home": str(parts.home.path),
+            "pid": os.getpid(),
+            "api": f"http://{self.host}:{self.port}",
+            "relay": f"ws://{self.host}:{self.port}/" if parts.relay else None,
+            "uptime_s": (now_ms() - parts.started_ms) // 1000,
+            "version": version("timmy-node"),
+            "events": parts.log.size,
+            "head": {"size": head.size, "root": head.root, "epoch": head.checkpoint.epoch},
+            "models": parts.chain.names,
+            "sandbox": parts.engine.value,
+            "agent_lives": parts.host.lives,
+            "pending": len(turns.pending),
+            "holds": [
+                {"conversation": conversation, "author": author}
+                for conversation, author in turns.holds
+            ],
+            "relays": [asdict(relay) for relay in await parts.publisher.status()],
+            "relay_connections": parts.relay.connections if parts.relay else 0,
+            "clock_behind_ms": parts.log.clock_behind_ms,
+        }
+
+
+def _token(home: Home) -> str:
+    """Return the API's token, made at the first start."""
+    if not home.token.exists():
+        private.create(home.token, secrets.token_urlsafe(_TOKEN_BYTES).encode() + b"\n")
+    return private.read(home.token, bytes_max=256).decode().strip()
+
+
+async def until_signal() -> None:
+    """Return when the process is asked to stop."""
+    stopping = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        loop.add_signal_handler(number, stopping.set)
+    await stopping.wait()

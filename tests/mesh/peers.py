@@ -1,0 +1,51 @@
+"""Keys, events and running relays that the tests of this folder share."""
+
+import json
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from aiohttp import web
+
+from mesh.core.nip01 import NostrSigner, UnsignedEvent, VerifiedEvent
+from mesh.core.nip11 import RelayInfo
+from mesh.core.policy import WritePolicy
+from mesh.relay import Relay
+from mesh.store import EventStore, MemoryEventStore
+
+ALICE = NostrSigner(bytes([1]) * 32)
+BOB = NostrSigner(bytes([2]) * 32)
+NOW = 1_790_000_000
+
+
+def make(signer=ALICE, *, kind=1, at=NOW, tags=(), content="") -> VerifiedEvent:
+    return signer.sign(
+        UnsignedEvent(pubkey=signer.pubkey, created_at=at, kind=kind, tags=tags, content=content)
+    )
+
+
+def as_object(event) -> dict:
+    return json.loads(event.to_json())
+
+
+FLEET = WritePolicy(authors=frozenset({ALICE.pubkey}))
+
+
+@asynccontextmanager
+async def serving(
+    store: EventStore | None = None, *, policy=FLEET, port=0, clock=lambda: NOW, **bounds
+) -> AsyncIterator[tuple[Relay, str]]:
+    """Run a real relay on loopback; yields it and its ws:// URL."""
+    info = RelayInfo(name="test", pubkey=ALICE.pubkey, version="0")
+    relay = Relay(store or MemoryEventStore(), policy, info, clock, **bounds)
+    app = web.Application()
+    app.router.add_route("*", "/", relay.handle)
+    runner = web.AppRunner(app)
+    await runner.setup()
+    site = web.TCPSite(runner, "127.0.0.1", port)
+    await site.start()
+    bound = site._server.sockets[0].getsockname()[1]
+    try:
+        yield relay, f"ws://127.0.0.1:{bound}/"
+    finally:
+        await relay.close()
+        await runner.cleanup()
