@@ -73,6 +73,7 @@ class Api:
                 web.post("/v1/say", self._say),
                 web.post("/v1/release", self._release),
                 web.post("/v1/redact", self._redact),
+                web.post("/v1/anchor", self._anchor),
             ]
         )
         if self._parts.relay is not None:
@@ -221,6 +222,20 @@ class Api:
         (event,) = await self._parts.log.append(draft)
         self._parts.views.catch_up()
         return _json(console.row(event) | {"targets": positions})
+
+    async def _anchor(self, request: web.Request) -> web.Response:
+        body = await _body(request, action=str)
+        anchoring = self._parts.anchoring
+        actions = {
+            "fund": anchoring.advance,
+            "status": anchoring.advance,
+            "open": anchoring.open,
+            "now": anchoring.now,
+        }
+        action = actions.get(_required(body, "action"))
+        if action is None:
+            raise TimmyError(f"unknown action {body['action']!r}", hint=", ".join(actions))
+        return _json(await action())
 
 
 def _status_of(error: TimmyError) -> int:

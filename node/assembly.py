@@ -7,6 +7,8 @@ from typing import Any
 
 import aiohttp
 
+from attest.bitcoind import Bitcoind
+from attest.state import FileState
 from genesis import trees
 from genesis.core.birth import Genesis
 from genesis.core.keys import AgentKeys
@@ -24,6 +26,7 @@ from mesh.publisher import Publisher
 from mesh.relay import Relay
 from mesh.sqlite import SqliteEventStore
 from mesh.sqlite_outbox import SqliteOutbox
+from node.anchoring import Anchoring, make_anchoring
 from node.broadcast import Broadcast
 from node.config import Config
 from node.home import Home
@@ -58,6 +61,7 @@ class Parts:
     relay: Relay | None
     publisher: Publisher
     broadcast: Broadcast
+    anchoring: Anchoring
     engine: sandbox.Engine
     started_ms: int
 
@@ -111,6 +115,8 @@ def assemble(
     keys: AgentKeys,
     engine: sandbox.Engine,
     session: aiohttp.ClientSession,
+    bitcoin: Bitcoind | None,
+    anchors: FileState,
 ) -> Parts:
     """Make every part. Raises GuardError and releases nothing if the ledger was rolled back."""
     if genesis.network != config.attest.network and config.attest.backend != "none":
@@ -168,6 +174,9 @@ def assemble(
             publisher,
             config.publish,
             config.node.checkpoint_interval_ms,
+        ),
+        anchoring=make_anchoring(
+            home, config.attest, log, release, genesis, keys, bitcoin, anchors
         ),
         engine=engine,
         started_ms=started_ms,

@@ -77,7 +77,7 @@ class AttestSection(_Section, frozen=True):
     rpc_cookie_file: Text
     rpc_credentials_file: Text
     seal_sats: Annotated[int, msgspec.Meta(ge=1_000, le=100_000_000)]
-    fee_sats_max: Annotated[int, msgspec.Meta(ge=200, le=1_000_000)]
+    poll_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
 
 
 class ModelSection(_Section, frozen=True):

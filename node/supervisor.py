@@ -11,7 +11,7 @@ import secrets
 import signal
 import sys
 from collections.abc import AsyncIterator, Callable
-from contextlib import asynccontextmanager, suppress
+from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
 from typing import Any, Final
@@ -20,6 +20,7 @@ import aiohttp
 import structlog
 from aiohttp import web
 
+from attest.state import FileState
 from genesis import private
 from genesis.core.keys import AgentKeys
 from ledger.core import types
@@ -28,6 +29,7 @@ from ledger.core.event import Draft
 from ledger.core.state import BASIC_REDUCERS
 from ledger.files import write_atomically
 from ledger.replay import attestation, reducers_hash, replay
+from node.anchoring import bitcoind
 from node.api import Api
 from node.assembly import Parts, assemble, choose_engine, open_ledger
 from node.config import Config
@@ -57,7 +59,11 @@ async def node(
     try:
         keys = await asyncio.to_thread(unlock, genesis)
         engine = await choose_engine(config)
-        async with aiohttp.ClientSession() as session:
+        home.anchors.mkdir(mode=0o700, exist_ok=True)
+        async with AsyncExitStack() as stack:
+            bitcoin = bitcoind(config.attest)
+            if bitcoin is not None:
+                await stack.enter_async_context(bitcoin)
             parts = assemble(
                 home=home,
                 config=config,
@@ -65,7 +71,9 @@ async def node(
                 genesis=genesis,
                 keys=keys,
                 engine=engine,
-                session=session,
+                session=await stack.enter_async_context(aiohttp.ClientSession()),
+                bitcoin=bitcoin,
+                anchors=stack.enter_context(FileState(home.anchors)),
             )
             started = Node(parts)
             async with started.running():
@@ -98,6 +106,7 @@ class Node:
                     group.create_task(parts.publisher.run()),
                     group.create_task(self._keep_views()),
                     group.create_task(self._purge_relay()),
+                    group.create_task(parts.anchoring.run()),
                 ]
                 await self._listen(runner)
                 await parts.broadcast.step()

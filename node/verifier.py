@@ -24,6 +24,7 @@ from attest.core.anchor import ChainResult, Standing, verify_chain
 from attest.core.errors import InvalidProof as InvalidAnchor
 from attest.core.header import network_by_name
 from attest.core.proof import AnchorProof, SealOpening
+from attest.core.taproot import p2tr_script
 from genesis.core.birth import Genesis, parse_genesis
 from genesis.core.errors import InvalidGenesis, SoulChanged
 from genesis.soul import check_soul
@@ -365,6 +366,7 @@ def _verify_seal(
         soul_digest=genesis.soul.sha256,
         network=network_by_name(genesis.network),
     )
+    _check_recovery(opening, genesis)
     standing = _standing(report, chain, anchored, covering)
     report.standing = standing
     if chain.network.is_test:
@@ -373,6 +375,13 @@ def _verify_seal(
     else:
         report.verdict = UNBROKEN_FINAL if standing is Standing.FINAL else UNBROKEN_PENDING
     report.not_shown.append("that these blocks are on the heaviest chain")
+
+
+def _check_recovery(opening: SealOpening, genesis: Genesis) -> None:
+    """The one-shot recovery seal must belong to the key that genesis names."""
+    expected = p2tr_script(genesis.recovery_output_key)
+    if opening.recovery is not None and opening.recovery.script != expected:
+        raise _Failed(BROKEN, "the recovery seal does not pay the recovery key of genesis")
 
 
 def _open_seal(

@@ -58,6 +58,11 @@ PUBLISHED = EventType(
     name="checkpoint.published", about="a checkpoint went to relays", housekeeping=True
 )
 SEAL_OPENED = EventType(name="seal.opened", about="names the outpoint the opening spends")
+ANCHOR_REQUESTED = EventType(
+    name="anchor.requested",
+    about="the signed note that a transaction is to commit to",
+    housekeeping=True,
+)
 ANCHORED = EventType(
     name="checkpoint.anchored", about="an anchor reached a block", housekeeping=True
 )
