@@ -64,10 +64,10 @@ def _prefix(event_id: bytes) -> int:
     return int.from_bytes(event_id[:8], "big", signed=True)
 
 
-def _fts_query(text: str) -> str:
+def _fts_query(text: str, joint: str) -> str:
     """Every word as a quoted prefix: no user text is FTS5 syntax."""
     terms = text[:_QUERY_CHARS_MAX].replace('"', " ").replace("\0", " ").split()
-    return " ".join(f'"{term}"*' for term in terms)
+    return joint.join(f'"{term}"*' for term in terms)
 
 
 class Views:
@@ -169,9 +169,11 @@ class Views:
             self._connection.execute("delete from words where rowid = ?", (target,))
         return True
 
-    def search(self, text: str, *, limit: int = 20, snippet_tokens: int = 24) -> list[Hit]:
-        """Return the best matches of all words (as prefixes), best first."""
-        query = _fts_query(text)
+    def search(
+        self, text: str, *, limit: int = 20, snippet_tokens: int = 24, any_word: bool = False
+    ) -> list[Hit]:
+        """Return the best matches of all words (as prefixes), or of any of them, best first."""
+        query = _fts_query(text, " OR " if any_word else " ")
         if not query:
             return []
         rows = self._query(

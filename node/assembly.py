@@ -70,15 +70,6 @@ class Parts:
         """The agent's Nostr identity."""
         return nip19.npub(self.genesis.keys["nostr"].hex())
 
-    def facts(self) -> dict[str, Any]:
-        """What the agent and the responder may know of the node."""
-        return {
-            "name": self.genesis.name,
-            "events": self.log.size,
-            "models": self.chain.names,
-            "uptime_s": (now_ms() - self.started_ms) // 1000,
-        }
-
 
 async def choose_engine(config: Config) -> sandbox.Engine:
     """Find how the agent process is confined here; refuse what was asked for and does not work."""
@@ -106,54 +97,40 @@ def open_ledger(home: Home) -> tuple[Log, Genesis]:
     return log, genesis
 
 
-def assemble(
-    *,
-    home: Home,
-    config: Config,
-    log: Log,
-    genesis: Genesis,
-    keys: AgentKeys,
-    engine: sandbox.Engine,
-    session: aiohttp.ClientSession,
-    bitcoin: Bitcoind | None,
-    anchors: FileState,
-) -> Parts:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Opened:
+    """What is open before the parts are made, and closed after them."""
+
+    home: Home
+    config: Config
+    log: Log
+    genesis: Genesis
+    keys: AgentKeys
+    engine: sandbox.Engine
+    session: aiohttp.ClientSession
+    bitcoin: Bitcoind | None
+    anchors: FileState
+
+
+def assemble(opened: Opened) -> Parts:
     """Make every part. Raises GuardError and releases nothing if the ledger was rolled back."""
+    home, config, log, genesis = opened.home, opened.config, opened.log, opened.genesis
     if genesis.network != config.attest.network and config.attest.backend != "none":
         raise TimmyError(
             f"attest.network is {config.attest.network}, this agent was born on {genesis.network}"
         )
     started_ms = now_ms()
-    release = Release.open(log, home.state, keys.log, epoch=epoch_of(log))
+    release = Release.open(log, home.state, opened.keys.log, epoch=epoch_of(log))
     views = Views(home.views, log)
     views.catch_up()
-    signer = NostrSigner(keys.nostr.secret)
+    signer = NostrSigner(opened.keys.nostr.secret)
+    outbox = SqliteOutbox(home.path / "outbox.db")
+    publisher = Publisher(config.publish.relays, outbox, jitter=random.random)
+    relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
     journal = Journal(log)
     gateway = Gateway(journal)
-
-    async def search(query: str, limit: int) -> list[int]:
-        views.catch_up()
-        return [hit.position for hit in views.search(query, limit=limit)]
-
-    recall = Recall(journal, search)
-    parts: Parts
-
-    def status() -> dict[str, Any]:
-        return parts.facts()
-
-    chain = Chain([*_endpoints(config, session), Responder(recall, status)])
-    service = Service(
-        journal,
-        chain=chain,
-        recall=recall,
-        status=status,
-        digest_key=hashing.digest(hashing.STEP_KEY, keys.log.secret),
-    )
-    publisher = Publisher(
-        config.publish.relays, SqliteOutbox(home.path / "outbox.db"), jitter=random.random
-    )
-    relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
-    parts = Parts(
+    chain, service = _mind(opened, journal, views, started_ms)
+    return Parts(
         home=home,
         config=config,
         log=log,
@@ -162,26 +139,59 @@ def assemble(
         release=release,
         journal=journal,
         gateway=gateway,
-        host=_host(home, config, genesis, journal, gateway, service, engine),
+        host=_host(opened, journal, gateway, service),
         chain=chain,
         relay=relay,
         publisher=publisher,
         broadcast=Broadcast(
-            log,
-            release,
-            signer,
-            relay,
-            publisher,
-            config.publish,
-            config.node.checkpoint_interval_ms,
+            log=log,
+            release=release,
+            signer=signer,
+            relay=relay,
+            publisher=publisher,
+            section=config.publish,
+            interval_ms=config.node.checkpoint_interval_ms,
         ),
-        anchoring=make_anchoring(
-            home, config.attest, log, release, genesis, keys, bitcoin, anchors
-        ),
-        engine=engine,
+        anchoring=_anchoring(opened, release),
+        engine=opened.engine,
         started_ms=started_ms,
     )
-    return parts
+
+
+def _mind(opened: Opened, journal: Journal, views: Views, started_ms: int) -> tuple[Chain, Service]:
+    """Wire the model chain and the services that the agent process may ask."""
+
+    async def search(query: str, limit: int) -> list[int]:
+        views.catch_up()
+        return [hit.position for hit in views.search(query, limit=limit, any_word=True)]
+
+    def status() -> dict[str, Any]:
+        return {
+            "name": opened.genesis.name,
+            "events": opened.log.size,
+            "models": chain.names,
+            "uptime_s": (now_ms() - started_ms) // 1000,
+        }
+
+    recall = Recall(journal, search)
+    endpoints = _endpoints(opened.config, opened.session)
+    chain = Chain([*endpoints, Responder(recall, status)])
+    digest_key = hashing.digest(hashing.STEP_KEY, opened.keys.log.secret)
+    service = Service(journal, chain=chain, recall=recall, status=status, digest_key=digest_key)
+    return chain, service
+
+
+def _anchoring(opened: Opened, release: Release) -> Anchoring:
+    return make_anchoring(
+        opened.home,
+        opened.config.attest,
+        opened.log,
+        release,
+        opened.genesis,
+        opened.keys,
+        opened.bitcoin,
+        opened.anchors,
+    )
 
 
 def _endpoints(config: Config, session: aiohttp.ClientSession) -> list[Link]:
@@ -223,28 +233,21 @@ def _pubkey(text: str) -> str:
     return found.pubkey
 
 
-def _host(
-    home: Home,
-    config: Config,
-    genesis: Genesis,
-    journal: Journal,
-    gateway: Gateway,
-    service: Service,
-    engine: sandbox.Engine,
-) -> AgentHost:
-    digest = trees.current(home.path) or genesis.architecture
-    limits = sandbox.SandboxLimits(memory_bytes=config.agent.memory_mb * MIB)
+def _host(opened: Opened, journal: Journal, gateway: Gateway, service: Service) -> AgentHost:
+    home, section = opened.home, opened.config.agent
+    digest = trees.current(home.path) or opened.genesis.architecture
+    limits = sandbox.SandboxLimits(memory_bytes=section.memory_mb * MIB)
 
     async def spawn(tree: Path, channel: Any) -> sandbox.Child:
-        return await sandbox.spawn(tree, channel, limits=limits, engine=engine)
+        return await sandbox.spawn(tree, channel, limits=limits, engine=opened.engine)
 
-    turn = SessionLimits(turn_steps=config.agent.steps_max, turn_s=config.agent.turn_seconds_max)
+    turn = SessionLimits(turn_steps=section.steps_max, turn_s=section.turn_seconds_max)
     return AgentHost(
         journal=journal,
         gateway=gateway,
         service=service,
         spawn=spawn,
         tree=trees.open_tree(home.path, digest),
-        identity=Identity(name=genesis.name, soul=read_soul(home.soul).text),
+        identity=Identity(name=opened.genesis.name, soul=read_soul(home.soul).text),
         limits=HostLimits(connection=ConnectionLimits(session=turn)),
     )

@@ -9,6 +9,9 @@ from typing import Any
 from ledger.core.errors import TimmyError
 from ledger.core.event import Event
 
+_WIDTH_PIPED = 200
+"""Columns of a table that no person looks at directly: wide enough that grep finds whole lines."""
+
 
 def fail(error: TimmyError) -> None:
     """Say what went wrong and what to do about it."""
@@ -89,4 +92,5 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         grid.add_column(column, no_wrap=not last, overflow="fold" if last else "ellipsis")
     for cells in rows:
         grid.add_row(*(Text(one_line(cell)) for cell in cells))
-    Console(soft_wrap=False, highlight=False).print(grid)
+    width = None if sys.stdout.isatty() else _WIDTH_PIPED
+    Console(width=width, highlight=False).print(grid)

@@ -31,7 +31,7 @@ from ledger.files import write_atomically
 from ledger.replay import attestation, reducers_hash, replay
 from node.anchoring import bitcoind
 from node.api import Api
-from node.assembly import Parts, assemble, choose_engine, open_ledger
+from node.assembly import Opened, Parts, assemble, choose_engine, open_ledger
 from node.config import Config
 from node.home import Home
 from node.open import now_ms
@@ -64,7 +64,7 @@ async def node(
             bitcoin = bitcoind(config.attest)
             if bitcoin is not None:
                 await stack.enter_async_context(bitcoin)
-            parts = assemble(
+            opened = Opened(
                 home=home,
                 config=config,
                 log=log,
@@ -75,6 +75,7 @@ async def node(
                 bitcoin=bitcoin,
                 anchors=stack.enter_context(FileState(home.anchors)),
             )
+            parts = assemble(opened)
             started = Node(parts)
             async with started.running():
                 yield started
