@@ -7,7 +7,8 @@
     POST /v1/say {text, conversation?, author?, key?, wait_s?}
     POST /v1/release {conversation, author}
     POST /v1/redact {positions, reason}
-    POST /v1/anchor {action}
+    POST /v1/anchor {action}            fund, open, now, status
+    POST /v1/patch/propose {diff, author?}   /v1/patch/judge {position}
     GET  /                              the embedded relay (websocket, NIP-11)
 
 Errors are {"error", "hint"} with a status that fits: 400 their fault, 404, 409, 413, 507 disk full.
@@ -74,6 +75,8 @@ class Api:
                 web.post("/v1/release", self._release),
                 web.post("/v1/redact", self._redact),
                 web.post("/v1/anchor", self._anchor),
+                web.post("/v1/patch/propose", self._propose),
+                web.post("/v1/patch/judge", self._judge),
             ]
         )
         if self._parts.relay is not None:
@@ -236,6 +239,17 @@ class Api:
         if action is None:
             raise TimmyError(f"unknown action {body['action']!r}", hint=", ".join(actions))
         return _json(await action())
+
+    async def _propose(self, request: web.Request) -> web.Response:
+        body = await _body(request, diff=str, author=str)
+        event = await self._parts.patching.propose(
+            _required(body, "diff"), author=body.get("author", "operator")
+        )
+        return _json(console.row(event))
+
+    async def _judge(self, request: web.Request) -> web.Response:
+        body = await _body(request, position=int)
+        return _json(await self._parts.patching.judge(_required(body, "position")))
 
 
 def _status_of(error: TimmyError) -> int:

@@ -31,6 +31,7 @@ from node.broadcast import Broadcast
 from node.config import Config
 from node.home import Home
 from node.open import epoch_of, genesis_of, now_ms, open_log
+from node.patching import Patching
 from runtime import sandbox
 from runtime.connection import ConnectionLimits, Identity
 from runtime.core.session import SessionLimits
@@ -62,6 +63,7 @@ class Parts:
     publisher: Publisher
     broadcast: Broadcast
     anchoring: Anchoring
+    patching: Patching
     engine: sandbox.Engine
     started_ms: int
 
@@ -153,6 +155,13 @@ def assemble(opened: Opened) -> Parts:
             interval_ms=config.node.checkpoint_interval_ms,
         ),
         anchoring=_anchoring(opened, release),
+        patching=Patching(
+            home=home,
+            log=log,
+            release=release,
+            signer=opened.keys.log,
+            engine=opened.engine,
+        ),
         engine=opened.engine,
         started_ms=started_ms,
     )

@@ -1,0 +1,409 @@
+"""The judge: runs a patched tree as a successor, outside it, and signs what it found.
+
+    candidate   every gate
+    parent      the same gates, on the tree that is adopted now: one it fails says nothing
+    mutants     each known-bad tree on the gate that is there for it: a blunt gate says nothing
+    measures    parent and candidate in turn (A B B A), outside the digest
+
+After a failure only the first failed gate is tried on parent and mutants: one sound reason to
+reject is enough.
+
+All of them run in the sandbox, as fresh processes, on the same snapshot and the same cases, which
+are drawn from a seed that was committed to before the patch was frozen and is revealed in the
+verdict. Only protocol frames cross the border; expectations stay here.
+
+Accept means: the parent and the candidate passed everything, all mutants died, and the engine
+contains. What cannot be found out is inconclusive: no engine, a start that fails, time over. A
+patch that cannot be read or applied, or that reaches outside the agent's tree, is invalid.
+
+Not covered: whether the change is wise (people read it); a subject that waits for a later day, or
+that tells the judge from a node by its timing; leaks through the verdict's transcript digests to
+someone who guesses the private words that a subject might have copied.
+"""
+
+import asyncio
+import hashlib
+import platform
+import tempfile
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from importlib import resources
+from pathlib import Path
+from typing import Any, Final
+
+from genesis.cases import Case, all_cases
+from genesis.core import limits, patch
+from genesis.core.draws import case_key
+from genesis.core.errors import Constitutional, InvalidPatch
+from genesis.core.tree import Tree
+from genesis.core.verdict import (
+    Decision,
+    Findings,
+    Gate,
+    Inputs,
+    Outcome,
+    Tooth,
+    Verdict,
+    sign_envelope,
+)
+from genesis.mutants import MUTANTS, Mutant, specimen
+from genesis.player import Past, Recording, play
+from genesis.subject import Cage, Patience, Violation
+from genesis.trees import write_tree
+from ledger.core.event import Event
+from ledger.core.hashing import tagged
+from ledger.core.keys import Signer
+from runtime.cgroups import Usage
+from runtime.core.protocol import EventFrame
+from runtime.core.protocol import encode as encode_frame
+from runtime.core.turns import STREAMED, Turns
+from runtime.sandbox import MIB, Engine, SandboxError, SandboxLimits
+
+EVALUATOR_TAG: Final = "timmy/evaluator/v1"
+_EVALUATOR: Final = (
+    *(("genesis", f"{name}.py") for name in ("cases", "judge", "mutants", "player", "specimen")),
+    *(("genesis", f"{name}.py") for name in ("subject", "trees")),
+    *(("genesis.core", f"{name}.py") for name in ("draws", "limits", "patch", "tree")),
+    *(("genesis.core", f"{name}.py") for name in ("strict_json", "verdict")),
+    *(("runtime.core", f"{name}.py") for name in ("calls", "limits", "protocol", "seccomp")),
+    *(("runtime", f"{name}.py") for name in ("bubblewrap", "child", "interpreter", "sandbox")),
+)
+"""The judge's own code: two verdicts compare only if it was the same."""
+_TIMED_GATE: Final = "answer"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """What one judgment may take."""
+
+    patience: Patience = field(default_factory=Patience)
+    limits: SandboxLimits = field(
+        default_factory=lambda: SandboxLimits(
+            memory_bytes=256 * MIB, cpu_seconds=60, wall_s=90.0, state_bytes=32 * MIB
+        )
+    )
+    total_s: float = 600.0
+    parallel: int = 2
+    """Subjects at once: two halve the time on small machines and cost half a gigabyte at most."""
+    timed_rounds: int = 2
+    """How often A B B A is measured; 0 for not at all."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Head:
+    """The signed head of the parent's ledger that the snapshot was taken at."""
+
+    size: int
+    root: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Judgment:
+    """A signed verdict, and notes for the operator of this node only.
+
+    `notes` may hold what subjects wrote, and thereby words of the snapshot: they stay here.
+    """
+
+    envelope: bytes
+    verdict: Verdict
+    notes: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class _Trial:
+    """One subject in one gate."""
+
+    gate: str
+    outcome: Outcome
+    transcript: bytes | None = None
+    usage: Usage = field(default_factory=Usage)
+    why: str = ""
+    timed_out: bool = False
+    took_ms: int = 0
+
+
+async def judge(
+    data: bytes,
+    parent: Tree,
+    *,
+    snapshot: Sequence[Event],
+    head: Head,
+    signer: Signer,
+    seed: bytes,
+    engine: Engine,
+    clock: Callable[[], int],
+    budget: Budget | None = None,
+) -> Judgment:
+    """Judge the patch `data` against `parent`.
+
+    `snapshot` is the ledger's events below `head`, in order; `seed` is 32 secret random bytes
+    that were committed to (`verdict.seed_commitment`); `clock` gives Unix milliseconds. Raises
+    InvalidVerdict for a malformed head or seed; everything a patch can do ends in a verdict.
+    """
+    try:
+        parsed = patch.parse(data)
+        result, why = patch.apply(parsed, parent), ""
+    except (InvalidPatch, Constitutional) as error:
+        result, why = None, str(error)
+    bench = _Bench(parent, result, budget or Budget(), engine, clock)
+    inputs = Inputs(
+        patch_sha256=hashlib.sha256(data).digest(),
+        parent_tree=parent.digest,
+        result_tree=None if result is None else result.digest,
+        head_size=head.size,
+        head_root=head.root,
+        evaluator=evaluator_digest(),
+        seed=seed,
+    )
+    verdict = await bench.verdict(inputs, snapshot, why)
+    return Judgment(
+        envelope=sign_envelope(verdict, [signer]), verdict=verdict, notes=tuple(bench.notes)
+    )
+
+
+def evaluator_digest() -> bytes:
+    """Return 32 bytes over the judge's own source."""
+    parts = []
+    for package, name in _EVALUATOR:
+        source = resources.files(package).joinpath(name).read_bytes()
+        parts.append(tagged(EVALUATOR_TAG, f"{package}/{name}".encode() + b"\0" + source))
+    return tagged(EVALUATOR_TAG, b"".join(parts))
+
+
+def past_of(snapshot: Sequence[Event]) -> Past:
+    """Return what a node would tell a starting agent of these events, in the node's own terms."""
+    turns = Turns()
+    for event in snapshot:
+        turns.apply(event)
+    frames: list[bytes] = []
+    words: dict[int, bool] = {}
+    told = [event for event in snapshot if event.type in STREAMED]
+    for event in told[-limits.HISTORY_EVENTS_MAX :]:
+        content = None if event.position in turns.withheld else event.content
+        frame = EventFrame(
+            position=event.position,
+            type=event.type,
+            ts_ms=event.ts_ms,
+            stream=event.stream,
+            payload=event.payload,
+            content=content,
+        )
+        frames.append(encode_frame(frame))
+        words[event.position] = bool(content and content.get("text"))
+    return Past(frames=b"".join(frames), words=words)
+
+
+class _Bench:
+    """One judgment under way."""
+
+    def __init__(
+        self,
+        parent: Tree,
+        result: Tree | None,
+        budget: Budget,
+        engine: Engine,
+        clock: Callable[[], int],
+    ) -> None:
+        self._parent = parent
+        self._result = result
+        self._budget = budget
+        self._cage = Cage(engine=engine, limits=budget.limits, patience=budget.patience)
+        self._places = asyncio.Semaphore(budget.parallel)
+        self._started_ms = clock()
+        self._started = time.perf_counter_ns()
+        self._hung: set[str] = set()
+        self.notes: list[str] = []
+
+    async def verdict(self, inputs: Inputs, snapshot: Sequence[Event], why: str) -> Verdict:
+        nothing = Findings(inputs=inputs)
+        if self._result is None:
+            return self._conclude(nothing, why)
+        if self._cage.engine is Engine.NONE:
+            return self._conclude(nothing, "no sandbox engine works here")
+        try:
+            async with asyncio.timeout(self._budget.total_s):
+                return await self._run(inputs, snapshot, self._result)
+        except TimeoutError:
+            return self._conclude(nothing, "the judgment took too long")
+        except ExceptionGroup as group:
+            ours, bugs = group.split((SandboxError, OSError))
+            if ours is None or bugs is not None:
+                raise
+            self.notes += [str(error) for error in ours.exceptions]
+            return self._conclude(nothing, "a subject could not be started")
+
+    async def _run(self, inputs: Inputs, snapshot: Sequence[Event], result: Tree) -> Verdict:
+        key = case_key(inputs.seed, inputs.patch_sha256)
+        ts_ms = snapshot[-1].ts_ms if snapshot else self._started_ms
+        cases = await asyncio.to_thread(all_cases, key, position=inputs.head_size, ts_ms=ts_ms)
+        past = await asyncio.to_thread(past_of, snapshot)
+        by_gate = {case.gate: case for case in cases}
+        with tempfile.TemporaryDirectory(prefix="timmy-judge-") as name:
+            folder = Path(name)
+            trees = {"parent": self._parent, "candidate": result}
+            trees |= {mutant.defect: specimen(mutant.defect) for mutant in MUTANTS}
+            await asyncio.to_thread(_write_all, trees, folder)
+            candidate = await self._candidate(cases, folder, past)
+            failed = [trial.gate for trial in candidate if trial.outcome is Outcome.FAIL]
+            asked = failed[:1] or list(by_gate)
+            teeth = [mutant for mutant in MUTANTS if mutant.gate in asked]
+            jobs = [
+                *(("parent", by_gate[gate]) for gate in asked),
+                *((mutant.defect, by_gate[mutant.gate]) for mutant in teeth),
+            ]
+            done = await self._trials(jobs, folder, past)
+            parent = dict(zip(asked, done, strict=False))
+            findings = Findings(
+                inputs=inputs,
+                gates=tuple(_gate(parent.get(trial.gate), trial) for trial in candidate),
+                teeth=tuple(map(_tooth, teeth, done[len(asked) :])),
+            )
+            turns_us = {}
+            if findings.decision is Decision.ACCEPT:
+                turns_us = await self._timed(by_gate[_TIMED_GATE], folder, past)
+        trials = {"parent": list(parent.values()), "candidate": candidate}
+        return self._conclude(findings, _reason(findings), trials=trials, turns_us=turns_us)
+
+    async def _candidate(self, cases: Sequence[Case], folder: Path, past: Past) -> list[_Trial]:
+        """Try all gates; but what cannot even shake hands is not asked for more."""
+        first = await self._trials([("candidate", cases[0])], folder, past)
+        if first[0].outcome is Outcome.FAIL:
+            return first + [_Trial(gate=case.gate, outcome=Outcome.NOT_RUN) for case in cases[1:]]
+        return first + await self._trials([("candidate", c) for c in cases[1:]], folder, past)
+
+    async def _trials(
+        self, jobs: Sequence[tuple[str, Case]], folder: Path, past: Past
+    ) -> list[_Trial]:
+        async with asyncio.TaskGroup() as group:
+            tasks = [
+                group.create_task(self._trial(who, case, folder / who, past)) for who, case in jobs
+            ]
+        return [task.result() for task in tasks]
+
+    async def _trial(self, who: str, case: Case, tree: Path, past: Past) -> _Trial:
+        """Play one case; a subject that made us wait till the end is not waited for again."""
+        async with self._places:
+            if who in self._hung:
+                return _Trial(gate=case.gate, outcome=Outcome.NOT_RUN)
+            started = time.perf_counter_ns()
+            try:
+                recording = await self._played(case, tree, past)
+            except Violation as violation:
+                if violation.timed_out:
+                    self._hung.add(who)
+                if who in ("parent", "candidate"):
+                    self._note(f"{who}: {violation.reason}", violation.detail)
+                return _Trial(
+                    gate=case.gate,
+                    outcome=Outcome.FAIL,
+                    why=violation.reason,
+                    timed_out=violation.timed_out,
+                    took_ms=_since_ms(started),
+                )
+            return _Trial(
+                gate=case.gate,
+                outcome=Outcome.PASS,
+                transcript=recording.transcript,
+                usage=recording.usage,
+                took_ms=_since_ms(started),
+            )
+
+    def _note(self, reason: str, detail: str) -> None:
+        """Keep what the operator may want to see, once."""
+        note = f"{reason}: {detail}" if detail else reason
+        if note not in self.notes:
+            self.notes.append(note)
+
+    async def _played(self, case: Case, tree: Path, past: Past) -> Recording:
+        recording = await play(case, tree, past, self._cage)
+        why = case.check(recording.played)
+        if why is not None:
+            raise Violation(why)
+        if case.repeat:
+            again = await play(case, tree, past, self._cage)
+            if again.transcript != recording.transcript:
+                raise Violation("it did not do the same twice")
+        return recording
+
+    async def _timed(self, case: Case, folder: Path, past: Past) -> dict[str, list[int]]:
+        """Take the two in turn, each first as often as second: a machine's drift cancels out."""
+        times: dict[str, list[int]] = {"parent": [], "candidate": []}
+        for who in ("parent", "candidate", "candidate", "parent") * self._budget.timed_rounds:
+            try:
+                recording = await play(case, folder / who, past, self._cage)
+            except Violation as violation:
+                self._note(f"{who}, timing: {violation.reason}", violation.detail)
+                continue
+            times[who].append(recording.rounds_us[0])
+        return times
+
+    def _conclude(
+        self,
+        findings: Findings,
+        why: str,
+        *,
+        trials: Mapping[str, Sequence[_Trial]] | None = None,
+        turns_us: Mapping[str, list[int]] | None = None,
+    ) -> Verdict:
+        measured = {
+            "engine": self._cage.engine.value,
+            "reason": why,
+            "started_ms": self._started_ms,
+            "took_ms": _since_ms(self._started),
+            "machine": {"processor": platform.machine(), "python": platform.python_version()},
+            "subjects": {who: _measures(those) for who, those in (trials or {}).items()},
+            "turn_us": dict(turns_us or {}),
+        }
+        return Verdict(decision=findings.decision, findings=findings, measured=measured)
+
+
+def _write_all(trees: Mapping[str, Tree], folder: Path) -> None:
+    for name, tree in trees.items():
+        (folder / name).mkdir()
+        write_tree(tree, folder / name, durable=False)
+
+
+def _gate(parent: _Trial | None, candidate: _Trial) -> Gate:
+    return Gate(
+        name=candidate.gate,
+        parent=Outcome.NOT_RUN if parent is None else parent.outcome,
+        candidate=candidate.outcome,
+        transcript=candidate.transcript,
+    )
+
+
+def _tooth(mutant: Mutant, trial: _Trial) -> Tooth:
+    return Tooth(mutant=mutant.defect, gate=mutant.gate, outcome=trial.outcome)
+
+
+def _reason(findings: Findings) -> str:
+    """Say in our own words what decided."""
+    parent = [gate.name for gate in findings.gates if gate.parent is Outcome.FAIL]
+    blunt = [tooth.mutant for tooth in findings.teeth if tooth.outcome is not Outcome.FAIL]
+    failed = [gate.name for gate in findings.gates if gate.candidate is Outcome.FAIL]
+    if parent:
+        return f"the parent itself does not pass: {', '.join(parent)}"
+    if blunt:
+        return f"known-bad mutants were not found: {', '.join(blunt)}"
+    return f"not passed: {', '.join(failed)}" if failed else ""
+
+
+def _measures(trials: Sequence[_Trial]) -> dict[str, Any]:
+    usages = [trial.usage for trial in trials]
+    return {
+        "cpu_ms": round(sum(usage.cpu_s or 0 for usage in usages) * 1_000),
+        "memory_peak_bytes": max((usage.memory_peak_bytes or 0 for usage in usages), default=0),
+        "gates": {
+            trial.gate: {
+                "took_ms": trial.took_ms,
+                "timed_out": trial.timed_out,
+                "why": trial.why,
+            }
+            for trial in trials
+        },
+    }
+
+
+def _since_ms(started_ns: int) -> int:
+    return (time.perf_counter_ns() - started_ns) // 1_000_000

@@ -1,0 +1,1 @@
+"""The host services an agent process asks for (models, recall, policy), and that process."""

@@ -1,0 +1,80 @@
+"""The events that end what a message began, and the fixed answers that held authors are due.
+
+Shared by the gateway and the host services: a message has one answer and a turn one end, whoever
+writes them, because their idempotency keys are made of nothing but the message.
+"""
+
+from typing import Any
+
+from ledger.core import types
+from ledger.core.event import Draft
+from runtime.core import calls
+from runtime.core.crisis import ANSWER
+from runtime.core.turns import HELD, HOLD, SCREEN_CRISIS, SCREEN_PASS, Message
+from runtime.journal import Journal
+
+
+def decided(message: Message, action: str, *, screen: str, rule: str) -> Draft:
+    """Record that the crisis screen or a hold decided about a message, and by which rule."""
+    return Draft(
+        type=types.POLICY_DECIDED.name,
+        stream=message.stream,
+        payload={
+            "action": action,
+            "screen": screen,
+            "rule": rule,
+            "message": message.position,
+            "conversation": message.conversation,
+            "author": message.author,
+        },
+        causes=(message.cause,),
+    )
+
+
+def sent(message: Message, turn: bytes, text: str, facts: dict[str, Any]) -> Draft:
+    """Answer `message` with `text`. `facts` says which step of the turn did, if one did."""
+    return Draft(
+        type=types.MESSAGE_SENT.name,
+        stream=message.stream,
+        payload={
+            **facts,
+            "conversation": message.conversation,
+            "author": message.author,
+            "message": message.position,
+        },
+        content={"text": text},
+        causes=(message.cause,),
+        idempotency_key=calls.step_key(turn, 0, "sent"),
+    )
+
+
+def finished(message: Message, turn: bytes, outcome: str, reason: str | None) -> Draft:
+    """End the turn that answers `message`."""
+    return Draft(
+        type=types.TURN_FINISHED.name,
+        stream=message.stream,
+        payload={
+            "turn": turn,
+            "message": message.position,
+            "outcome": outcome,
+            "reason": reason,
+        },
+        causes=(message.cause,),
+        idempotency_key=calls.step_key(turn, 0, "finished"),
+    )
+
+
+async def settle(journal: Journal) -> None:
+    """Give every held author the fixed answers still due. Call inside `journal.deciding`."""
+    for message in journal.turns.to_settle():
+        received = journal.log.read(message.position)
+        met = received.payload.get("screen") != SCREEN_PASS
+        turn = calls.turn_id(journal.log.ledger_id, message.cause.id)
+        rule = SCREEN_CRISIS if met else HELD
+        drafts = [
+            decided(message, HOLD if met else HELD, screen="input", rule=rule),
+            sent(message, turn, ANSWER, {}),
+        ]
+        if turn in journal.turns.open:
+            drafts.append(finished(message, turn, HELD, None))
+        await journal.append(*drafts)

@@ -1,0 +1,184 @@
+"""One child process on the host: its output, its end, and what must be released after it.
+
+asyncio's subprocess protocol, driven by callbacks, so that a child needs no task of its own. The
+child counts as ended only when the last process of its namespace is dead, its output was read, and
+its control group and folder are gone.
+
+Not covered: what runs in it and how it is held (runtime.sandbox).
+"""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from typing import Final, cast
+
+from runtime.cgroups import Cgroup, Usage
+
+OUTPUT_TAIL_BYTES_MAX: Final = 16 * 1024
+"""A traceback and the lines before it."""
+OUTPUT_PAUSE_S: Final = 0.05
+"""After each read: at asyncio's 256 KiB a read, a flood costs us 5 MB a second, no more."""
+
+
+class Child(asyncio.SubprocessProtocol):
+    """A running agent process. Made by `runtime.sandbox.spawn` only."""
+
+    def __init__(self, *, wall_s: float | None) -> None:
+        loop = asyncio.get_running_loop()
+        self._loop = loop
+        self._done: asyncio.Future[int] = loop.create_future()
+        self._transport: asyncio.SubprocessTransport | None = None
+        self._tail = bytearray()
+        self._first: int | None = None
+        self._cgroup: Cgroup | None = None
+        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._usage = Usage()
+        self._collected = False
+        self._timer = None if wall_s is None else loop.call_later(wall_s, self._out_of_time)
+        self.timed_out = False
+
+    @property
+    def pid(self) -> int:
+        """The process id on the host of the engine's process."""
+        return self._process().get_pid()
+
+    async def wait(self) -> int:
+        """Return the exit status once every process of the child is dead; 128 + n: signal n."""
+        return await asyncio.shield(self._done)
+
+    def kill(self) -> None:
+        """End the child and all it started, at once. A dead one is left alone."""
+        if self._done.done():
+            return
+        with suppress(ProcessLookupError):
+            if self._first is not None:
+                signal.pidfd_send_signal(self._first, signal.SIGKILL)
+            elif self._folder is not None:
+                os.killpg(self.pid, signal.SIGKILL)
+        with suppress(ProcessLookupError):
+            self._process().kill()
+
+    def stderr_tail(self) -> str:
+        """The last of what it wrote to its standard output and error, joined."""
+        return self._tail.decode(errors="replace")
+
+    def usage(self) -> Usage:
+        """What the control group has counted so far; empty without one."""
+        if self._cgroup is not None and not self._done.done():
+            self._usage = self._cgroup.usage()
+        return self._usage
+
+    def hold(
+        self,
+        *,
+        first: int | None = None,
+        cgroup: Cgroup | None = None,
+        folder: "tempfile.TemporaryDirectory[str] | None" = None,
+    ) -> None:
+        """Take over what must be released when the child is dead (`spawn` calls this).
+
+        `first` is a pidfd of the namespace's first process: when that one ends, the kernel has
+        ended all others.
+        """
+        if first is not None and self._collected:
+            os.close(first)  # it has ended while we were about to take hold of it
+        elif first is not None:
+            self._first = first
+        self._cgroup = self._cgroup if cgroup is None else cgroup
+        self._folder = self._folder if folder is None else folder
+
+    async def start(
+        self,
+        argv: list[str],
+        channel: socket.socket,
+        *,
+        pass_fds: tuple[int, ...] = (),
+        folder: str | None = None,
+    ) -> None:
+        """Run `argv`, without environment, in a session of its own (`spawn` calls this)."""
+        await self._loop.subprocess_exec(
+            lambda: self,
+            *argv,
+            stdin=channel.fileno(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            pass_fds=pass_fds,
+            cwd=folder,
+            env={},
+            start_new_session=True,
+        )
+
+    @contextmanager
+    def unless_started(self) -> Iterator[None]:
+        """Leave nothing behind when starting fails or is cancelled (`spawn` calls this)."""
+        try:
+            yield
+        except BaseException:
+            if self._transport is None:
+                self._done.set_result(-1)
+                self._release()
+            else:
+                self.kill()
+            raise
+
+    def connection_made(self, transport: asyncio.BaseTransport) -> None:
+        """Keep the transport (asyncio calls this)."""
+        self._transport = cast("asyncio.SubprocessTransport", transport)
+
+    def pipe_data_received(self, fd: int, data: bytes) -> None:
+        """Keep the end of the output, and read no more for a moment."""
+        self._tail += data
+        del self._tail[:-OUTPUT_TAIL_BYTES_MAX]
+        pipe = self._process().get_pipe_transport(fd)
+        if isinstance(pipe, asyncio.ReadTransport):
+            pipe.pause_reading()
+            self._loop.call_later(OUTPUT_PAUSE_S, pipe.resume_reading)
+
+    def process_exited(self) -> None:
+        """Sweep what the first process left behind in its group, where there is no namespace."""
+        if self._first is None and self._folder is not None:
+            with suppress(ProcessLookupError, PermissionError):
+                os.killpg(self.pid, signal.SIGKILL)
+
+    def connection_lost(self, exc: Exception | None) -> None:  # noqa: ARG002 - asyncio's signature
+        """The engine is dead and its output read: now wait for the namespace's last process."""
+        if self._first is None:
+            self._collect()
+        else:
+            self._loop.add_reader(self._first, self._collect)
+
+    def _process(self) -> asyncio.SubprocessTransport:
+        assert self._transport is not None
+        return self._transport
+
+    def _out_of_time(self) -> None:
+        self.timed_out = True
+        self.kill()
+
+    def _collect(self) -> None:
+        self._collected = True
+        if self._first is not None:
+            self._loop.remove_reader(self._first)
+        code = self._process().get_returncode() or 0
+        status = code if code >= 0 else 128 - code
+        self._process().close()
+        released = self._loop.run_in_executor(None, self._release)
+        released.add_done_callback(lambda _: self._done.set_result(status))
+
+    def _release(self) -> None:
+        """Give back what `hold` took. Runs once, in a worker thread: it touches files."""
+        if self._timer is not None:
+            self._loop.call_soon_threadsafe(self._timer.cancel)
+        if self._first is not None:
+            os.close(self._first)
+            self._first = None
+        if self._cgroup is not None:
+            self._usage = self._cgroup.usage()
+            self._cgroup.remove()
+        if self._folder is not None:
+            self._folder.cleanup()

@@ -1,0 +1,125 @@
+"""The door for words to the agent: bounds, then the crisis screen, then the ledger.
+
+The screen's verdict is a fact of `message.received` itself, so that there is no moment, crash or
+not, at which a message that met the screen could be taken for one that did not. Such a message
+gets the fixed answer and its author is held in that conversation: what he writes is recorded and
+answered with the fixed words until the operator releases him, and the agent is never told.
+
+Who may speak and who is the operator is not judged here: the node checks both.
+"""
+
+import secrets
+
+from ledger.core import types
+from ledger.core.event import Draft, Event
+from ledger.core.limits import IDEMPOTENCY_KEY_BYTES, STREAM_BYTES
+from runtime.answers import settle
+from runtime.core import limits
+from runtime.core.errors import MessageRefused
+from runtime.core.turns import SCREEN_CRISIS, SCREEN_PASS
+from runtime.journal import Journal
+from runtime.screening import screen_message
+
+
+class Gateway:
+    """Takes messages from people and programs; the only writer of `message.received`."""
+
+    def __init__(self, journal: Journal) -> None:
+        self._journal = journal
+
+    async def receive(
+        self,
+        text: str,
+        *,
+        conversation: str,
+        author: str,
+        gateway: str,
+        idempotency_key: bytes | None = None,
+    ) -> Event:
+        """Record a message and return it, durable. A known key returns the first message.
+
+        Raises MessageRefused for a broken bound and IdempotencyConflict for a known key with
+        another message. An author who met the screen has his fixed answer when this returns.
+        """
+        _check_text(text)
+        for name, value in (
+            ("conversation", conversation),
+            ("author", author),
+            ("gateway", gateway),
+        ):
+            _check_name(name, value)
+        key = (
+            secrets.token_bytes(IDEMPOTENCY_KEY_BYTES)
+            if idempotency_key is None
+            else idempotency_key
+        )
+        rule = await screen_message(text)
+        async with self._journal.deciding:
+            known = self._journal.log.find(key)
+            screen = SCREEN_PASS if rule is None else SCREEN_CRISIS
+            if known is not None:  # screened then, perhaps by older rules: the same body is due
+                screen = known.payload.get("screen", screen)
+            [event] = await self._journal.append(
+                Draft(
+                    type=types.MESSAGE_RECEIVED.name,
+                    stream=self._stream_of(conversation),
+                    payload={
+                        "conversation": conversation,
+                        "author": author,
+                        "gateway": gateway,
+                        "screen": screen,
+                    },
+                    content={"text": text},
+                    idempotency_key=key,
+                )
+            )
+            await settle(self._journal)
+        return event
+
+    async def settle(self) -> None:
+        """Give every held author the fixed answers still due. Call once before the agent starts."""
+        async with self._journal.deciding:
+            await settle(self._journal)
+
+    async def release(self, *, conversation: str, author: str, by: str) -> Event:
+        """Lift a hold. `by` names the operator, whose right to do this the caller has checked.
+
+        Raises MessageRefused if nobody is held there.
+        """
+        async with self._journal.deciding:
+            if not self._journal.turns.held(conversation, author):
+                raise MessageRefused(f"{author} is not held in {conversation}")
+            await settle(self._journal)
+            [event] = await self._journal.append(
+                Draft(
+                    type=types.POLICY_RELEASED.name,
+                    stream=self._stream_of(conversation),
+                    payload={"conversation": conversation, "author": author, "by": by},
+                )
+            )
+        return event
+
+    def _stream_of(self, conversation: str) -> bytes:
+        known = self._journal.turns.conversations.get(conversation)
+        return secrets.token_bytes(STREAM_BYTES) if known is None else known.stream
+
+
+def _check_text(text: str) -> None:
+    try:
+        size = len(text.encode())
+    except UnicodeEncodeError as error:
+        raise MessageRefused("text is not valid Unicode: it holds half a surrogate pair") from error
+    if not text.strip():
+        raise MessageRefused("text is blank")
+    if size > limits.TEXT_BYTES_MAX:
+        raise MessageRefused(
+            f"message of {size} bytes, at most {limits.TEXT_BYTES_MAX}",
+            hint="send it in parts, or as a file",
+        )
+
+
+def _check_name(name: str, value: str) -> None:
+    if not 1 <= len(value) <= limits.NAME_CHARS_MAX or not value.isprintable():
+        raise MessageRefused(
+            f"{name} of {len(value)} characters, 1 to {limits.NAME_CHARS_MAX} printable"
+        )

@@ -1,0 +1,336 @@
+"""The judge on the real agent: an honest patch is accepted, wrong and hostile ones are not."""
+
+import asyncio
+import json
+import os
+import shutil
+from pathlib import Path
+
+import pytest
+
+from genesis import judge as judging
+from genesis import mutants
+from genesis.cases import GATES, all_cases
+from genesis.core.draws import case_key
+from genesis.core.errors import InvalidVerdict
+from genesis.core.patch import parse
+from genesis.core.tree import Tree
+from genesis.core.verdict import Decision, Outcome, seed_commitment, verify_envelope
+from genesis.judge import Budget, Head, judge
+from genesis.subject import Patience
+from ledger.core import types
+from ledger.core.event import Draft, Event, seal
+from ledger.core.keys import Signer
+from runtime.sandbox import Engine, SandboxLimits
+
+from .diffs import agent_tree, change, diff, replace
+
+SIGNER = Signer(bytes([7]) * 32)
+SEED = bytes(range(32))
+ROOT = bytes([9]) * 32
+QUICK = Budget(
+    patience=Patience(turn_s=1.5, start_s=5, stop_s=1.5),
+    limits=SandboxLimits(cpu_seconds=10, wall_s=20),
+    timed_rounds=0,
+)
+PARENT = agent_tree()
+HONEST = change(PARENT, "prompt.py", "plainly and briefly", "plainly and kindly")
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _engine():
+    assert shutil.which("bwrap"), "install bubblewrap: apt install bubblewrap"
+
+
+def history(count: int) -> list[Event]:
+    """A ledger's beginning: exchanges, a note, an erased message, a type nobody knows."""
+    drafts = []
+    for number in range(count):
+        stream = bytes([number % 3]) * 16
+        who = {"conversation": stream.hex(), "author": "npub", "gateway": "cli", "screen": "pass"}
+        drafts += [
+            Draft(
+                type=types.MESSAGE_RECEIVED.name,
+                stream=stream,
+                payload=who,
+                content={"text": f"question {number}"},
+            ),
+            Draft(
+                type=types.MESSAGE_SENT.name,
+                stream=stream,
+                payload={**who, "message": 2 * number},
+                content={"text": f"answer {number}"},
+            ),
+        ]
+    drafts.append(
+        Draft(
+            type=types.MEMORY_NOTED.name,
+            stream=bytes(16),
+            payload={"kind": "fact"},
+            content={"text": "likes tea"},
+        )
+    )
+    drafts.append(Draft(type="weather.changed", stream=bytes(16), payload={"x": 1}))
+    events = []
+    for position, draft in enumerate(drafts):
+        record, _ = seal(
+            draft,
+            position=position,
+            stream_sequence=0,
+            ts_ms=1_790_000_000_000 + position,
+            salts=bytes(64),
+        )
+        events.append(Event.open(record))
+    return events
+
+
+async def judged(
+    patch: bytes, *, parent=PARENT, seed=SEED, engine=Engine.BUBBLEWRAP, budget=QUICK, snapshot=()
+):
+    judgment = await judge(
+        patch, parent, snapshot=snapshot, head=Head(size=len(snapshot), root=ROOT), signer=SIGNER,
+        seed=seed, engine=engine, clock=lambda: 1_790_000_000_000, budget=budget,
+    )  # fmt: skip
+    assert verify_envelope(judgment.envelope, trusted=[SIGNER.public]).verdict == judgment.verdict
+    return judgment
+
+
+def failed(judgment) -> set[str]:
+    return {gate.name for gate in judgment.verdict.findings.gates if gate.candidate is Outcome.FAIL}
+
+
+def whys(judgment) -> set[str]:
+    gates = judgment.verdict.measured["subjects"]["candidate"]["gates"]
+    return {gate["why"] for gate in gates.values()} - {""}
+
+
+SNAPSHOT = history(20)
+
+
+@pytest.fixture(scope="module")
+def honest():
+    return asyncio.run(judged(HONEST, snapshot=SNAPSHOT, budget=Budget(timed_rounds=1)))
+
+
+def test_an_honest_patch_is_accepted(honest):
+    verdict = honest.verdict
+    assert verdict.decision is Decision.ACCEPT, (verdict.measured["reason"], honest.notes)
+    assert {tooth.outcome for tooth in verdict.findings.teeth} == {Outcome.FAIL}
+    assert len(verdict.findings.teeth) == len(mutants.MUTANTS)
+    gates = {gate.name for gate in verdict.findings.gates}
+    assert {tooth.gate for tooth in verdict.findings.teeth} == gates == set(GATES)
+    assert all(gate.transcript for gate in verdict.findings.gates)
+    inputs = verdict.findings.inputs
+    assert (inputs.parent_tree, inputs.head_size, inputs.head_root) == (
+        PARENT.digest,
+        len(SNAPSHOT),
+        ROOT,
+    )
+    assert verdict.measured["engine"] == "bubblewrap"
+    assert [len(times) for times in verdict.measured["turn_us"].values()] == [2, 2]
+    assert honest.notes == ()
+
+
+async def test_the_digest_is_the_seed_s_and_nobody_else_s(honest):
+    """Another budget, another order of work, another machine's times: the same digest."""
+    budget = Budget(limits=SandboxLimits(cpu_seconds=9, wall_s=19), timed_rounds=0, parallel=3)
+    again = await judged(HONEST, snapshot=SNAPSHOT, budget=budget)
+    assert again.verdict.digest == honest.verdict.digest
+    assert again.envelope != honest.envelope
+    found = again.verdict.findings.to_value()
+    assert found["seed"] == {"commitment": seed_commitment(SEED).hex(), "revealed": SEED.hex()}
+
+
+async def test_another_seed_is_another_judgment(honest):
+    """The cases change with the seed, so the transcripts do, not only the seed in the digest."""
+    other = await judged(HONEST, snapshot=SNAPSHOT, seed=bytes(32))
+    assert other.verdict.decision is Decision.ACCEPT
+    assert other.verdict.digest != honest.verdict.digest
+    ours, theirs = (
+        {gate.transcript for gate in j.verdict.findings.gates if gate.name != "handshake"}
+        for j in (honest, other)
+    )
+    assert not ours & theirs
+
+
+MIXED = (
+    *('self._where[position] = payload["conversation"]', 'self._where[position] = "all"'),
+    *('self._talks[payload["conversation"]].append(said)', 'self._talks["all"].append(said)'),
+)
+WRONG = {
+    "answers what it likes": (change(PARENT, "loop.py", '"answer", {"text": (yield from _ask(items)) or NO_WORDS}', '"answer", {"text": "As you wish."}'), "the answer is not what the model said", "answer"),
+    "copies words into prompts": (change(PARENT, "loop.py", "        message=position,\n    )\n", '        message=position,\n    )\n    items.insert(0, prompt.text("system", words))\n'), "words of people were copied into a prompt", "references"),
+    "drops the person's message": (change(PARENT, "prompt.py", '    items.append(ref("user", message))\n', '    items.append(ref("system", message))\n'), "no prompt ends with a reference to the message", "answer"),
+    "answers twice": (change(PARENT, "loop.py", '    yield "answer", {"text": (yield from _ask(items)) or NO_WORDS}\n', '    said = (yield from _ask(items)) or NO_WORDS\n    yield "answer", {"text": said}\n    yield "answer", {"text": said}\n'), "it spoke out of turn", "answer"),
+    "never recalls": (change(PARENT, "loop.py", "    recalled = yield from _recall(words[:QUERY_CHARS])\n", "    recalled: list[int] = []\n"), "it did not look for what was said before", "recall"),
+    "forgets the conversation": (change(PARENT, "loop.py", "memory.before(position, RECENT)]", "memory.before(position, 0)] and []"), "the conversation so far is not in the prompt", "history"),
+    "mixes conversations": (change(PARENT, "memory.py", *MIXED), "another conversation is in the prompt", "isolation"),
+    "asks for ever": (change(PARENT, "loop.py", '        reply = yield "model", {"items": items, "max_tokens": MAX_TOKENS}\n    except Refused:\n        return ""\n', '        reply = yield "model", {"items": items, "max_tokens": MAX_TOKENS}\n    except Refused:\n        return (yield from _ask(items))\n'), "its turn has too many steps", "refusal"),
+    "is not the same twice": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    import os\n    words = memory.text(position)\n    yield 'recall', {'query': os.urandom(8).hex(), 'limit': 1}\n"), "it did not do the same twice", "determinism"),
+    "ends at import": (change(PARENT, "main.py", "import sys\n", "import os\nimport sys\nos._exit(0)\n"), "it ended", "handshake"),
+    "does not compile": (replace(PARENT, "loop.py", "def answer(:\n"), "it ended", "handshake"),
+    "opens a socket": (change(PARENT, "process.py", "PROTOCOL = 1\n", "PROTOCOL = 1\nsocket.create_connection(('127.0.0.1', 9))\n"), "it ended", "handshake"),
+    "writes its own tree": (change(PARENT, "process.py", "PROTOCOL = 1\n", "PROTOCOL = 1\nopen(__file__, 'a')\n"), "it ended", "handshake"),
+    "starts a process": (change(PARENT, "process.py", "PROTOCOL = 1\n", "import os\nPROTOCOL = 1\nos.fork()\n"), "it ended", "handshake"),
+    "sends what is no frame": (change(PARENT, "process.py", "PROTOCOL = 1\n", "import os\nPROTOCOL = 1\nos.write(0, b'PASSED ' * 100)\n"), "it sent what is no frame", "handshake"),
+    "takes all memory": (change(PARENT, "process.py", "PROTOCOL = 1\n", "PROTOCOL = 1\nHOG = [bytearray(8 << 20) for _ in range(1000)]\n"), "it ended", "handshake"),
+    "leaves nonzero": (change(PARENT, "process.py", "    return 0\n", "    return 4\n"), "it did not end with status 0", "handshake"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", WRONG)
+async def test_a_wrong_patch_is_rejected(name):
+    patch, why, gate = WRONG[name]
+    judgment = await judged(patch)
+    assert judgment.verdict.decision is Decision.REJECT, judgment.notes
+    assert gate in failed(judgment)
+    assert why in whys(judgment)
+
+
+SLOW = {
+    "hangs in a turn": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    while True:\n        pass\n    words = memory.text(position)\n"), "a turn took too long"),
+    "sleeps past its time": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    import time\n    time.sleep(600)\n    words = memory.text(position)\n"), "a turn took too long"),
+    "floods its output": (change(PARENT, "process.py", "PROTOCOL = 1\n", "import sys\nPROTOCOL = 1\nwhile True:\n    sys.stdout.write('PASSED\\n' * 9999)\n"), "it did not start in time"),
+    "floods the channel": (change(PARENT, "process.py", '            case "event":\n', '            case "event":\n                while True:\n                    self._channel.write({"t": "pong", "n": 1})\n'), "it spoke after stop"),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SLOW)
+async def test_a_patch_that_takes_too_much_is_rejected(name):
+    patch, why = SLOW[name]
+    patience = Patience(turn_s=1, start_s=1.5, stop_s=1)
+    judgment = await judged(
+        patch, budget=Budget(patience=patience, limits=QUICK.limits, timed_rounds=0)
+    )
+    assert judgment.verdict.decision is Decision.REJECT, judgment.notes
+    assert why in whys(judgment)
+
+
+async def test_answers_to_a_revealed_seed_are_worth_nothing():
+    """Hard-coded: what the model said when this seed was used for the honest patch."""
+    key = case_key(SEED, parse(HONEST).sha256)
+    known = {
+        message.event.content["text"]: message.replies[-1]
+        for case in all_cases(key, position=0, ts_ms=1_790_000_000_000)
+        for group in case.rounds
+        for message in group
+    }
+    patch = change(
+        PARENT,
+        "loop.py",
+        '    yield "answer", {"text": (yield from _ask(items)) or NO_WORDS}\n',
+        f'    yield from _ask(items)\n    yield "answer", {{"text": {known!r}.get(words, NO_WORDS)}}\n',
+    )
+    judgment = await judged(patch)
+    assert judgment.verdict.decision is Decision.REJECT
+    assert "answer" in failed(judgment)
+
+
+OUTSIDE = {
+    "the judge": diff("genesis/judge.py", b"a\n", b"b\n"),
+    "the tests": diff("tests/genesis_judge/test_judge.py", b"a\n", b"b\n"),
+    "a new file": diff("sitecustomize.py", b"", b"import os\n"),
+    "inside and outside": HONEST + diff("runtime/core/crisis.py", b"a\n", b"b\n"),
+}
+
+
+@pytest.mark.parametrize("name", OUTSIDE)
+async def test_a_patch_outside_the_tree_is_invalid(name):
+    judgment = await judged(OUTSIDE[name])
+    assert judgment.verdict.decision is Decision.INVALID
+    assert "lies outside runtime/agent/" in judgment.verdict.measured["reason"]
+
+
+@pytest.mark.parametrize(
+    "patch", [b"", b"hello\n", HONEST[:-40], HONEST.replace(b"RULES", b"RULER", 1)]
+)
+async def test_a_patch_that_does_not_apply_is_invalid(patch):
+    judgment = await judged(patch)
+    assert judgment.verdict.decision is Decision.INVALID
+    assert judgment.verdict.findings.inputs.result_tree is None
+
+
+async def test_without_an_engine_nothing_is_accepted():
+    judgment = await judged(HONEST, engine=Engine.NONE)
+    assert judgment.verdict.decision is Decision.INCONCLUSIVE
+    assert "no sandbox engine" in judgment.verdict.measured["reason"]
+
+
+async def test_an_engine_that_goes_missing_is_inconclusive(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    judgment = await judged(HONEST)
+    assert judgment.verdict.decision is Decision.INCONCLUSIVE
+    assert "could not be started" in judgment.verdict.measured["reason"]
+
+
+async def test_a_judgment_out_of_time_is_inconclusive():
+    judgment = await judged(HONEST, budget=Budget(total_s=0.2))
+    assert judgment.verdict.decision is Decision.INCONCLUSIVE
+    assert "too long" in judgment.verdict.measured["reason"]
+
+
+async def test_a_parent_that_fails_makes_it_inconclusive():
+    broken = Tree(
+        {**PARENT, "loop.py": PARENT["loop.py"].replace(b"or NO_WORDS}", b"and NO_WORDS}")}
+    )
+    patch = change(broken, "prompt.py", "plainly and briefly", "plainly and kindly")
+    judgment = await judged(patch, parent=broken)
+    assert judgment.verdict.decision is Decision.INCONCLUSIVE
+    assert "the parent itself" in judgment.verdict.measured["reason"]
+
+
+async def test_a_blunt_gate_makes_it_inconclusive(monkeypatch):
+    """A judge whose mutant has lost its defect cannot know that its gate works."""
+    whole = mutants.specimen
+    monkeypatch.setattr(
+        judging, "specimen", lambda defect: whole("none" if defect == "loner" else defect)
+    )
+    judgment = await judged(HONEST)
+    assert judgment.verdict.decision is Decision.INCONCLUSIVE
+    assert judgment.verdict.measured["reason"] == "known-bad mutants were not found: loner"
+
+
+async def test_the_specimen_without_a_defect_passes_every_gate():
+    """So what fails a mutant is its defect, and what fails a candidate is not our taste."""
+    patch = b"".join(
+        diff(f"runtime/agent/{path}", PARENT.get(path, b""), data)
+        for path, data in {**dict.fromkeys(PARENT, b""), **mutants.specimen()}.items()
+        if data or PARENT[path]
+    )
+    judgment = await judged(patch)
+    assert judgment.verdict.decision is Decision.ACCEPT, (
+        judgment.verdict.measured["reason"],
+        judgment.notes,
+    )
+    assert judgment.verdict.findings.inputs.result_tree == mutants.specimen().digest
+
+
+async def test_what_a_subject_writes_stays_out_of_the_verdict():
+    patch = change(
+        PARENT, "process.py", "PROTOCOL = 1\n", "PROTOCOL = 1\nraise SystemExit('a private word')\n"
+    )
+    judgment = await judged(patch)
+    assert any("a private word" in note for note in judgment.notes)
+    assert "a private word" not in json.dumps(judgment.verdict.measured)
+
+
+async def test_a_malformed_seed_is_our_error():
+    with pytest.raises(InvalidVerdict, match="seed"):
+        await judged(HONEST, seed=b"short")
+
+
+async def test_a_cancelled_judgment_leaves_no_process():
+    patch, _ = SLOW["hangs in a turn"]
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(judged(patch))
+        await asyncio.sleep(0.6)
+        assert children()
+        task.cancel()
+    assert not children()
+
+
+def children() -> list[str]:
+    """Processes of ours that still run."""
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    pids = [pid for task in tasks for pid in (task / "children").read_text().split()]
+    return [pid for pid in pids if Path(f"/proc/{pid}/cmdline").read_bytes()]

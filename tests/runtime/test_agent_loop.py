@@ -1,0 +1,75 @@
+"""The patchable part on its own: views, prompts and one turn, without a process."""
+
+from runtime.agent.loop import NO_WORDS, Refused, answer
+from runtime.agent.memory import Memory
+
+
+def event(position: int, kind: str, payload: dict, text: str | None) -> dict:
+    content = None if text is None else {"text": text}
+    return {"position": position, "type": kind, "payload": payload, "content": content}
+
+
+def told(*rows: tuple) -> Memory:
+    memory = Memory()
+    for row in rows:
+        memory.apply(event(*row))
+    return memory
+
+
+HOME = {"conversation": "home"}
+ROWS = [
+    (1, "message.received", HOME, "one"),
+    (2, "message.received", HOME, "two"),
+    (3, "message.sent", {**HOME, "message": 1}, "answer to one"),
+    (4, "memory.noted", {"kind": "fact"}, "a note"),
+    (5, "memory.noted", {"kind": "fact"}, None),
+    (6, "unknown.kind", {}, None),
+]
+
+
+def play(turn, *came):
+    """Send a turn what came for each call; return what it asked for."""
+    asked = [next(turn)]
+    for value in came:
+        try:
+            asked.append(turn.throw(value) if isinstance(value, Exception) else turn.send(value))
+        except StopIteration:
+            break
+    return asked
+
+
+def test_a_turn_recalls_asks_and_answers():
+    turn = answer(2, memory=told(*ROWS), name="Timmy", soul="Be kind.")
+    hits = {"hits": [{"position": 9}, {"position": 1}]}
+    recall, model, said = play(turn, hits, {"text": " hello "})
+    assert recall == ("recall", {"query": "two", "limit": 6})
+    refs = [item["ref"] for item in model[1]["items"] if "ref" in item]
+    assert refs == [9, 1, 3, 2]
+    assert model[1]["items"][0] == {"role": "system", "text": "Be kind."}
+    assert said == ("answer", {"text": "hello"})
+
+
+def test_a_turn_sees_the_same_whatever_came_later():
+    later = [
+        (7, "message.received", HOME, "three"),
+        (8, "message.sent", {**HOME, "message": 7}, "answer to three"),
+        (9, "memory.noted", {"kind": "fact"}, "newer note"),
+        (10, "turn.finished", {"message": 7}, None),
+    ]
+    asked = [
+        play(answer(2, memory=told(*rows), name="T", soul=""), {"hits": []}, {"text": "x"})
+        for rows in (ROWS, [*ROWS, *later])
+    ]
+    assert asked[0] == asked[1]
+
+
+def test_a_message_without_words_ends_the_turn():
+    turn = answer(1, memory=told((1, "message.received", HOME, None)), name="T", soul="")
+    assert play(turn, {}) == [("fail", {"reason": "no_words"})]
+
+
+def test_refusals_do_not_end_a_turn():
+    turn = answer(1, memory=told(*ROWS), name="T", soul="")
+    asked = play(turn, Refused("no index"), Refused("no model"))
+    assert [op for op, _ in asked] == ["recall", "model", "answer"]
+    assert asked[-1][1] == {"text": NO_WORDS}

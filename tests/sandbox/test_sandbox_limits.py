@@ -1,0 +1,290 @@
+"""What a child may use up, and that nothing of it outlives its end."""
+
+# ruff: noqa: ASYNC220, ASYNC240 - these tests own their loop and may block it
+
+import asyncio
+import os
+import socket
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from runtime import bubblewrap, cgroups, sandbox
+from runtime import child as child_module
+from runtime.sandbox import Engine, SandboxError, SandboxLimits, spawn
+from tests.sandbox.sandbox_driver import run_child
+
+MIB = 1 << 20
+
+
+@pytest.fixture
+def tree(tmp_path):
+    def write(source: str) -> Path:
+        (tmp_path / "main.py").write_text(source)
+        return tmp_path
+
+    return write
+
+
+async def run(tree, source, **limits):
+    values = {"memory_bytes": 96 * MIB, "wall_s": 8, "cpu_seconds": 5, "state_bytes": 8 * MIB}
+    started = time.monotonic()
+    said, child, code = await run_child(
+        tree(source), Engine.BUBBLEWRAP, SandboxLimits(**values | limits)
+    )
+    return said, child, code, time.monotonic() - started
+
+
+async def test_the_engine_works_here():
+    assert await sandbox.probe() == sandbox.Probe(engine=Engine.BUBBLEWRAP), (
+        "install bubblewrap: apt install bubblewrap"
+    )
+    assert await sandbox.detect() is Engine.BUBBLEWRAP
+
+
+async def test_a_missing_engine_is_said_not_hidden(monkeypatch, tmp_path):
+    monkeypatch.setenv("PATH", str(tmp_path))
+    found = await sandbox.probe()
+    assert found.engine is Engine.NONE
+    assert "bwrap" in found.reason
+    ours, theirs = socket.socketpair()
+    with ours, pytest.raises(SandboxError, match="not on PATH") as caught:
+        await spawn(tmp_path, theirs, limits=SandboxLimits(), engine=Engine.BUBBLEWRAP)
+    assert "bubblewrap" in caught.value.hint
+
+
+async def test_an_engine_that_fails_is_not_used(monkeypatch, tmp_path):
+    fake = tmp_path / "bwrap"
+    fake.write_text("#!/bin/sh\necho bwrap: no permissions >&2\nexit 1\n")
+    fake.chmod(0o755)
+    monkeypatch.setattr(bubblewrap, "program", lambda: str(fake))
+    found = await sandbox.probe()
+    assert found.engine is Engine.NONE
+    assert "no permissions" in found.reason
+
+
+async def test_an_engine_that_leaks_is_not_used(monkeypatch):
+    whole = bubblewrap.command
+
+    def without_filter(fds, *args, **kwargs):
+        argv = whole(fds, *args, **kwargs)
+        at = argv.index("--seccomp")
+        return argv[:at] + argv[at + 2 :]
+
+    monkeypatch.setattr(bubblewrap, "command", without_filter)
+    found = await sandbox.probe()
+    assert found.engine is Engine.NONE
+    assert "a socket could be made" in found.reason
+    assert "a process could be started" in found.reason
+
+
+async def test_memory_hog_ends(tree):
+    _, child, code, _ = await run(tree, "b = []\nwhile True: b.append(bytearray(4 << 20))")
+    assert code in (1, 137)  # MemoryError, or killed by the kernel
+    peak = child.usage().memory_peak_bytes
+    assert peak is None or peak <= 96 * MIB
+
+
+async def test_memory_hog_ends_without_a_control_group(tree, monkeypatch):
+    monkeypatch.setattr(cgroups, "create", lambda *_: None)
+    _, child, code, _ = await run(tree, "b = []\nwhile True: b.append(bytearray(4 << 20))")
+    assert code == 1
+    assert "MemoryError" in child.stderr_tail()
+    assert child.usage() == cgroups.Usage()
+
+
+async def test_memory_in_files_counts(tree):
+    source = "import os\nfor n in range(64): open(f'f{n}', 'wb').write(bytes(1 << 20))"
+    _, child, code, _ = await run(tree, source)
+    assert code == 1
+    assert "No space left" in child.stderr_tail()
+
+
+async def test_a_file_is_bounded(tree):
+    source = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nopen('f', 'wb').write(bytes(3 << 20))"
+    _, child, code, _ = await run(tree, source, file_bytes=MIB)
+    assert code == 1
+    assert "File too large" in child.stderr_tail()
+
+
+async def test_cpu_spin_ends(tree):
+    _, child, code, took = await run(tree, "while True: pass", cpu_seconds=1)
+    assert code == 137
+    assert not child.timed_out
+    assert took < 6
+    used = child.usage().cpu_s
+    assert used is None or used < 2.5
+
+
+async def test_a_hang_ends(tree):
+    _, child, code, took = await run(tree, "import time; time.sleep(60)", wall_s=0.5)
+    assert child.timed_out
+    assert code == 137
+    assert took < 3
+
+
+async def test_ignoring_signals_does_not_help(tree):
+    source = "import signal, time\nfor n in range(1, 65):\n  try: signal.signal(n, signal.SIG_IGN)\n  except (OSError, ValueError): pass\ntime.sleep(60)"
+    _, child, code, _ = await run(tree, source, wall_s=0.5)
+    assert child.timed_out
+    assert code == 137
+
+
+async def test_thread_bomb_is_held(tree):
+    source = (
+        "import threading, time\nthreading.stack_size(65536)\nn = 0\n"
+        "try:\n  while True:\n    threading.Thread(target=time.sleep, args=(9,), daemon=True).start(); n += 1\n"
+        "except RuntimeError: print(n, flush=True)\nimport os; os._exit(0)"
+    )
+    _, child, code, _ = await run(tree, source, pids=16)
+    assert code == 0
+    assert int(child.stderr_tail().split()[-1]) < 16
+
+
+async def test_output_flood_is_slow_and_bounded(tree):
+    source = "import sys\nwhile True: sys.stdout.write('A' * 65536)"
+    before = time.process_time()
+    _, child, _, _ = await run(tree, source, wall_s=1)
+    assert len(child.stderr_tail()) <= child_module.OUTPUT_TAIL_BYTES_MAX
+    assert time.process_time() - before < 0.7
+
+
+async def test_output_tail_is_the_end(tree):
+    _, child, code, _ = await run(tree, "import sys\nprint('x' * 50000)\nsys.exit('the end')")
+    assert code == 1
+    assert child.stderr_tail().rstrip().endswith("the end")
+
+
+async def test_snapshot_and_entry(tree, tmp_path):
+    snapshot = tmp_path / "bundle"
+    snapshot.write_bytes(b"events")
+    (tree("raise SystemExit(9)") / "other.py").write_text(
+        "import os\nos.write(0, open('/snapshot', 'rb').read())"
+    )
+    said, _, code = await run_child(
+        tmp_path, Engine.BUBBLEWRAP, entry="other.py", snapshot=snapshot
+    )
+    assert (said, code) == (b"events", 0)
+
+
+async def test_siblings_and_cbor2_are_importable(tree):
+    source = "import os, cbor2, helper\nos.write(0, cbor2.dumps(helper.VALUE))"
+    (tree(source) / "helper.py").write_text("VALUE = [1, 2]")
+    for engine in Engine:
+        said, child, code = await run_child(tree(source), engine)
+        assert (said, code) == (b"\x82\x01\x02", 0), child.stderr_tail()
+
+
+ORPHANS = """
+import asyncio, socket, sys
+from pathlib import Path
+from runtime.sandbox import Engine, SandboxLimits, spawn
+
+async def main():
+    channel = socket.socket(fileno=int(sys.argv[1]))
+    await spawn(Path(sys.argv[2]), channel, limits=SandboxLimits(), engine=Engine.BUBBLEWRAP)
+    await asyncio.sleep(60)
+
+asyncio.run(main())
+"""
+
+
+async def test_a_child_dies_with_the_node(tree):
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        ours.setblocking(False)
+        folder = tree("import os, time\nos.write(0, b'x')\ntime.sleep(60)")
+        node = subprocess.Popen(
+            [sys.executable, "-c", ORPHANS, str(theirs.fileno()), str(folder)],
+            pass_fds=[theirs.fileno()],
+        )
+        theirs.close()
+        loop = asyncio.get_running_loop()
+        try:
+            async with asyncio.timeout(5):
+                assert await loop.sock_recv(ours, 1) == b"x"
+                node.kill()
+                assert await loop.sock_recv(ours, 1) == b""  # nobody holds the other end
+        finally:
+            node.kill()
+            node.wait()
+
+
+@pytest.mark.parametrize("engine", Engine)
+async def test_kill_ends_everything(tree, engine):
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.setblocking(False)
+        child = await spawn(
+            tree("import os, time\nos.write(0, b'x')\ntime.sleep(60)"),
+            theirs,
+            limits=SandboxLimits(),
+            engine=engine,
+        )
+        await asyncio.get_running_loop().sock_recv(ours, 1)
+        child.kill()
+        child.kill()
+        assert await child.wait() == 137
+        child.kill()
+        assert (
+            await asyncio.get_running_loop().sock_recv(ours, 1) == b""
+        )  # no one holds the channel
+        assert not Path(f"/proc/{child.pid}").exists()
+
+
+async def test_a_daemon_dies_with_the_bare_engine_s_group(tree):
+    source = (
+        "import os, time\nif pid := os.fork():\n  os.write(0, str(pid).encode())\n  os._exit(0)\n"
+        "os.close(1)\nos.close(2)\ntime.sleep(60)"
+    )
+    ours, theirs = socket.socketpair()
+    with ours:
+        ours.setblocking(False)
+        child = await spawn(tree(source), theirs, limits=SandboxLimits(), engine=Engine.NONE)
+        pid = int(await asyncio.get_running_loop().sock_recv(ours, 100))
+        assert await child.wait() == 0
+        assert await asyncio.get_running_loop().sock_recv(ours, 1) == b""
+    stat = Path(f"/proc/{pid}/stat")
+    assert not stat.exists() or stat.read_text().split()[2] == "Z"  # nobody has reaped it yet
+
+
+async def test_no_control_group_stays_behind(tree):
+    base = cgroups.ROOT / "memory"
+    await run(tree, "pass")
+    left = list(base.rglob(f"timmy-{os.getpid()}-*")) if base.is_dir() else []
+    assert left == []
+
+
+@pytest.mark.parametrize(
+    "kwargs", [{"memory_bytes": 0}, {"pids": 0}, {"wall_s": 0}, {"cpu_seconds": -1}]
+)
+def test_senseless_limits_are_refused(kwargs):
+    with pytest.raises(ValueError, match="expected"):
+        SandboxLimits(**kwargs)
+
+
+def test_control_groups_version_2_are_written_beside_the_own(tmp_path):
+    """A plain folder stands in: what is tested is which files get which text."""
+    root, own = tmp_path / "cgroup", tmp_path / "own"
+    (root / "user" / "shell").mkdir(parents=True)
+    (root / "cgroup.controllers").write_text("memory pids")
+    own.write_text("0::/user/shell\n")
+    group = cgroups.create(1000, 7, root=root, own=own)
+    assert group is not None
+    folder = group.folders[""]
+    assert folder.parent == root / "user"
+    assert (folder / "memory.max").read_text() == "1000"
+    assert (folder / "pids.max").read_text() == "7"
+    (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n")
+    (folder / "memory.peak").write_text("77\n")
+    assert group.usage() == cgroups.Usage(cpu_s=1.5, memory_peak_bytes=77)
+
+
+def test_without_control_groups_there_is_none(tmp_path):
+    assert cgroups.create(1000, 7, root=tmp_path, own=tmp_path / "absent") is None
+    own = tmp_path / "own"
+    own.write_text("4:memory:/\n")
+    assert cgroups.create(1000, 7, root=tmp_path, own=own) is None
