@@ -21,10 +21,11 @@ from ledger.core.errors import (
     InvalidEvent,
     NotFound,
     Refused,
+    StoreDamaged,
     StoreError,
     TimmyError,
 )
-from ledger.core.event import Cause, Draft, Envelope, Event, Record, same_body, seal
+from ledger.core.event import Cause, Draft, Event, Record, same_body, seal
 from ledger.core.merkle import leaf_hash
 from ledger.core.tiles import Tree
 from ledger.store import Batch, Store
@@ -133,7 +134,7 @@ class Log:
     def read(self, position: int) -> Event:
         """Return the event at `position`, every commitment checked. Raises NotFound."""
         if not 0 <= position < self.size:
-            raise NotFound(f"there is no event {position}", hint=f"this log has {self.size}")
+            raise NotFound(f"there is no event {position}", hint=f"this log has {self.size} events")
         return next(self.events(position, position + 1))
 
     def events(self, start: int = 0, stop: int | None = None) -> Iterator[Event]:
@@ -142,9 +143,18 @@ class Log:
             yield Event.open(record)
 
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
-        """Yield stored records of [start, stop) in order, unchecked."""
+        """Yield stored records of [start, stop) in order, unchecked; a gap raises StoreDamaged."""
         end = self.size if stop is None else min(stop, self.size)
-        yield from self._store.records(start, end)
+        expected = max(0, start)
+        for record in self._store.records(expected, end):
+            if record.position != expected:
+                break
+            expected += 1
+            yield record
+        if expected < end:
+            raise StoreDamaged(
+                f"event {expected} is missing", position=expected, hint="run: timmy doctor"
+            )
 
     def find(self, idempotency_key: bytes) -> Event | None:
         """Return the event that was appended with this key."""
@@ -305,18 +315,18 @@ class Log:
         if known is not None:
             return known
         self._check_causes(scratch, draft)
-        record, envelope = seal(
+        event = seal(
             draft,
             position=scratch.tree.size,
             stream_sequence=self._next_sequence(scratch, draft.stream),
             ts_ms=max(self._clock(), scratch.last_ms),
             salts=self._entropy(_SALTS_BYTES),
         )
-        event = Event.open(record)
-        self._take(scratch, event, envelope)
+        self._take(scratch, event)
         return event
 
-    def _take(self, scratch: _Scratch, event: Event, envelope: Envelope) -> None:
+    def _take(self, scratch: _Scratch, event: Event) -> None:
+        envelope = event.envelope
         scratch.batch.events.append((event.record, envelope))
         scratch.tree.append(leaf_hash(event.record.envelope))
         scratch.last_ms = event.ts_ms

@@ -10,6 +10,11 @@ be behind what the world has seen, and signing on would fork it. What this does 
 machine rolled back, guard included. Only peers can tell.
 """
 
+import errno
+import fcntl
+import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -21,16 +26,19 @@ from ledger.core.checkpoint import (
     origin,
     sign_checkpoint,
 )
-from ledger.core.errors import GuardMissing, InvalidNote, RolledBack, StoreError
+from ledger.core.errors import GuardMissing, InvalidNote, RolledBack, StoreError, StoreFull
 from ledger.core.keys import Signer
 from ledger.core.tiles import Tree
 from ledger.files import write_atomically
 from ledger.log import Log
 
+_FULL: Final = frozenset({errno.ENOSPC, errno.EDQUOT})
 _GUARD_FILE: Final = "head"
+_LOCK_FILE: Final = "lock"
+_LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _RECOVER: Final = (
-    "restore the newest state directory or ledger; if it is lost for good, start a new epoch: "
-    "timmy recover"
+    "bring the newest ledger and state directory back; if they are lost, begin a new epoch: "
+    "timmy recover --kit FILE"
 )
 
 
@@ -46,7 +54,42 @@ class GuardFile:
             self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
             write_atomically(self.path, note)
         except OSError as error:
-            raise StoreError(f"the guard {self.path} cannot be written: {error}") from error
+            raise self._unwritable(error) from error
+
+    def swap(self, old: bytes, new: bytes) -> None:
+        """Replace the guard that this process knows, `old`. Raises RolledBack for another one.
+
+        Two nodes on copies of one home, sharing a state directory, would otherwise take turns in
+        signing two histories.
+        """
+        with self._alone():
+            found = self.read()
+            if found not in (None, old):
+                raise RolledBack(
+                    f"the guard {self.path} was changed by another node",
+                    hint="stop the copy of this home that runs with the same state directory",
+                )
+            self.write(new)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        try:
+            self.path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+            descriptor = os.open(self.path.with_name(_LOCK_FILE), _LOCK_FLAGS, 0o600)
+        except OSError as error:
+            raise self._unwritable(error) from error
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+            yield
+        finally:
+            os.close(descriptor)
+
+    def _unwritable(self, error: OSError) -> StoreError:
+        kind = StoreFull if error.errno in _FULL else StoreError
+        return kind(
+            f"the guard {self.path} cannot be written: {error.strerror}",
+            hint="nothing is released before the guard is written",
+        )
 
     def read(self) -> bytes | None:
         """Return the last released note, or None if there is no guard."""
@@ -87,7 +130,7 @@ class Release:
         """Return a signed checkpoint of everything durable now, guarded and free to leave."""
         if self.log.size > self.newest.size:
             newest = _sign(self.log, self.signer, self.epoch)
-            self.guard.write(newest.encode())
+            self.guard.swap(self.newest.encode(), newest.encode())
             self.newest = newest
         return self.newest
 

@@ -12,7 +12,14 @@ from typing import Final
 import apsw
 import apsw.sqlite_extra
 
-from ledger.core.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreSchema
+from ledger.core.errors import (
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    StoreLocked,
+    StoreSchema,
+    StoreUnmade,
+)
 
 _CHECKSUM_VFS: Final = "cksmvfs"
 _CHECKSUM_BYTES: Final = 8
@@ -35,9 +42,11 @@ def translated(what: str) -> Iterator[None]:
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreLocked(f"{what} is busy: {error}") from error
     except apsw.IOError as error:
-        damaged = getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_DATA
-        kind = StoreDamaged if damaged else StoreError
-        raise kind(
+        if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_DATA:
+            raise StoreDamaged(
+                f"{what} is damaged: a page does not match its checksum", hint="run: timmy doctor"
+            ) from error
+        raise StoreError(
             f"{what} cannot be read or written: {error}", hint="run: timmy doctor"
         ) from error
     except UnicodeDecodeError as error:
@@ -78,8 +87,15 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> aps
 def check_schema(connection: apsw.Connection, what: str, application: int, version: int) -> None:
     """Refuse a database of another program or another version of this one."""
     found = connection.pragma("application_id"), connection.pragma("user_version")
+    if found == (0, 0) and not connection.pragma("schema_version"):
+        raise StoreUnmade(
+            f"{what} is empty", hint="restore it from a backup, or move it away and begin again"
+        )
     if found[0] != application:
-        raise StoreSchema(f"{what} is not ours: application id {found[0]}, expected {application}")
+        raise StoreSchema(
+            f"{what} is not ours: application id {found[0]}, expected {application}",
+            hint="another program wrote it: restore ours from a backup, or choose another home",
+        )
     if found[1] != version:
         newer = found[1] > version
         raise StoreSchema(

@@ -93,8 +93,10 @@ class SqliteStore:
         self._readers = threading.local()
         self._all_readers: list[apsw.Connection] = []
         self._streams: dict[bytes, tuple[int, int]] = {}
-        with translated(self._name):
-            self._size = self._count()
+        self._size = 0
+        if writer is not None:
+            with translated(self._name):
+                self._size = self._count()
 
     @property
     def _name(self) -> str:
@@ -119,7 +121,7 @@ class SqliteStore:
     @classmethod
     def open(cls, path: Path) -> "SqliteStore":
         """Open as the one writer."""
-        _require_file(path)
+        cls.open_read_only(path).close()  # a database that is not ours is not even touched
         lock = _lock(path)
         try:
             with translated(str(path)):
@@ -136,8 +138,12 @@ class SqliteStore:
         """Open beside a running writer, or without one."""
         _require_file(path)
         store = cls(path, None, None)
-        with translated(str(path)):
-            check_schema(store._reader(), str(path), APPLICATION_ID, SCHEMA_VERSION)
+        try:
+            with translated(str(path)):
+                check_schema(store._reader(), str(path), APPLICATION_ID, SCHEMA_VERSION)
+        except BaseException:
+            store.close()
+            raise
         return store
 
     def _reader(self) -> apsw.Connection:
@@ -219,14 +225,12 @@ class SqliteStore:
     def records(self, start: int, stop: int) -> Iterator[Record]:
         """See Store.records."""
         while start < stop:
-            with translated(self._name):
-                rows: list[tuple[Any, ...]] = list(
-                    self._reader().execute(
-                        "select position, envelope, salt, payload, content_salt, content"
-                        " from event where position >= ? and position < ? order by position",
-                        (start, min(stop, start + _CHUNK)),
-                    )
-                )
+            end = min(stop, start + _CHUNK)
+            try:
+                rows = self._rows(start, end)
+            except StoreDamaged:  # go on one by one, up to the event that it is
+                end = start + 1
+                rows = self._row(start)
             for position, envelope, salt, payload, content_salt, content in rows:
                 yield Record(
                     position=position,
@@ -236,7 +240,25 @@ class SqliteStore:
                     content_salt=content_salt,
                     content=content,
                 )
-            start += _CHUNK
+            start = end
+
+    def _rows(self, start: int, stop: int) -> list[tuple[Any, ...]]:
+        with translated(self._name):
+            return list(
+                self._reader().execute(
+                    "select position, envelope, salt, payload, content_salt, content"
+                    " from event where position >= ? and position < ? order by position",
+                    (start, stop),
+                )
+            )
+
+    def _row(self, position: int) -> list[tuple[Any, ...]]:
+        try:
+            return self._rows(position, position + 1)
+        except StoreDamaged as error:
+            raise StoreDamaged(
+                f"event {position} cannot be read: {error}", position=position, hint=error.hint
+            ) from error
 
     def position_of(self, idempotency_key: bytes) -> int | None:
         """See Store.position_of."""
@@ -288,12 +310,30 @@ class SqliteStore:
             return [row[0] for row in rows]
 
     def check(self) -> None:
-        """Read every page and index. Raises StoreDamaged with what SQLite found."""
+        """Read every page and index. Raises StoreDamaged with what and which event is hit."""
+        try:
+            self._check_pages()
+        except StoreDamaged as error:
+            position = self._first_unreadable()
+            told = "every event can still be read"
+            if position is not None:
+                told = f"the first event that cannot be read is {position}"
+            raise StoreDamaged(f"{error}; {told}", position=position, hint=error.hint) from error
+
+    def _check_pages(self) -> None:
         with translated(self._name):
-            reader = self._reader()
-            found = [row[0] for row in reader.execute("pragma integrity_check(8)")]
+            found = [row[0] for row in self._reader().execute("pragma integrity_check(8)")]
             if found != ["ok"]:
                 raise StoreDamaged(f"{self._path} is damaged: {'; '.join(found)}")
+
+    def _first_unreadable(self) -> int | None:
+        following = 0
+        try:
+            while found := list(self.records(following, following + _CHUNK)):
+                following = found[-1].position + 1
+        except StoreDamaged as error:
+            return error.position
+        return None
 
     def scrub(self) -> bool:
         """See Store.scrub."""

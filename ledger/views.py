@@ -147,7 +147,8 @@ class Views:
                 self._connection.execute("update cursor set size = max(size, ?)", (stop,))
                 self._connection.execute("commit")
             except BaseException:
-                self._connection.execute("rollback")
+                if self._connection.in_transaction:  # a full disk has rolled back already
+                    self._connection.execute("rollback")
                 raise
         if erased and not truncate_wal(self._connection):
             raise StoreError(f"{self._path}: a reader keeps erased words in the log file")

@@ -290,6 +290,8 @@ def evidence(home: Reading, position: int) -> Evidence:
             f"no anchor in a block covers event {position} yet",
             hint="timmy anchor now, then wait for a block: timmy anchor status",
         )
+    if len({head.checkpoint.epoch for head in heads}) > 1 or heads[-1].checkpoint.epoch:
+        raise Refused("a proof over anchors of a recovered log is not built yet")
     value = {"links": links, "sizes": [head.size for head in heads]}
     return Evidence(
         heads=heads,

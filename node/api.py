@@ -18,6 +18,7 @@ import asyncio
 import hmac
 import json
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import structlog
@@ -89,11 +90,12 @@ class Api:
     async def _guard(self, request: web.Request, handler: Handler) -> web.StreamResponse:
         if request.path not in {"/", "/healthz"} and not self._authorised(request):
             return _refuse(401, "a bearer token is needed", "it is in <home>/token")
+        if (request.content_length or 0) > _BODY_BYTES_MAX:
+            return _too_large(f"{request.content_length} bytes")
         try:
             return await handler(request)
-        except web.HTTPRequestEntityTooLarge as error:
-            size = error.text or ""
-            return _refuse(413, f"the request is too large: {size}", f"at most {_BODY_BYTES_MAX}")
+        except web.HTTPRequestEntityTooLarge:
+            return _too_large(f"more than {_BODY_BYTES_MAX} bytes")
         except web.HTTPException as error:
             return _refuse(error.status, error.reason.lower())
         except TimmyError as error:
@@ -104,7 +106,13 @@ class Api:
 
     def _authorised(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "")
-        return hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode())
+        sent = given.encode(errors="surrogateescape")
+        return hmac.compare_digest(sent, f"Bearer {self._token}".encode())
+
+    def _catch_up(self) -> None:
+        """Bring search up to date; on a full disk it answers from what it has."""
+        with suppress(StoreFull):
+            self._parts.views.catch_up()
 
     # ---- looking --------------------------------------------------------------------------------
 
@@ -166,11 +174,11 @@ class Api:
         return _json([console.row(event) for event in rows])
 
     async def _event(self, request: web.Request) -> web.Response:
-        self._parts.views.catch_up()
+        self._catch_up()
         return _json(console.row(self._parts.views.resolve(request.match_info["reference"])))
 
     async def _search(self, request: web.Request) -> web.Response:
-        self._parts.views.catch_up()
+        self._catch_up()
         limit = _number(request.query.get("limit", "20"), "limit")
         hits = self._parts.views.search(request.query.get("q", ""), limit=limit)
         return _json(
@@ -260,6 +268,14 @@ def _status_of(error: TimmyError) -> int:
     if isinstance(error, StoreFull):
         return 507
     return 400 if isinstance(error, InvalidData | Refused) else 422
+
+
+def _too_large(size: str) -> web.Response:
+    return _refuse(
+        413,
+        f"request of {size}, at most {_BODY_BYTES_MAX}",
+        f"one message has at most {TEXT_BYTES_MAX} bytes: send it in parts",
+    )
 
 
 def _refuse(status: int, message: str, hint: str | None = None) -> web.Response:

@@ -2,8 +2,9 @@
 
 import random
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import aiohttp
 
@@ -11,9 +12,10 @@ from attest.bitcoind import Bitcoind
 from attest.state import FileState
 from genesis import trees
 from genesis.core.birth import Genesis
+from genesis.core.errors import InvalidSoul
 from genesis.core.keys import AgentKeys
 from genesis.soul import check_soul, read_soul
-from ledger.core import hashing
+from ledger.core import hashing, types
 from ledger.core.errors import TimmyError
 from ledger.log import Log
 from ledger.release import Release
@@ -43,6 +45,10 @@ from runtime.recall import Recall
 from runtime.service import Service
 
 MIB = 1024 * 1024
+_RECALLED: Final = frozenset({types.MESSAGE_RECEIVED.name, types.MEMORY_NOTED.name})
+"""What people said and what was noted; the agent's own answers would only echo."""
+_RECALL_LOOK: Final = 4
+"""Hits looked at for each one wanted: an answer often repeats the words of its question."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -92,11 +98,20 @@ def open_ledger(home: Home) -> tuple[Log, Genesis]:
     log = open_log(home, write=True)
     try:
         genesis = genesis_of(log)
-        check_soul(read_soul(home.soul).data, genesis)
+        check_soul(_own_soul(home), genesis)
     except BaseException:
         log.close()
         raise
     return log, genesis
+
+
+def _own_soul(home: Home) -> bytes:
+    try:
+        return read_soul(home.soul).data
+    except InvalidSoul as error:
+        raise InvalidSoul(
+            str(error), hint="restore the SOUL.md this agent was born with from a backup"
+        ) from error
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -122,7 +137,7 @@ def assemble(opened: Opened) -> Parts:
             f"attest.network is {config.attest.network}, this agent was born on {genesis.network}"
         )
     started_ms = now_ms()
-    release = Release.open(log, home.state, opened.keys.log, epoch=epoch_of(log))
+    release = Release.open(log, home.state, opened.keys.log, epoch=epoch_of(log, genesis))
     views = Views(home.views, log)
     views.catch_up()
     signer = NostrSigner(opened.keys.nostr.secret)
@@ -172,7 +187,9 @@ def _mind(opened: Opened, journal: Journal, views: Views, started_ms: int) -> tu
 
     async def search(query: str, limit: int) -> list[int]:
         views.catch_up()
-        return [hit.position for hit in views.search(query, limit=limit, any_word=True)]
+        hits = views.search(query, limit=_RECALL_LOOK * limit, any_word=True)
+        found = (hit.position for hit in hits if opened.log.read(hit.position).type in _RECALLED)
+        return list(islice(found, limit))
 
     def status() -> dict[str, Any]:
         return {

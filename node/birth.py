@@ -16,6 +16,7 @@ from genesis.core.errors import PrivateFileExists
 from genesis.core.recovery import render_kit
 from genesis.private import create
 from genesis.soul import Soul, default_soul, read_soul
+from ledger.core.errors import StoreUnmade
 from ledger.core.keys import Signer
 from ledger.log import Log
 from ledger.release import Release
@@ -60,12 +61,20 @@ def agent_source() -> Path:
 
 def is_born(home: Home) -> bool:
     """Tell whether an agent lives in this home; a half birth or a lost part raises."""
-    has_genesis = False
-    if home.ledger.exists():
-        store = SqliteStore.open_read_only(home.ledger)
-        has_genesis = store.size > 0
+    return birth.is_born(home.path, has_genesis=_has_genesis(home.ledger))
+
+
+def _has_genesis(ledger: Path) -> bool:
+    if not ledger.exists():
+        return False
+    try:
+        store = SqliteStore.open_read_only(ledger)
+    except StoreUnmade:  # a birth that was cut short while it made the file
+        return False
+    try:
+        return store.size > 0
+    finally:
         store.close()
-    return birth.is_born(home.path, has_genesis=has_genesis)
 
 
 def be_born(home: Home, wish: Wish) -> Born:

@@ -7,6 +7,7 @@ did, publishing would cause publishing for ever. They are covered by the next on
 """
 
 import asyncio
+from contextlib import suppress
 from dataclasses import dataclass, field
 
 from ledger.core import types
@@ -50,10 +51,17 @@ class Broadcast:
     async def run(self) -> None:
         """Follow the log until cancelled."""
         while True:
-            await self.log.grown(self._seen)
+            await self._something_to_do()
             await asyncio.sleep(self.interval_ms / 1000)
             await self._tell_clock()
             await self.step()
+
+    async def _something_to_do(self) -> None:
+        """Return when the log has grown, or when a publication that had to wait may go out."""
+        wait_ms = self._last_publish_ms + self.section.interval_s * 1000 - now_ms()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(0, wait_ms) / 1000 if self._due else None):
+                await self.log.grown(self._seen)
 
     async def step(self) -> None:
         """Sign what is new; publish it if it is more than housekeeping and the time has come."""
@@ -62,8 +70,8 @@ class Broadcast:
             self._due |= any(
                 event.type not in types.HOUSEKEEPING for event in self.log.events(self._seen, size)
             )
-            self._seen = size
             head = await asyncio.to_thread(self.release.head)
+            self._seen = size
             if self._due and now_ms() - self._last_publish_ms >= self.section.interval_s * 1000:
                 await self._publish(head)
 

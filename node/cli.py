@@ -6,7 +6,7 @@ Exit status: 0 ok, 1 a negative verdict, 2 usage or environment. Errors are one 
 import argparse
 import importlib
 import sys
-from typing import Final
+from typing import Final, NoReturn
 
 from ledger.core.errors import TimmyError
 from node import console
@@ -50,12 +50,24 @@ GROUPS: Final = {
 _MODULES: Final = {"import": "import_"}
 
 
+class UsageError(TimmyError):
+    """The command line does not say what it must."""
+
+
+class _Parser(argparse.ArgumentParser):
+    """argparse, with our manners for errors."""
+
+    def error(self, message: str) -> NoReturn:
+        """Refuse a command line. Raises UsageError."""
+        raise UsageError(message, hint=f"{self.prog} --help")
+
+
 def _parser() -> argparse.ArgumentParser:
     lines = []
     for title, commands in GROUPS.items():
         lines.append(f"{title}:")
         lines += [f"  {name:9} {about}" for name, about in commands.items()]
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog="timmy",
         description="A sovereign AI agent whose whole life is a ledger that anyone can verify.",
         epilog="\n".join([*lines, "", "timmy COMMAND --help says more."]),
@@ -79,7 +91,7 @@ def _add_globals(parser: argparse.ArgumentParser, *, default: object) -> None:
 
 def _command_parser(name: str, about: str) -> tuple[argparse.ArgumentParser, object]:
     module = importlib.import_module(f"node.commands.{_MODULES.get(name, name)}")
-    parser = argparse.ArgumentParser(
+    parser = _Parser(
         prog=f"timmy {name}",
         description=(module.__doc__ or about).strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -102,7 +114,8 @@ def _dispatch(argv: list[str]) -> int:
     if arguments.version:
         from importlib.metadata import version
 
-        console.out(f"timmy {version('timmy-node')}")
+        found = version("timmy-node")
+        console.out_json({"version": found}) if arguments.json else console.out(f"timmy {found}")
         return 0
     if unknown or split is None:
         word = next((w for w in unknown if not w.startswith("-")), None)
@@ -128,6 +141,18 @@ def main(argv: list[str] | None = None) -> int:
     except BrokenPipeError:
         sys.stderr.close()
         return 0
+    except OSError as error:
+        console.fail(_of_the_machine(error))
+        return 2
+
+
+def _of_the_machine(error: OSError) -> TimmyError:
+    """Say what the machine refused, for the doors that have no words of their own."""
+    text = error.strerror or str(error)
+    return TimmyError(
+        f"{error.filename}: {text}" if error.filename else text,
+        hint="check the place, its permissions and the space on its disk",
+    )
 
 
 if __name__ == "__main__":

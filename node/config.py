@@ -4,10 +4,11 @@ A home's node.toml overrides what it names. Unknown keys and wrong types are ref
 path. No environment variable overrides anything here; secrets are elsewhere, never in this file.
 """
 
+import re
 import tomllib
 from importlib.resources import files
 from pathlib import Path
-from typing import Annotated, Any, Literal
+from typing import Annotated, Any, Final, Literal
 
 import msgspec
 
@@ -15,6 +16,9 @@ from ledger.core.errors import TimmyError
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Text = Annotated[str, msgspec.Meta(max_length=2048)]
+_HINT: Final = "every key is in the commented default: timmy config"
+_AT: Final = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
+_UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
 
 
 class ConfigError(TimmyError):
@@ -117,16 +121,17 @@ def load(path: Path | None) -> Config:
     if path is not None and path.is_file():
         try:
             own = tomllib.loads(path.read_text())
-        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
-            raise ConfigError(f"{path}: {error}") from error
+        except tomllib.TOMLDecodeError as error:
+            raise ConfigError(f"{path} is not TOML: {_lower(str(error))}", hint=_HINT) from error
+        except UnicodeDecodeError as error:
+            raise ConfigError(f"{path} is not UTF-8 at byte {error.start}", hint=_HINT) from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=_HINT) from error
         merged = _merged(merged, own)
     try:
         config = msgspec.convert(merged, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(
-            f"{path or 'node.toml'}: {_lower(str(error))}",
-            hint="every key is in the commented default: timmy config",
-        ) from error
+        raise ConfigError(f"{path or 'node.toml'}: {_by_path(str(error))}", hint=_HINT) from error
     _check(config, path)
     return config
 
@@ -150,7 +155,19 @@ def _check(config: Config, path: Path | None) -> None:
         )
     names = [model.name for model in config.models]
     if len(set(names)) != len(names):
-        raise ConfigError(f"{path}: two models have one name")
+        raise ConfigError(f"{path}: models: two have one name", hint="name each one differently")
+
+
+def _by_path(text: str) -> str:
+    """Put msgspec's complaint as `table.key: what is wrong`."""
+    found = _AT.fullmatch(text)
+    assert found is not None
+    path, what = found["path"] or "", found["what"]
+    unknown = _UNKNOWN.fullmatch(what)
+    if unknown is not None:
+        key = f"{path}.{unknown['key']}" if path else unknown["key"]
+        return f"{key}: there is no such key"
+    return f"{path}: {_lower(what)}" if path else _lower(what)
 
 
 def _lower(text: str) -> str:

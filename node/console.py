@@ -53,6 +53,11 @@ def one_line(text: str) -> str:
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
 
 
+def safe(text: str) -> str:
+    """Escape controls but line ends and tabs: what others wrote must not drive this terminal."""
+    return "".join(c if c in "\n\t" else one_line(c) for c in text)
+
+
 def when(ts_ms: int) -> str:
     """Local time to the second."""
     moment = datetime.fromtimestamp(ts_ms / 1000, tz=UTC).astimezone()

@@ -17,6 +17,7 @@ from node.home import Home
 
 def configure(home: Home, section: NodeSection, *, console: bool) -> None:
     """Send structlog and the standard library's logging to the rotated file, and to stderr."""
+    logging.raiseExceptions = False  # a full disk costs log lines, not a traceback for each
     home.logs.mkdir(mode=0o700, exist_ok=True)
     path = home.logs / "node.log"
     path.touch(mode=0o600)

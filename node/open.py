@@ -3,12 +3,13 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 
 from genesis.core.birth import Genesis, parse_genesis
 from ledger.core.checkpoint import SignedCheckpoint
-from ledger.core.errors import StoreError
+from ledger.core.epoch import open_epoch
+from ledger.core.errors import InvalidEvent, StoreError, StoreFull
 from ledger.core.types import EPOCH
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
@@ -35,10 +36,20 @@ def genesis_of(log: Log) -> Genesis:
     return parse_genesis(log.read(0).payload)
 
 
-def epoch_of(log: Log) -> int:
-    """Return the log's epoch: 0, or that of its newest epoch record."""
-    records = [event for event in log.stream(bytes(16), last=log.size) if event.type == EPOCH.name]
-    return int(records[-1].payload["epoch"]) if records else 0
+def epoch_of(log: Log, genesis: Genesis) -> int:
+    """Return the log's epoch: 0, or that of its newest epoch record, each one verified."""
+    epoch = 0
+    for event in log.stream(bytes(16), last=log.size):
+        if event.type == EPOCH.name:
+            epoch += 1
+            record = open_epoch(
+                event.payload,
+                ledger_id=log.ledger_id,
+                recovery_key_digest=genesis.recovery_key_digest,
+            )
+            if record.epoch != epoch:
+                raise InvalidEvent(f"epoch record {record.epoch} where {epoch} belongs")
+    return epoch
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -54,7 +65,8 @@ class Reading:
         """Return the last head this node released; needs no key."""
         guard = GuardFile(self.home.state, self.log.ledger_id)
         key = self.genesis.keys["log"]
-        return check_guard(guard, self.log.tree, self.log.ledger_id, key, epoch_of(self.log))
+        epoch = epoch_of(self.log, self.genesis)
+        return check_guard(guard, self.log.tree, self.log.ledger_id, key, epoch)
 
 
 @contextmanager
@@ -64,7 +76,8 @@ def reading(home: Home) -> Iterator[Reading]:
         genesis = genesis_of(log)
         views = Views(home.views, log)
         try:
-            views.catch_up()
+            with suppress(StoreFull):  # then search knows what it knew when the disk filled up
+                views.catch_up()
             yield Reading(home=home, log=log, genesis=genesis, views=views)
         finally:
             views.close()

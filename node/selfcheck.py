@@ -4,7 +4,14 @@ from genesis.core.birth import Genesis, parse_genesis
 from genesis.core.errors import InvalidGenesis, InvalidSoul, SoulChanged
 from genesis.soul import check_soul, read_soul
 from ledger.core.audit import Audit
-from ledger.core.errors import GuardError, InvalidData, StoreDamaged, StoreError
+from ledger.core.errors import (
+    GuardError,
+    InvalidData,
+    StoreDamaged,
+    StoreError,
+    StoreSchema,
+    StoreUnmade,
+)
 from ledger.core.merkle import EMPTY_ROOT
 from ledger.core.tiles import TILE_WIDTH, Tree
 from ledger.log import Log
@@ -16,12 +23,21 @@ from node.verifier import BROKEN, INCOMPLETE, UNBROKEN_PENDING, Report
 
 
 def check_home(home: Home) -> Report:
-    """Check database pages, events, tree, tiles, guard and SOUL. Never raises for damage."""
+    """Check database pages, events, tree, tiles, guard and SOUL. Never raises for damage.
+
+    Raises StoreError if there is no ledger, StoreSchema for one this version does not read.
+    """
     report = Report(purpose="home")
+    if not home.ledger.exists():
+        raise StoreError(f"there is no ledger at {home.ledger}", hint="be born first: timmy init")
     try:
         _check_pages(home)
         with open_log(home) as log:
             _check(home, log, report)
+    except StoreUnmade as error:
+        report.say("failing link", str(error))
+    except StoreSchema:
+        raise
     except (InvalidData, InvalidGenesis, SoulChanged, InvalidSoul, StoreError) as error:
         report.verdict = BROKEN
         report.say("failing link", str(error))
@@ -45,7 +61,9 @@ def _check(home: Home, log: Log, report: Report) -> None:
     report.say("identity", f"agent {genesis.name!r}; SOUL.md is the one it was born with")
     try:
         guard = GuardFile(home.state, log.ledger_id)
-        head = check_guard(guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log))
+        head = check_guard(
+            guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log, genesis)
+        )
     except GuardError as error:
         report.verdict = BROKEN
         report.say("freshness", str(error))

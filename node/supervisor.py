@@ -9,8 +9,9 @@ import json
 import os
 import secrets
 import signal
+import socket
 import sys
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import asdict
 from importlib.metadata import version
@@ -24,15 +25,16 @@ from attest.state import FileState
 from genesis import private
 from genesis.core.keys import AgentKeys
 from ledger.core import types
-from ledger.core.errors import TimmyError
+from ledger.core.errors import StoreFull, TimmyError
 from ledger.core.event import Draft
 from ledger.core.state import BASIC_REDUCERS
 from ledger.files import write_atomically
 from ledger.replay import attestation, reducers_hash, replay
+from mesh.core.errors import StoreError as MeshStoreError
 from node.anchoring import bitcoind
 from node.api import Api
 from node.assembly import Opened, Parts, assemble, choose_engine, open_ledger
-from node.config import Config
+from node.config import ApiSection, Config
 from node.home import Home
 from node.open import now_ms
 
@@ -44,6 +46,10 @@ _VIEWS_SECONDS: Final = 0.5
 _PURGE_SECONDS: Final = 600.0
 
 _log = structlog.get_logger("node")
+
+
+_FULL_SECONDS: Final = 1.0
+"""How soon a part looks again whether the disk has space."""
 
 
 class PortTaken(TimmyError):
@@ -61,6 +67,7 @@ async def node(
         engine = await choose_engine(config)
         home.anchors.mkdir(mode=0o700, exist_ok=True)
         async with AsyncExitStack() as stack:
+            listener = stack.enter_context(_listen(config.api))
             bitcoin = bitcoind(config.attest)
             if bitcoin is not None:
                 await stack.enter_async_context(bitcoin)
@@ -76,20 +83,49 @@ async def node(
                 anchors=stack.enter_context(FileState(home.anchors)),
             )
             parts = assemble(opened)
-            started = Node(parts)
+            started = Node(parts, listener)
             async with started.running():
                 yield started
+    except BaseExceptionGroup as group:
+        raise _plain(group) from group
     finally:
         log.close()
+
+
+def _listen(section: ApiSection) -> socket.socket:
+    """Take the API's address, before anything is written. Raises PortTaken."""
+    family = socket.AF_INET6 if ":" in section.host else socket.AF_INET
+    try:
+        return socket.create_server((section.host, section.port), family=family)
+    except (OSError, ValueError) as error:  # ValueError: a host that no resolver may be asked for
+        number = getattr(error, "errno", None) or 0
+        why = os.strerror(number) if number > 0 else "no such address"
+        raise PortTaken(
+            f"cannot listen on {section.host}:{section.port}: {why}",
+            hint="stop what uses it, or set api.host and api.port in node.toml (port 0: any free)",
+        ) from error
+
+
+def _plain(group: BaseExceptionGroup[BaseException]) -> BaseException:
+    """Return the first error if all are ours or the machine's; the group if there is a bug."""
+    known, bugs = group.split((TimmyError, OSError))
+    if known is None or bugs is not None:
+        return group
+    first: BaseException = known
+    while isinstance(first, BaseExceptionGroup):
+        first = first.exceptions[0]
+    return first
 
 
 class Node:
     """A running node."""
 
-    def __init__(self, parts: Parts) -> None:
+    def __init__(self, parts: Parts, listener: socket.socket) -> None:
         self.parts = parts
         self.host = parts.config.api.host
-        self.port = parts.config.api.port
+        self.port = int(listener.getsockname()[1])
+        self._listener = listener
+        self._stopping = False
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
@@ -101,15 +137,15 @@ class Node:
         await self._append(types.NODE_STARTED.name, self._birthmark())
         try:
             async with asyncio.TaskGroup() as group:
-                agent = group.create_task(parts.host.run())
+                agent = group.create_task(self._lasting(parts.host.run))
                 others = [
-                    group.create_task(parts.broadcast.run()),
-                    group.create_task(parts.publisher.run()),
-                    group.create_task(self._keep_views()),
-                    group.create_task(self._purge_relay()),
+                    group.create_task(self._lasting(parts.broadcast.run)),
+                    group.create_task(self._lasting(parts.publisher.run)),
+                    group.create_task(self._lasting(self._keep_views)),
+                    group.create_task(self._lasting(self._purge_relay)),
                     group.create_task(parts.anchoring.run()),
                 ]
-                await self._listen(runner)
+                await self._serve(runner)
                 await parts.broadcast.step()
                 try:
                     yield
@@ -124,22 +160,24 @@ class Node:
             await runner.cleanup()
             await self._close()
 
-    async def _listen(self, runner: web.AppRunner) -> None:
+    async def _lasting(self, run: Callable[[], Awaitable[None]]) -> None:
+        """Run a part, and again after a full disk ended it: what was left to do is still there."""
+        while not self._stopping:
+            try:
+                return await run()
+            except* (StoreFull, MeshStoreError) as group:
+                _log.warning("a part waits for the disk", error=str(_plain(group)))
+            await asyncio.sleep(_FULL_SECONDS)
+        return None
+
+    async def _serve(self, runner: web.AppRunner) -> None:
         await runner.setup()
-        site = web.TCPSite(runner, self.host, self.port)
-        try:
-            await site.start()
-        except OSError as error:
-            raise PortTaken(
-                f"cannot listen on {self.host}:{self.port}: {error.strerror}",
-                hint="stop what uses it, or set api.port in node.toml (0 takes any free port)",
-            ) from error
-        address = runner.addresses[0]
-        self.port = int(address[1])
+        await web.SockSite(runner, self._listener).start()
         running = {"pid": os.getpid(), "host": self.host, "port": self.port}
         write_atomically(self.parts.home.running, json.dumps(running).encode())
 
     async def _stop_agent(self, agent: "asyncio.Task[None]") -> None:
+        self._stopping = True
         self.parts.host.stop()
         with suppress(TimeoutError):
             async with asyncio.timeout(_STOP_SECONDS):
@@ -229,10 +267,10 @@ def _token(home: Home) -> str:
     return private.read(home.token, bytes_max=256).decode().strip()
 
 
-async def until_signal() -> None:
-    """Return when the process is asked to stop."""
+def stop_on_signal() -> asyncio.Event:
+    """Return an event that SIGINT and SIGTERM set. Ask for it before anything is started."""
     stopping = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGINT, signal.SIGTERM):
         loop.add_signal_handler(number, stopping.set)
-    await stopping.wait()
+    return stopping

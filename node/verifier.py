@@ -5,6 +5,7 @@ missing from what is claimed), freshness (how new is it), identity (whose is it)
 
     UNBROKEN-FINAL     everything holds, the head is 100 blocks deep in Bitcoin
     UNBROKEN-PENDING   everything holds, signed, and not (or not deeply) in Bitcoin
+    RECOVERED          everything holds since the recovery key began a new epoch
     TEST               everything holds on a test network, which proves nothing about time
     INCOMPLETE         something that should be here is not: content dropped, a neighbour unproven
     REWRITTEN          two heads of one log do not continue each other
@@ -39,11 +40,12 @@ from ledger.core.bundle import (
     Subject,
 )
 from ledger.core.checkpoint import SignedCheckpoint, open_checkpoint
+from ledger.core.epoch import open_epoch
 from ledger.core.errors import InvalidData, InvalidProof, TimmyError
 from ledger.core.event import Event, Record
 from ledger.core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from ledger.core.tiles import Tree
-from ledger.core.types import SEAL_OPENED
+from ledger.core.types import EPOCH, SEAL_OPENED
 
 SEAL_ATTACHMENT: Final = "seal"
 _ITEMS_MAX: Final = 10_000
@@ -52,12 +54,13 @@ links in one attachment, not in 36,500 records."""
 
 UNBROKEN_FINAL: Final = "UNBROKEN-FINAL"
 UNBROKEN_PENDING: Final = "UNBROKEN-PENDING"
+RECOVERED: Final = "RECOVERED"
 TEST: Final = "TEST"
 INCOMPLETE: Final = "INCOMPLETE"
 REWRITTEN: Final = "REWRITTEN"
 DIVERGED: Final = "DIVERGED"
 BROKEN: Final = "BROKEN"
-GOOD: Final = frozenset({UNBROKEN_FINAL, UNBROKEN_PENDING, TEST})
+GOOD: Final = frozenset({UNBROKEN_FINAL, UNBROKEN_PENDING, RECOVERED, TEST})
 
 LEVELS: Final = {
     "pending": Standing.PENDING,
@@ -188,17 +191,24 @@ def _verify_export(report: Report, reader: Reader, soul: bytes | None) -> None:
     audit = Audit(Tree(_no_tile))
     genesis: Genesis | None = None
     heads: list[SignedHead] = []
+    epoch = 0
     for item in reader:
         if isinstance(item, Record):
+            kept = audit.tree.size, audit.tree.root()
             event = audit.add(item)
             genesis = genesis or _identify(report, event, soul)
+            if event.type == EPOCH.name:
+                epoch = _next_epoch(genesis, report, event, epoch)
+                _check_kept(event, *kept)
         elif isinstance(item, SignedHead):
             heads.append(item)
         else:
             raise _Failed(BROKEN, f"an export holds no {type(item).__name__.lower()}")
     if genesis is None:
         raise _Failed(INCOMPLETE, "no events")
-    head = _open_heads(genesis, report, heads, reader.header.epoch)[-1]
+    if epoch != reader.header.epoch:
+        raise _Failed(BROKEN, f"the file is of epoch {reader.header.epoch}, its records of {epoch}")
+    head = _open_heads(genesis, report, heads, epoch)[-1]
     _compare_tree(audit, head)
     report.size = head.size
     report.say("integrity", f"all {head.size} events lead to the signed root")
@@ -206,7 +216,27 @@ def _verify_export(report: Report, reader: Reader, soul: bytes | None) -> None:
     report.say("freshness", f"signed at size {head.size}; nothing here shows it is the newest")
     report.not_shown.append("when: nothing here is in Bitcoin")
     report.not_shown.append("that no other history was shown to somebody else")
-    report.verdict = UNBROKEN_PENDING
+    report.verdict = RECOVERED if epoch else UNBROKEN_PENDING
+
+
+def _next_epoch(genesis: Genesis, report: Report, event: Event, epoch: int) -> int:
+    """Check an epoch record and return its epoch, which follows `epoch`."""
+    record = open_epoch(
+        event.payload,
+        ledger_id=report.ledger_id or b"",
+        recovery_key_digest=genesis.recovery_key_digest,
+    )
+    if record.epoch != epoch + 1:
+        raise _Failed(BROKEN, f"epoch {record.epoch} follows epoch {epoch}")
+    report.say(
+        "recovery", f"epoch {record.epoch} began at event {event.position}, by the recovery key"
+    )
+    return record.epoch
+
+
+def _check_kept(event: Event, size: int, root: bytes) -> None:
+    if (event.payload["kept_size"], event.payload["kept_root"]) != (size, root):
+        raise _Failed(REWRITTEN, f"event {event.position} keeps another history than this one")
 
 
 def _no_tile(level: int, index: int) -> bytes:
@@ -295,6 +325,12 @@ def _verify_proof(report: Report, reader: Reader, soul: bytes | None) -> None:
     heads = _open_heads(genesis, report, parts.heads, reader.header.epoch)
     _check_inclusions(parts, {head.size: head for head in heads})
     _check_neighbours(parts, heads)
+    epoch = 0
+    for record in sorted(parts.events.values(), key=lambda event: event.position):
+        if record.type == EPOCH.name:
+            epoch = _next_epoch(genesis, report, record, epoch)
+    if epoch != reader.header.epoch:
+        raise _Failed(INCOMPLETE, f"the record of epoch {reader.header.epoch} is not here")
     event = report.event = parts.events[parts.subject]
     covering = parts.inclusions[event.position].size
     report.size = heads[-1].size
@@ -306,7 +342,7 @@ def _verify_proof(report: Report, reader: Reader, soul: bytes | None) -> None:
     if SEAL_ATTACHMENT in parts.attachments:
         _verify_seal(report, parts, genesis, heads, covering)
     else:
-        report.verdict = UNBROKEN_PENDING
+        report.verdict = RECOVERED if epoch else UNBROKEN_PENDING
         report.say("freshness", f"signed at size {covering}; not anchored in Bitcoin")
         report.not_shown.append("when: nothing here is in Bitcoin")
     report.not_shown.append("the other events of this log, and that what was said is true")

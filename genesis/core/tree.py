@@ -14,7 +14,6 @@ import re
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from functools import cached_property
-from pathlib import PurePosixPath
 from types import MappingProxyType
 from typing import Any, Final
 
@@ -39,7 +38,7 @@ def check_path(path: str) -> None:
         raise InvalidTree(f"path {path!r} is {len(segments)} deep, at most {limits.PATH_DEPTH_MAX}")
     if not all(_SEGMENT.fullmatch(segment) for segment in segments):
         raise InvalidTree(f"path {path!r} is not plain: letters, digits, '_', '-', '.', '/'")
-    if PurePosixPath(path).suffix not in SUFFIXES:
+    if not path.endswith(tuple(SUFFIXES)):
         raise InvalidTree(f"{path!r} is none of {', '.join(sorted(SUFFIXES))}")
 
 
@@ -104,6 +103,8 @@ def _check_collisions(files: Mapping[str, bytes]) -> None:
         if other != path:
             raise InvalidTree(f"{path!r} and {other!r} differ in case only")
     for path in seen:
-        for parent in PurePosixPath(path).parents:
-            if str(parent) in seen:
-                raise InvalidTree(f"{seen[str(parent)]!r} is a file and a folder")
+        segments = path.split("/")
+        for depth in range(1, len(segments)):
+            parent = "/".join(segments[:depth])
+            if parent in seen:
+                raise InvalidTree(f"{seen[parent]!r} is a file and a folder")

@@ -79,6 +79,10 @@ class StoreSchema(StoreError):
     """The database was written by another program or another version of this one."""
 
 
+class StoreUnmade(StoreSchema):
+    """The database is empty: its making was cut short, or it was emptied."""
+
+
 class StoreLocked(StoreError):
     """Another process is the writer of this home."""
 

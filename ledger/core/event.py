@@ -208,7 +208,7 @@ class Record:
 
 @dataclass(frozen=True, kw_only=True)
 class Event:
-    """A record that was checked: every commitment holds. Only `Event.open` makes one."""
+    """A record whose every commitment holds: `Event.open` checked it, or `seal` just made it."""
 
     position: int
     envelope: Envelope
@@ -295,10 +295,8 @@ def _open_content(record: Record, payload: dict[str, Any]) -> dict[str, Any] | N
     return _parse_map(record.content, limits.CONTENT_BYTES_MAX, "content")
 
 
-def seal(
-    draft: Draft, *, position: int, stream_sequence: int, ts_ms: int, salts: bytes
-) -> tuple[Record, Envelope]:
-    """Make the record and envelope of `draft` at `position`. `salts` is 64 random bytes.
+def seal(draft: Draft, *, position: int, stream_sequence: int, ts_ms: int, salts: bytes) -> Event:
+    """Make the event of `draft` at `position`. `salts` is 64 random bytes.
 
     Raises InvalidEvent or InvalidCbor and changes nothing if the draft breaks a bound.
     """
@@ -331,7 +329,9 @@ def seal(
         content_salt=content_salt,
         content=content,
     )
-    return record, envelope
+    return Event(
+        position=position, envelope=envelope, payload=payload, content=draft.content, record=record
+    )
 
 
 def same_body(event: Event, draft: Draft) -> bool:

@@ -43,6 +43,7 @@ class Tree:
     _partial: list[bytearray] = field(default_factory=lambda: [bytearray()])
     _full: list[Tile] = field(default_factory=list)
     _cache: "OrderedDict[tuple[int, int], list[bytes]]" = field(default_factory=OrderedDict)
+    _edges: dict[int, list[bytes]] = field(default_factory=dict)
 
     @classmethod
     def restore(
@@ -105,6 +106,7 @@ class Tree:
         row = self._partial[level]
         self._full.append(Tile(level=level, index=index, hashes=bytes(row), root=root))
         row.clear()
+        self._edges.pop(level, None)
         if level + 1 == len(self._partial):
             self._partial.append(bytearray())
         self._partial[level + 1] += root
@@ -150,12 +152,20 @@ class Tree:
         if level >= len(self._partial):
             return []
         if index == self.size >> (TILE_LEVELS * (level + 1)):
-            return _expand(bytes(self._partial[level]))
+            return self._edge(level)
         for tile in self._full:
             # Not stored yet, so not cached: the commit that stores it may still fail.
             if (tile.level, tile.index) == (level, index):
                 return _expand(tile.hashes)
         return self._cached(level, index)
+
+    def _edge(self, level: int) -> list[bytes]:
+        """The unfinished tile, expanded; kept until it grows."""
+        row = self._partial[level]
+        known = self._edges.get(level)
+        if known is None or len(known[0]) != len(row):
+            known = self._edges[level] = _expand(bytes(row))
+        return known
 
     def _cached(self, level: int, index: int) -> list[bytes]:
         key = (level, index)

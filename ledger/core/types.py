@@ -32,6 +32,9 @@ POLICY_DECIDED = EventType(name="policy.decided", about="a screen or rule fired;
 POLICY_RELEASED = EventType(name="policy.released", about="the operator lifted a hold")
 TURN_STARTED = EventType(name="turn.started", about="the agent process was given a message")
 TURN_FINISHED = EventType(name="turn.finished", about="how the turn ended")
+TURN_STEPPED = EventType(
+    name="turn.stepped", about="a step whose result is in no other event: a status, a refusal"
+)
 MODEL_REQUESTED = EventType(
     name="model.requested", about="references and template digest of a prompt, never its text"
 )

@@ -2,10 +2,12 @@
 
 import argparse
 import sys
+from collections.abc import Iterator
 
+from ledger.core.errors import TimmyError
 from node import console
 from node.client import Client
-from node.commands.say import answer_text, say
+from node.commands.say import UTF8_HINT, answer_text, say
 from node.home import Home
 
 
@@ -20,13 +22,8 @@ def run(arguments: argparse.Namespace) -> int:
     client = Client.find(Home.find(arguments.home))
     name = client.call("GET", "/v1/status", timeout=10)["name"]
     prompt = f"{arguments.author}> " if sys.stdin.isatty() else ""
-    while True:
-        try:
-            text = input(prompt)
-        except EOFError:
-            return 0
-        if not text.strip():
-            return 0
+    exchanges = []
+    for text in _lines(prompt):
         said = say(
             client,
             text,
@@ -34,5 +31,25 @@ def run(arguments: argparse.Namespace) -> int:
             author=arguments.author,
             wait_s=600,
         )
-        answer = answer_text(said) if said["answer"] else "(no answer in ten minutes)"
-        console.out(f"{console.one_line(name)}: {answer}")
+        exchanges.append(said)
+        if not arguments.json:
+            answer = answer_text(said) if said["answer"] else "(no answer in ten minutes)"
+            console.out(f"{console.one_line(name)}: {answer}")
+    if arguments.json:
+        console.out_json(exchanges)
+    return 0
+
+
+def _lines(prompt: str) -> Iterator[str]:
+    """Yield what the person types until an empty line or the end."""
+    while True:
+        try:
+            text = input(prompt)
+            text.encode()
+        except EOFError:
+            return
+        except UnicodeError as error:
+            raise TimmyError("what was typed is not UTF-8", hint=UTF8_HINT) from error
+        if not text.strip():
+            return
+        yield text

@@ -36,7 +36,9 @@ def run(arguments: argparse.Namespace) -> int:
         temporary.replace(output)
     except OSError as error:
         temporary.unlink(missing_ok=True)
-        raise TimmyError(f"{output} cannot be written: {error.strerror}") from error
+        raise TimmyError(
+            f"{output} cannot be written: {error.strerror}", hint="choose another place: -o FILE"
+        ) from error
     result = {"file": str(output), "bytes": output.stat().st_size, "events": count}
     if arguments.json:
         console.out_json(result)

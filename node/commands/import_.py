@@ -66,9 +66,16 @@ def _check_first(path: Path) -> None:
         with path.open("rb") as file:
             report = verify_bundle(file, None)
     except OSError as error:
-        raise TimmyError(f"{path} cannot be read: {error.strerror}") from error
-    if report.purpose != "export" or not report.good:
-        why = report.lines[-1][1] if report.lines else "it is a proof of one event"
+        raise TimmyError(
+            f"{path} cannot be read: {error.strerror}", hint="name a file that timmy export wrote"
+        ) from error
+    if report.good and report.purpose != "export":
+        raise InvalidBundle(
+            f"{path} is a {report.purpose}, not an export",
+            hint="only a whole ledger can be imported: timmy export",
+        )
+    if not report.good:
+        why = report.lines[-1][1]
         raise InvalidBundle(
             f"{path} is not a whole, valid export: {report.verdict}: {why}",
             hint=f"see more: timmy verify {path}",

@@ -12,6 +12,7 @@ from pathlib import Path
 from ledger.core.bundle import Attachment
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.errors import TimmyError
+from ledger.core.types import EPOCH
 from ledger.files import write_atomically
 from ledger.proof import prove
 from node import console
@@ -61,13 +62,15 @@ def refresh(home: Home) -> None:
 def make_proof(home: Reading, position: int, *, anchored: bool, content: bool = True) -> bytes:
     """Return the bytes of a proof of the event at `position`."""
     heads: list[SignedCheckpoint] = [home.released()]
-    also: list[int] = []
+    own = home.log.stream(bytes(16), last=home.log.size)
+    also = [event.position for event in own if event.type == EPOCH.name]
     attachments: list[Attachment] = []
     if anchored:
         from node.anchoring import evidence
 
         found = evidence(home, position)
-        heads, also, attachments = found.heads, [found.opened_at], [found.attachment]
+        heads, attachments = found.heads, [found.attachment]
+        also.append(found.opened_at)
     file = io.BytesIO()
     without = () if content else (position,)
     prove(home.log, heads, position, file, also=also, attachments=attachments, without=without)

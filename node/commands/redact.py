@@ -6,6 +6,7 @@ exported or proven to others before, backups, and quotations in other events (se
 
 import argparse
 
+from ledger.core.errors import Refused
 from node import console
 from node.client import Client, NotRunning
 from node.home import Home
@@ -27,6 +28,8 @@ def run(arguments: argparse.Namespace) -> int:
         opened.log.redaction(positions, reason=arguments.reason, actor="operator")
     if not arguments.yes and not _confirmed(positions):
         console.say("nothing was changed")
+        if arguments.json:
+            console.out_json({"targets": []})
         return 1
     body = {"positions": positions, "reason": arguments.reason}
     try:
@@ -45,7 +48,7 @@ def _confirmed(positions: list[int]) -> bool:
     import sys
 
     if not sys.stdin.isatty():
-        return False
+        raise Refused("erasing wants a yes, and there is no terminal to ask on", hint="--yes")
     names = ", ".join(map(str, positions))
     console.say(f"what events {names} say will be gone for good. Type yes to go on:")
     return sys.stdin.readline().strip() == "yes"

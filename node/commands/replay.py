@@ -20,6 +20,8 @@ def run(arguments: argparse.Namespace) -> int:
             done = replay(log.events(), BASIC_REDUCERS)
         except ReplayDiffers as error:
             console.fail(error)
+            if arguments.json:
+                console.out_json({"error": str(error), "hint": error.hint})
             return 1
         root = log.tree.root()
     result = {

@@ -80,20 +80,21 @@ async def _live(home: Home, config: Config, text: str, as_json: bool) -> int:  #
     from genesis.core.keys import AgentKeys
     from genesis.keystore import unlock_agent
     from node.logs import configure
-    from node.supervisor import node, until_signal
+    from node.supervisor import node, stop_on_signal
 
     configure(home, config.node, console=True)
 
     def unlock(genesis: Genesis) -> AgentKeys:
         return unlock_agent(home.path, text, genesis=genesis)
 
+    stopping = stop_on_signal()
     async with node(home, config, unlock) as started:
         status = await started.status()
         if as_json:
             console.out_json(status)
         else:
             _greet(status)
-        await until_signal()
+        await stopping.wait()
         console.say("stopping")
     return 0
 

@@ -7,12 +7,15 @@ timmy say --conversation letters - < letter.txt     read it from standard input
 import argparse
 import secrets
 import sys
-from typing import Any
+from typing import Any, Final
 
 from ledger.core.errors import TimmyError
 from node import console
 from node.client import Client
 from node.home import Home
+from runtime.core.limits import TEXT_BYTES_MAX
+
+UTF8_HINT: Final = "send text in UTF-8; iconv turns other encodings into it"
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -46,6 +49,7 @@ def say(
     client: Client, text: str, *, conversation: str, author: str, wait_s: int
 ) -> dict[str, Any]:
     """Send one message and return {message, answer}."""
+    _check(text)
     body = {
         "text": text,
         "conversation": conversation,
@@ -61,7 +65,7 @@ def say(
 def answer_text(said: dict[str, Any]) -> str:
     """The words of an answer."""
     content = said["answer"]["content"] or {}
-    return str(content.get("text", "(redacted)"))
+    return console.safe(str(content.get("text", "(redacted)")))
 
 
 def _stdin() -> str:
@@ -69,4 +73,19 @@ def _stdin() -> str:
     try:
         return data.decode()
     except UnicodeDecodeError as error:
-        raise TimmyError(f"standard input is not UTF-8 at byte {error.start}") from error
+        raise TimmyError(
+            f"standard input is not UTF-8 at byte {error.start}", hint=UTF8_HINT
+        ) from error
+
+
+def _check(text: str) -> None:
+    """Refuse what the node would refuse, before megabytes travel."""
+    size = len(text.encode(errors="surrogateescape"))
+    if size > TEXT_BYTES_MAX:
+        raise TimmyError(
+            f"message of {size} bytes, at most {TEXT_BYTES_MAX}", hint="send it in parts"
+        )
+    if not text.strip():
+        raise TimmyError("the message is blank", hint="timmy say WORDS, or - for standard input")
+    if any("\udc80" <= char <= "\udcff" for char in text):
+        raise TimmyError("the message is not UTF-8", hint=UTF8_HINT)

@@ -44,4 +44,4 @@ def _show(event: Event) -> None:
 
 def _text(value: object) -> str:
     shown = console.jsonable(value)
-    return shown if isinstance(shown, str) else str(shown)
+    return console.safe(shown) if isinstance(shown, str) else str(shown)

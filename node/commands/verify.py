@@ -43,14 +43,20 @@ def _verify_file(arguments: argparse.Namespace) -> Report:
         with arguments.file.open("rb") as file:
             return verify_bundle(file, soul, require=arguments.require)
     except OSError as error:
-        raise TimmyError(f"{arguments.file} cannot be read: {error.strerror}") from error
+        raise _unreadable(arguments.file, error) from error
 
 
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()
     except OSError as error:
-        raise TimmyError(f"{path} cannot be read: {error.strerror}") from error
+        raise _unreadable(path, error) from error
+
+
+def _unreadable(path: Path, error: OSError) -> TimmyError:
+    return TimmyError(
+        f"{path} cannot be read: {error.strerror}", hint="check the name, and who may read it"
+    )
 
 
 def show(report: Report) -> None:

@@ -35,5 +35,5 @@ def change(tree: Tree, path: str, *passages: str) -> bytes:
     return diff(f"runtime/agent/{path}", tree[path], text.encode())
 
 
-def replace(tree: Tree, path: str, new: str) -> bytes:
+def rewrite(tree: Tree, path: str, new: str) -> bytes:
     return diff(f"runtime/agent/{path}", tree.get(path, b""), new.encode())

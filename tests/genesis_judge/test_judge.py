@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 import shutil
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -17,13 +18,15 @@ from genesis.core.patch import parse
 from genesis.core.tree import Tree
 from genesis.core.verdict import Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head, judge
-from genesis.subject import Patience
+from genesis.player import Past, play
+from genesis.subject import Cage, Patience
+from genesis.trees import write_tree
 from ledger.core import types
 from ledger.core.event import Draft, Event, seal
 from ledger.core.keys import Signer
 from runtime.sandbox import Engine, SandboxLimits
 
-from .diffs import agent_tree, change, diff, replace
+from .diffs import agent_tree, change, diff, rewrite
 
 SIGNER = Signer(bytes([7]) * 32)
 SEED = bytes(range(32))
@@ -31,6 +34,7 @@ ROOT = bytes([9]) * 32
 QUICK = Budget(
     patience=Patience(turn_s=1.5, start_s=5, stop_s=1.5),
     limits=SandboxLimits(cpu_seconds=10, wall_s=20),
+    parallel=4,
     timed_rounds=0,
 )
 PARENT = agent_tree()
@@ -141,16 +145,16 @@ async def test_the_digest_is_the_seed_s_and_nobody_else_s(honest):
     assert found["seed"] == {"commitment": seed_commitment(SEED).hex(), "revealed": SEED.hex()}
 
 
-async def test_another_seed_is_another_judgment(honest):
-    """The cases change with the seed, so the transcripts do, not only the seed in the digest."""
-    other = await judged(HONEST, snapshot=SNAPSHOT, seed=bytes(32))
-    assert other.verdict.decision is Decision.ACCEPT
-    assert other.verdict.digest != honest.verdict.digest
-    ours, theirs = (
-        {gate.transcript for gate in j.verdict.findings.gates if gate.name != "handshake"}
-        for j in (honest, other)
-    )
-    assert not ours & theirs
+def test_another_seed_makes_other_cases():
+    def words(seed):
+        cases = all_cases(case_key(seed, parse(HONEST).sha256), position=0, ts_ms=0)
+        texts = [event.content["text"] for case in cases for event in case.events if event.content]
+        replies = [m.replies[-1] for case in cases for group in case.rounds for m in group]
+        return {word.strip("?") for text in [*texts, *replies] for word in text.split()}
+
+    ours, theirs = words(SEED), words(bytes(32))
+    assert len(ours) > 3500
+    assert len(ours & theirs) < 5  # by chance: 1 in 24 million for each pair
 
 
 MIXED = (
@@ -168,7 +172,7 @@ WRONG = {
     "asks for ever": (change(PARENT, "loop.py", '        reply = yield "model", {"items": items, "max_tokens": MAX_TOKENS}\n    except Refused:\n        return ""\n', '        reply = yield "model", {"items": items, "max_tokens": MAX_TOKENS}\n    except Refused:\n        return (yield from _ask(items))\n'), "its turn has too many steps", "refusal"),
     "is not the same twice": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    import os\n    words = memory.text(position)\n    yield 'recall', {'query': os.urandom(8).hex(), 'limit': 1}\n"), "it did not do the same twice", "determinism"),
     "ends at import": (change(PARENT, "main.py", "import sys\n", "import os\nimport sys\nos._exit(0)\n"), "it ended", "handshake"),
-    "does not compile": (replace(PARENT, "loop.py", "def answer(:\n"), "it ended", "handshake"),
+    "does not compile": (rewrite(PARENT, "loop.py", "def answer(:\n"), "it ended", "handshake"),
     "opens a socket": (change(PARENT, "process.py", "PROTOCOL = 1\n", "PROTOCOL = 1\nsocket.create_connection(('127.0.0.1', 9))\n"), "it ended", "handshake"),
     "writes its own tree": (change(PARENT, "process.py", "PROTOCOL = 1\n", "PROTOCOL = 1\nopen(__file__, 'a')\n"), "it ended", "handshake"),
     "starts a process": (change(PARENT, "process.py", "PROTOCOL = 1\n", "import os\nPROTOCOL = 1\nos.fork()\n"), "it ended", "handshake"),
@@ -199,9 +203,7 @@ SLOW = {
 async def test_a_patch_that_takes_too_much_is_rejected(name):
     patch, why = SLOW[name]
     patience = Patience(turn_s=1, start_s=1.5, stop_s=1)
-    judgment = await judged(
-        patch, budget=Budget(patience=patience, limits=QUICK.limits, timed_rounds=0)
-    )
+    judgment = await judged(patch, budget=replace(QUICK, patience=patience))
     assert judgment.verdict.decision is Decision.REJECT, judgment.notes
     assert why in whys(judgment)
 
@@ -280,29 +282,31 @@ async def test_a_parent_that_fails_makes_it_inconclusive():
 
 
 async def test_a_blunt_gate_makes_it_inconclusive(monkeypatch):
-    """A judge whose mutant has lost its defect cannot know that its gate works."""
+    """A judge whose mutant has lost its defect cannot know that its gate works: not even to reject."""
     whole = mutants.specimen
-    monkeypatch.setattr(
-        judging, "specimen", lambda defect: whole("none" if defect == "loner" else defect)
-    )
-    judgment = await judged(HONEST)
+    monkeypatch.setattr(judging, "specimen", lambda d: whole("none" if d == "loner" else d))
+    judgment = await judged(WRONG["forgets the conversation"][0])
     assert judgment.verdict.decision is Decision.INCONCLUSIVE
     assert judgment.verdict.measured["reason"] == "known-bad mutants were not found: loner"
 
 
-async def test_the_specimen_without_a_defect_passes_every_gate():
+async def test_the_specimen_without_a_defect_passes_every_gate(tmp_path):
     """So what fails a mutant is its defect, and what fails a candidate is not our taste."""
-    patch = b"".join(
-        diff(f"runtime/agent/{path}", PARENT.get(path, b""), data)
-        for path, data in {**dict.fromkeys(PARENT, b""), **mutants.specimen()}.items()
-        if data or PARENT[path]
-    )
-    judgment = await judged(patch)
-    assert judgment.verdict.decision is Decision.ACCEPT, (
-        judgment.verdict.measured["reason"],
-        judgment.notes,
-    )
-    assert judgment.verdict.findings.inputs.result_tree == mutants.specimen().digest
+    write_tree(mutants.specimen(), tmp_path, durable=False)
+    cage = Cage(engine=Engine.BUBBLEWRAP, limits=QUICK.limits, patience=QUICK.patience)
+    for case in all_cases(bytes(32), position=0, ts_ms=0):
+        recording = await play(case, tmp_path, Past(), cage)
+        assert case.check(recording.played) is None, case.gate
+
+
+def test_every_mutant_is_the_specimen_with_one_line_changed():
+    whole = mutants.specimen()["main.py"].splitlines()
+    for mutant in mutants.MUTANTS:
+        lines = mutants.specimen(mutant.defect)["main.py"].splitlines()
+        changed = [new for old, new in zip(whole, lines, strict=True) if old != new]
+        assert changed == [f'DEFECT: str = "{mutant.defect}"'.encode()]
+        assert mutants.specimen()["main.py"].count(f'"{mutant.defect}"'.encode()) >= 1
+    assert {mutant.gate for mutant in mutants.MUTANTS} == set(GATES)
 
 
 async def test_what_a_subject_writes_stays_out_of_the_verdict():

@@ -296,3 +296,21 @@ async def test_the_next_turn_waits_until_the_agent_heard_of_the_last(world: Worl
         message = connection._next_message()
         given.append(None if message is None else message.position)
     assert given == [None] * world.log.size + [second.position]
+
+
+@pytest.mark.parametrize("flying", [0, 1])
+async def test_a_suspect_turn_and_a_fresh_one_are_never_given_together(
+    world: World, tmp_path: Path, flying: int
+):
+    positions = [(await world.say("hello", conversation=room)).position for room in "ab"]
+    messages = [world.journal.turns.pending[position] for position in positions]
+    host = world.host(tmp_path)
+    turns = [world.service.turn_of(message) for message in messages]
+    host._crashes = {turns[0]: 1}
+    connection = host._connection()
+    connection._streamed_to = world.log.size
+    assert connection._next_message() == messages[0]
+    connection._session.give(turns[flying], positions[flying], 0.0)
+    assert connection._next_message() is None
+    connection._session.end(turns[flying])
+    assert connection._next_message() == messages[0]
