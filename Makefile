@@ -34,6 +34,7 @@ run: setup ## birth an agent if there is none, and start it
 	@$(BIN)/timmy run
 
 lint: $(TEST_STAMP) ## style, types, import direction, unused dependencies
+	@mkdir -p build
 	@$(BIN)/ruff check --quiet .
 	@$(BIN)/ruff format --check --quiet .
 	@$(BIN)/mypy --no-error-summary
@@ -43,6 +44,7 @@ lint: $(TEST_STAMP) ## style, types, import direction, unused dependencies
 test: $(TEST_STAMP) ## everything CI runs
 	@mkdir -p build
 	@tests/system.sh
+	@tests/other_python.sh
 	@$(MAKE) --no-print-directory lint
 	@tests/run.sh $(TESTS)
 

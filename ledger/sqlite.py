@@ -310,30 +310,11 @@ class SqliteStore:
             return [row[0] for row in rows]
 
     def check(self) -> None:
-        """Read every page and index. Raises StoreDamaged with what and which event is hit."""
-        try:
-            self._check_pages()
-        except StoreDamaged as error:
-            position = self._first_unreadable()
-            told = "every event can still be read"
-            if position is not None:
-                told = f"the first event that cannot be read is {position}"
-            raise StoreDamaged(f"{error}; {told}", position=position, hint=error.hint) from error
-
-    def _check_pages(self) -> None:
+        """Read every page and index. Raises StoreDamaged with what SQLite found."""
         with translated(self._name):
             found = [row[0] for row in self._reader().execute("pragma integrity_check(8)")]
             if found != ["ok"]:
                 raise StoreDamaged(f"{self._path} is damaged: {'; '.join(found)}")
-
-    def _first_unreadable(self) -> int | None:
-        following = 0
-        try:
-            while found := list(self.records(following, following + _CHUNK)):
-                following = found[-1].position + 1
-        except StoreDamaged as error:
-            return error.position
-        return None
 
     def scrub(self) -> bool:
         """See Store.scrub."""
@@ -358,6 +339,25 @@ class SqliteStore:
 
 _STREAMS_CACHED_MAX: Final = 10_000
 """About 2 MiB. Past it the cache starts anew: a stream is one index look-up away."""
+
+
+def first_unreadable(path: Path) -> int | None:
+    """Return the first event that a damaged database no longer gives; None if it gives them all."""
+    following = 0
+    connection = connect(path, read_only=True)
+    try:
+        connection.execute("pragma writable_schema=on")  # or SQLite reads nothing of a cut file
+        for position, *_ in connection.execute("select * from event order by position"):
+            if position != following:
+                break
+            following += 1
+        else:
+            return None
+    except (apsw.Error, UnicodeDecodeError):
+        return following
+    finally:
+        connection.close()
+    return following
 
 
 def _require_file(path: Path) -> None:

@@ -16,7 +16,7 @@ from ledger.core.merkle import EMPTY_ROOT
 from ledger.core.tiles import TILE_WIDTH, Tree
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
-from ledger.sqlite import SqliteStore
+from ledger.sqlite import SqliteStore, first_unreadable
 from node.home import Home
 from node.open import epoch_of, open_log
 from node.verifier import BROKEN, INCOMPLETE, UNBROKEN_PENDING, Report
@@ -45,11 +45,18 @@ def check_home(home: Home) -> Report:
 
 
 def _check_pages(home: Home) -> None:
-    store = SqliteStore.open_read_only(home.ledger)
     try:
-        store.check()
-    finally:
-        store.close()
+        store = SqliteStore.open_read_only(home.ledger)
+        try:
+            store.check()
+        finally:
+            store.close()
+    except StoreDamaged as error:
+        position = first_unreadable(home.ledger)
+        told = "every event can still be read"
+        if position is not None:
+            told = f"the first event that cannot be read is {position}"
+        raise StoreDamaged(f"{error}; {told}", position=position, hint=error.hint) from error
 
 
 def _check(home: Home, log: Log, report: Report) -> None:

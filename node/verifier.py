@@ -41,7 +41,7 @@ from ledger.core.bundle import (
 )
 from ledger.core.checkpoint import SignedCheckpoint, open_checkpoint
 from ledger.core.epoch import open_epoch
-from ledger.core.errors import InvalidData, InvalidProof, TimmyError
+from ledger.core.errors import InvalidData, InvalidEvent, InvalidProof, TimmyError
 from ledger.core.event import Event, Record
 from ledger.core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from ledger.core.tiles import Tree
@@ -287,7 +287,7 @@ class _Parts:
         """Take one record; a second one for the same thing is refused."""
         match item:
             case Record():
-                _once(self.events, item.position, Event.open(item))
+                _once(self.events, item.position, _open(item))
             case Inclusion():
                 _once(self.inclusions, item.position, item)
             case Consistency():
@@ -300,6 +300,13 @@ class _Parts:
                 self.subject = item.position
             case _:
                 raise _Failed(BROKEN, "a proof holds a second header")
+
+
+def _open(record: Record) -> Event:
+    try:
+        return Event.open(record)
+    except InvalidEvent as error:
+        raise _Failed(BROKEN, f"event {record.position}: {error}") from error
 
 
 def _once(table: dict[Any, Any], key: object, value: object) -> None:

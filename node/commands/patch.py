@@ -1,7 +1,7 @@
 """Propose a change to the agent's own code and have it judged by a successor in a sandbox.
 
     timmy patch propose brief.diff    a unified diff against the adopted tree
-    timmy patch judge 57              fork a successor from the ledger and try it, black box
+    timmy patch judge                 fork a successor from the ledger and try it, black box
     timmy patch verdicts              what was proposed and how it was judged
     timmy patch tree                  where the adopted tree lies, to make a diff against
 
@@ -18,7 +18,7 @@ from ledger.core.types import PATCH_JUDGED, PATCH_PROPOSED
 from node import console
 from node.client import Client
 from node.home import Home
-from node.open import reading
+from node.open import Reading, reading
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     propose.add_argument("file", type=Path, help="a unified diff")
     propose.add_argument("--author", default="operator", help="who proposes it (operator)")
     judging = actions.add_parser("judge", help="judge a proposed patch")
-    judging.add_argument("event", help="position or id of the proposal")
+    judging.add_argument("event", nargs="?", help="position or id of the proposal (the newest)")
     actions.add_parser("verdicts", help="list proposals and verdicts")
     actions.add_parser("tree", help="print the folder of the adopted tree")
 
@@ -57,14 +57,13 @@ def _propose(home: Home, arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.out_json(event)
     else:
-        console.out(f"proposed as event {event['position']}; have it judged:")
-        console.out(f"timmy patch judge {event['position']}")
+        console.out(f"proposed as event {event['position']}; have it judged: timmy patch judge")
     return 0
 
 
 def _judge(home: Home, arguments: argparse.Namespace) -> int:
     with reading(home) as opened:
-        position = opened.views.resolve(arguments.event).position
+        position = _proposal(opened, arguments.event)
     console.say("a successor is forked and tried; this takes some seconds")
     found = Client.find(home).call("POST", "/v1/patch/judge", {"position": position})
     if arguments.json:
@@ -72,6 +71,15 @@ def _judge(home: Home, arguments: argparse.Namespace) -> int:
     else:
         _show(found)
     return 0 if found["decision"] == "accept" else 1
+
+
+def _proposal(home: Reading, named: str | None) -> int:
+    if named is not None:
+        return home.views.resolve(named).position
+    for position in range(home.log.size - 1, -1, -1):
+        if home.log.read(position).type == PATCH_PROPOSED.name:
+            return position
+    raise TimmyError("no patch was proposed yet", hint="timmy patch propose FILE")
 
 
 def _show(found: dict[str, Any]) -> None:

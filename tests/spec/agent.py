@@ -13,12 +13,13 @@ from attest.core.merkle import MerklePath
 from attest.core.proof import AnchorProof, SealOpening
 from attest.core.seal import Coin, Fee, anchor_draft, opening_draft, sign
 from attest.core.signer import FundingSigner, SealSigner
-from attest.core.taproot import p2tr_script
+from attest.core.taproot import key_path_sighash, p2tr_script, soul_leaf, tweak_secret
 from attest.core.transaction import OutPoint, Transaction, TxOut, double_sha256
 from genesis.core.birth import GenesisFacts, SoulDigest, key_digest, sign_genesis
 from genesis.core.keys import AgentKeys
 from ledger.core.checkpoint import Checkpoint, SignedCheckpoint, sign_checkpoint
 from ledger.core.codec import decode, encode
+from ledger.core.epoch import EpochRecord
 from ledger.core.event import Draft, Event, Record, seal
 from ledger.core.hashing import tagged
 from ledger.core.keys import Signer
@@ -87,13 +88,19 @@ def genesis_draft(**changes):
 
 def words(text, *, stream=STREAM, causes=(), kind="message.received", **facts):
     payload = {"author": "operator", **facts}
-    return Draft(
-        type=kind, stream=stream, payload=payload, content={"text": text}, causes=causes
-    )
+    return Draft(type=kind, stream=stream, payload=payload, content={"text": text}, causes=causes)
 
 
 def fact(number, *, stream=STREAM, causes=()):
     return Draft(type="test.fact", stream=stream, payload={"n": number}, causes=causes)
+
+
+def epoch_record(ledger, epoch=1, *, by=None, **changes):
+    """The record that begins an epoch over everything in `ledger`, signed by the recovery key."""
+    facts = {"kept_size": ledger.tree.size, "kept_root": ledger.tree.root()} | changes
+    record = EpochRecord(ledger_id=ledger.id, epoch=epoch, **facts)
+    payload = record.to_payload(RECOVERY if by is None else by, "guard lost")
+    return Draft(type="ledger.epoch", stream=bytes(16), payload=payload)
 
 
 def redaction(*targets):
@@ -112,7 +119,7 @@ class Ledger:
     def add(self, draft, *, ts_ms=None, stream_sequence=None) -> Event:
         position = len(self.records)
         sequence = self.lengths.get(draft.stream, 0)
-        record, _ = seal(
+        event = seal(
             draft,
             position=position,
             stream_sequence=sequence if stream_sequence is None else stream_sequence,
@@ -120,8 +127,8 @@ class Ledger:
             salts=hashlib.sha512(b"salts %d" % position).digest(),
         )
         self.lengths[draft.stream] = sequence + 1
-        self.keep(record)
-        return Event.open(record)
+        self.keep(event.record)
+        return event
 
     def keep(self, record):
         self.records.append(record)
@@ -179,10 +186,10 @@ def event_record(record):
     return ["event", record.position, record.envelope, record.salt, record.payload, *content]
 
 
-def export(ledger, heads=None):
+def export(ledger, heads=None, *, epoch=0):
     heads = [ledger.head()] if heads is None else heads
     return [
-        header(ledger),
+        header(ledger, epoch=epoch),
         *map(event_record, ledger.records),
         *(["checkpoint", head.encode()] for head in heads),
     ]
@@ -192,15 +199,15 @@ def inclusion(ledger, position, size):
     return ["inclusion", position, size, ledger.tree.inclusion(position, size)]
 
 
-def proof(ledger, position, sizes, *, also=(), attachments=()):
+def proof(ledger, position, sizes, *, also=(), attachments=(), epoch=0):
     """What `prove` writes: each event under the smallest head that covers it."""
-    records = [header(ledger, "proof"), ["subject", position]]
+    records = [header(ledger, "proof", epoch), ["subject", position]]
     for at in sorted({0, position, *also}):
         covering = min(size for size in sizes if size > at)
         records += [event_record(ledger.records[at]), inclusion(ledger, at, covering)]
     for older, newer in zip(sizes, sizes[1:], strict=False):
         records.append(["consistency", older, newer, ledger.tree.consistency(older, newer)])
-    records += [["checkpoint", ledger.head(size).encode()] for size in sizes]
+    records += [["checkpoint", ledger.head(size, epoch=epoch).encode()] for size in sizes]
     return records + [["attachment", name, value] for name, value in attachments]
 
 
@@ -297,9 +304,7 @@ def anchored_ledger(opening=OPENING, *, blocks=6) -> Chain:
     ledger = Ledger()
     ledger.add(genesis_draft())
     ledger.add(words("before the seal"))
-    ledger.add(
-        Draft(type="seal.opened", stream=bytes(16), payload={"opening": opening.to_value()})
-    )
+    ledger.add(Draft(type="seal.opened", stream=bytes(16), payload={"opening": opening.to_value()}))
     zero = signed(opening_draft_of(ledger.head().anchor_digest()))
     ledger.add(words("first anchored words"))
     ledger.add(fact(1))
@@ -318,3 +323,13 @@ def anchored_ledger(opening=OPENING, *, blocks=6) -> Chain:
     ]
     assert REGTEST.name == opening.network
     return Chain(ledger, [3, 5], links, 2, [zero, one])
+
+
+def tap_digest(transaction, spent):
+    """What the seal's signature covers, for transactions its own signer would refuse."""
+    return key_path_sighash(transaction, 0, spent)
+
+
+def tap_sign(digest):
+    tweaked = tweak_secret(KEYS.seal.secret, soul_leaf(hashlib.sha256(SOUL).digest()))
+    return PrivateKey(tweaked).sign_schnorr(digest, bytes(32))
