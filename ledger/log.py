@@ -27,7 +27,7 @@ from ledger.core.errors import (
 )
 from ledger.core.event import Cause, Draft, Event, Record, same_body, seal
 from ledger.core.merkle import leaf_hash
-from ledger.core.tiles import Tree
+from ledger.core.tiles import TILE_LEVELS, Tree
 from ledger.store import Batch, Store
 
 Clock = Callable[[], int]
@@ -63,10 +63,13 @@ class _Request:
 class Log:
     """A ledger that is open for reading, and for appending if its store is.
 
-    Owns the store: it is closed with the log, and when opening the log fails.
+    Owns the store: it is closed with the log, and when opening the log fails. With `reading` the
+    tree is restored when it is first asked for: what is whole in a damaged ledger can be read.
     """
 
-    def __init__(self, store: Store, *, clock: Clock, entropy: Entropy) -> None:
+    def __init__(
+        self, store: Store, *, clock: Clock, entropy: Entropy, reading: bool = False
+    ) -> None:
         self._store = store
         self._clock = clock
         self._entropy = entropy
@@ -75,9 +78,13 @@ class Log:
         self._writer: threading.Thread | None = None
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._waiting_lock = threading.Lock()
+        self._last_ms = 0
+        self._restored: Tree | None = None
         try:
-            self._tree = _restore(store)
-            self._last_ms = self.read(self.size - 1).ts_ms if self.size else 0
+            self._size = store.size
+            if not reading:
+                self._restored = self._restore()
+                self._last_ms = self.read(self.size - 1).ts_ms if self.size else 0
             store.scrub()
         except BaseException:
             store.close()
@@ -107,12 +114,14 @@ class Log:
     @property
     def size(self) -> int:
         """Number of durable events."""
-        return self._tree.size
+        return self._size
 
     @property
     def tree(self) -> Tree:
         """The tree over all durable envelopes. Read only."""
-        return self._tree
+        if self._restored is None:
+            self._restored = self._restore()
+        return self._restored
 
     @property
     def clock_behind_ms(self) -> int:
@@ -126,10 +135,10 @@ class Log:
 
     def refresh(self) -> None:
         """Take in what another process appended, when the store was opened for reading."""
-        tree = self._tree.fork()
+        tree = self.tree.fork()
         for record in self._store.records(tree.size, self._store.size):
             tree.append(leaf_hash(record.envelope))
-        self._tree = tree
+        self._restored, self._size = tree, tree.size
 
     def read(self, position: int) -> Event:
         """Return the event at `position`, every commitment checked. Raises NotFound."""
@@ -264,7 +273,7 @@ class Log:
     def _commit(self, requests: list[_Request]) -> None:
         """Seal every request's drafts, store them in one transaction, tell each its result."""
         with self._commit_lock:
-            scratch = _Scratch(self._tree.fork(), self._last_ms)
+            scratch = _Scratch(self.tree.fork(), self._last_ms)
             results: list[Result] = [self._gather(scratch, r.drafts) for r in requests]
             try:
                 self._store_batch(scratch)
@@ -279,7 +288,7 @@ class Log:
             return
         scratch.batch.tiles = scratch.tree.take_tiles()
         self._store.append(scratch.batch)
-        self._tree = scratch.tree
+        self._restored, self._size = scratch.tree, scratch.tree.size
         self._last_ms = scratch.last_ms
         if scratch.batch.erase:
             self._scrub()
@@ -374,18 +383,23 @@ class Log:
             return scratch.batch.events[index][1].id
         return None
 
+    def _restore(self) -> Tree:
+        """Rebuild the tree of exactly our size: another process may be appending meanwhile."""
+
+        def leaves(start: int) -> list[bytes]:
+            return [leaf_hash(record.envelope) for record in self.records(start)]
+
+        def tile_roots(level: int, start: int) -> list[bytes]:
+            full = self._size >> (TILE_LEVELS * (level + 1))
+            return self._store.tile_roots(level, start)[: full - start]
+
+        return Tree.restore(self._store.tile, tile_roots, leaves, self._size)
+
     def _wake(self) -> None:
         with self._waiting_lock:
             waiting, self._waiting = self._waiting, []
         for loop, future in waiting:
             loop.call_soon_threadsafe(_resolve, future)
-
-
-def _restore(store: Store) -> Tree:
-    def leaves(start: int) -> list[bytes]:
-        return [leaf_hash(record.envelope) for record in store.records(start, store.size)]
-
-    return Tree.restore(store.tile, store.tile_roots, leaves, store.size)
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:

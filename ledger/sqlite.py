@@ -254,7 +254,14 @@ class SqliteStore:
 
     def _row(self, position: int) -> list[tuple[Any, ...]]:
         try:
-            return self._rows(position, position + 1)
+            with translated(self._name):
+                return list(
+                    self._reader().execute(
+                        "select position, envelope, salt, payload, content_salt, content"
+                        " from event where position = ?",
+                        (position,),
+                    )
+                )
         except StoreDamaged as error:
             raise StoreDamaged(
                 f"event {position} cannot be read: {error}", position=position, hint=error.hint

@@ -14,8 +14,16 @@ from typing import Any, Final
 import apsw
 
 from ledger.core import types
-from ledger.core.errors import InvalidData, NotFound, StoreDamaged, StoreError, StoreSchema
+from ledger.core.errors import (
+    InvalidData,
+    LedgerError,
+    NotFound,
+    StoreDamaged,
+    StoreError,
+    StoreSchema,
+)
 from ledger.core.event import Event
+from ledger.core.snippet import SCAN_CHARS_MAX, folded_words, snippet
 from ledger.log import Log
 from ledger.sql import check_schema, connect, translated, truncate_wal
 
@@ -26,6 +34,9 @@ _CHUNK: Final = 2000
 HITS_MAX: Final = 200
 """More rows than a person or a prompt reads."""
 _QUERY_CHARS_MAX: Final = 1000
+_QUERY_TERMS_MAX: Final = 32
+"""Each costs a walk over all its matches; the question is clear by then."""
+_SNIPPET_WORDS_MAX: Final = 64
 
 _SCHEMA: Final = """
 create table cursor (ledger blob not null, size integer not null) strict;
@@ -65,9 +76,9 @@ def _prefix(event_id: bytes) -> int:
 
 
 def _fts_query(text: str, joint: str) -> str:
-    """Every word as a quoted prefix: no user text is FTS5 syntax."""
-    terms = text[:_QUERY_CHARS_MAX].replace('"', " ").replace("\0", " ").split()
-    return joint.join(f'"{term}"*' for term in terms)
+    """Every word once, as a quoted prefix: no user text is FTS5 syntax."""
+    terms = text[:_QUERY_CHARS_MAX].replace('"', " ").replace("\0", " ").lower().split()
+    return joint.join(f'"{term}"*' for term in list(dict.fromkeys(terms))[:_QUERY_TERMS_MAX])
 
 
 class Views:
@@ -129,7 +140,9 @@ class Views:
         try:
             with translated(str(self._path)):
                 self._catch_up()
-        except StoreDamaged:
+        except StoreDamaged as error:
+            if error.position is not None:  # an event of the ledger: no rebuilding helps
+                raise
             self._start_anew()
             with translated(str(self._path)):
                 self._catch_up()
@@ -141,10 +154,7 @@ class Views:
             self._connection.execute("begin immediate")
             try:
                 start = self._cursor()
-                stop = min(start + _CHUNK, self._log.size)
-                for event in self._log.events(start, stop):
-                    erased |= self._take(event)
-                self._connection.execute("update cursor set size = max(size, ?)", (stop,))
+                erased |= self._take_all(start, min(start + _CHUNK, self._log.size))
                 self._connection.execute("commit")
             except BaseException:
                 if self._connection.in_transaction:  # a full disk has rolled back already
@@ -152,6 +162,19 @@ class Views:
                 raise
         if erased and not truncate_wal(self._connection):
             raise StoreError(f"{self._path}: a reader keeps erased words in the log file")
+
+    def _take_all(self, start: int, stop: int) -> bool:
+        """Take in [start, stop), or what can be read of it: then the ledger's error comes next."""
+        erased, taken = False, start
+        try:
+            for event in self._log.events(start, stop):
+                erased |= self._take(event)
+                taken = event.position + 1
+        except LedgerError:
+            if taken == start:
+                raise
+        self._connection.execute("update cursor set size = max(size, ?)", (taken,))
+        return erased
 
     def _cursor(self) -> int:
         size: int = self._connection.execute("select size from cursor").get
@@ -178,11 +201,16 @@ class Views:
         if not query:
             return []
         rows = self._query(
-            "select rowid, snippet(words, 0, '[', ']', '…', ?) from words where words match ?"
+            "select rowid, substr(text, 1, ?) from words where words match ?"
             " order by rank, rowid desc limit ?",
-            (min(snippet_tokens, 64), query, min(limit, HITS_MAX)),
+            (SCAN_CHARS_MAX + 1, query, min(limit, HITS_MAX)),
         )
-        return [Hit(position=position, snippet=snippet) for position, snippet in rows]
+        starts = folded_words(text[:_QUERY_CHARS_MAX])[:_QUERY_TERMS_MAX]
+        words = min(snippet_tokens, _SNIPPET_WORDS_MAX)
+        return [
+            Hit(position=position, snippet=snippet(found, starts, words=words))
+            for position, found in rows
+        ]
 
     def _query(self, sql: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Run a query; on damage compute everything again and run it once more."""

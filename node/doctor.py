@@ -106,7 +106,7 @@ def _ledger(home: Home, name: str) -> Finding:
     text = "; ".join(text for _, text in report.lines)
     if report.good:
         return Finding(name=name, ok=True, text=text)
-    hint = "stop the node, copy the home away, then: timmy export what can be read"
+    hint = "stop the node, keep the damaged files, and go back to the newest backup or export"
     return Finding(name=name, ok=False, text=f"{report.verdict}: {text}", hint=hint)
 
 

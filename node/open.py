@@ -3,18 +3,19 @@
 import os
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 from genesis.core.birth import Genesis, parse_genesis
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.epoch import open_epoch
-from ledger.core.errors import InvalidEvent, StoreError, StoreFull
+from ledger.core.errors import InvalidData, InvalidEvent, StoreDamaged, StoreError, StoreFull
 from ledger.core.types import EPOCH
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
 from ledger.sqlite import SqliteStore
 from ledger.views import Views
+from node import console
 from node.home import Home
 
 
@@ -26,7 +27,7 @@ def now_ms() -> int:
 def open_log(home: Home, *, write: bool = False) -> Log:
     """Open the home's ledger, as its one writer or for reading beside it."""
     store = SqliteStore.open(home.ledger) if write else SqliteStore.open_read_only(home.ledger)
-    return Log(store, clock=now_ms, entropy=os.urandom)
+    return Log(store, clock=now_ms, entropy=os.urandom, reading=not write)
 
 
 def genesis_of(log: Log) -> Genesis:
@@ -76,8 +77,12 @@ def reading(home: Home) -> Iterator[Reading]:
         genesis = genesis_of(log)
         views = Views(home.views, log)
         try:
-            with suppress(StoreFull):  # then search knows what it knew when the disk filled up
+            try:
                 views.catch_up()
+            except StoreFull:
+                pass  # search knows what it knew when the disk filled up
+            except (StoreDamaged, InvalidData) as error:
+                console.say(f"warning: search ends where the ledger is damaged: {error}")
             yield Reading(home=home, log=log, genesis=genesis, views=views)
         finally:
             views.close()

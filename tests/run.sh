@@ -4,7 +4,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 bin=$PWD/.venv/bin
-export PATH="$bin:$PATH" COVERAGE_PROCESS_START="$PWD/pyproject.toml" PYTHONDONTWRITEBYTECODE=1
+export PATH="$bin:$PATH" PYTHONDONTWRITEBYTECODE=1
 alone=()
 if unshare --net true 2> /dev/null; then
   # A network namespace of our own holds loopback and nothing else.

@@ -27,14 +27,12 @@ from .conftest import bear
 
 
 def test_the_genesis_survives_the_ledger(birth):
-    record, envelope = event.seal(
-        birth.draft, position=0, stream_sequence=0, ts_ms=1, salts=bytes(64)
-    )
-    assert envelope.type == "genesis.born"
-    found = parse_genesis(event.Event.open(record).payload)
+    sealed = event.seal(birth.draft, position=0, stream_sequence=0, ts_ms=1, salts=bytes(64))
+    assert sealed.type == "genesis.born"
+    found = parse_genesis(event.Event.open(sealed.record).payload)
     assert found == birth.genesis
     assert found.to_payload() == birth.draft.payload
-    assert len(record.payload) < 1500
+    assert len(sealed.record.payload) < 1500
 
 
 def test_the_soul_digests_are_those_of_the_common_tools(birth):

@@ -4,9 +4,9 @@ import json
 import os
 import subprocess
 import sys
+from base64 import b64encode
 from contextlib import contextmanager
 from http.client import HTTPConnection
-from base64 import b64encode
 from pathlib import Path
 
 STRANGER = "bcrt1qw508d6qejxtdg4y5r3zarvary0c5xw7kygt080"

@@ -77,14 +77,14 @@ def history(count: int) -> list[Event]:
     drafts.append(Draft(type="weather.changed", stream=bytes(16), payload={"x": 1}))
     events = []
     for position, draft in enumerate(drafts):
-        record, _ = seal(
+        sealed = seal(
             draft,
             position=position,
             stream_sequence=0,
             ts_ms=1_790_000_000_000 + position,
             salts=bytes(64),
         )
-        events.append(Event.open(record))
+        events.append(Event.open(sealed.record))
     return events
 
 

@@ -400,3 +400,10 @@ def test_a_record_that_does_not_match_its_commitments_is_refused(log):
     ):
         with pytest.raises(InvalidEvent):
             Event.open(forged)
+
+
+def test_sealing_and_opening_agree(log):
+    """An event as it was appended is the event as it is read back, every field of it."""
+    for draft in (fact(1), message("words", key=b"k" * 16), genesis()):
+        (appended,) = log.append_now(draft)
+        assert Event.open(appended.record) == appended == log.read(appended.position)

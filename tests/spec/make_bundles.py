@@ -110,7 +110,8 @@ def containers():
         "truncated by one byte": data[:-1],
         "truncated at a record": data[: -len(closed(len(good))) + len(start)],
         "byte after the end": data + b"\x00",
-        "one bit of content flipped": data[:-1] + bytes([data[-1] ^ 1]),
+        "one bit of the closing digest flipped": data[:-1] + bytes([data[-1] ^ 1]),
+        "one bit of the head's signature flipped": data[:-60] + bytes([data[-60] ^ 1]) + data[-59:],
         "wrong count": closed(len(good) - 1),
         "wrong digest": closed(len(good), ZEROS),
         "record of length 0": unclosed(bytes(4)),
@@ -166,7 +167,7 @@ def broken_exports():
     missing.add(words("hello"))
     missing.erase(1)
     cut = export(ledger)
-    del cut[4]
+    del cut[3]
     bodies = {
         "another payload": changed(good, "event", 2, f4=encode({"author": "0perator"})),
         "another salt": changed(good, "event", 2, f3=ZEROS),

@@ -547,7 +547,7 @@ def example():
     record = sealed(EXAMPLE)
     opened = Event.open(record)
     note = _signed(CHECKPOINT.text())
-    q = agent.SEAL_OUT.script
+    tree, _ = _tree(3)
     return {
         "event": {
             "envelope": record.envelope.hex(),
@@ -559,6 +559,10 @@ def example():
             "payload_commitment": opened.envelope.payload_commitment.hex(),
             "id": opened.id.hex(),
             "leaf": leaf_hash(record.envelope).hex(),
+        },
+        "tree": {
+            **{f"leaf_{n}": leaf_hash(b"%d" % n).hex() for n in range(3)},
+            **{f"root_{n}": tree.root(n).hex() for n in (2, 3)},
         },
         "checkpoint": {
             "note": note,
@@ -581,7 +585,7 @@ def example():
             "seal_key": agent.KEYS.seal.public.hex(),
             "soul_sha256": hashlib.sha256(agent.SOUL).hexdigest(),
             "soul_blake3": blake3(agent.SOUL).hexdigest(),
-            "seal_script": q.hex(),
+            "seal_script": agent.SEAL_OUT.script.hex(),
         },
     }
 
