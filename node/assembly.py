@@ -1,6 +1,7 @@
 """Putting a node together: every part made once, wired here and nowhere else."""
 
 import random
+import re
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -21,6 +22,7 @@ from ledger.log import Log
 from ledger.release import Release
 from ledger.views import Views
 from mesh.core import nip19
+from mesh.core.errors import InvalidIdentifier
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip11 import RelayInfo
 from mesh.core.policy import WritePolicy
@@ -251,9 +253,13 @@ def _relay(home: Home, config: Config, genesis: Genesis, signer: NostrSigner) ->
 
 
 def _pubkey(text: str) -> str:
-    if len(text) == 64:
+    """Read one of relay.writers: 64 hexadecimal digits, or an npub."""
+    if re.fullmatch(r"[0-9a-f]{64}", text.lower()):
         return text.lower()
-    found = nip19.decode(text)
+    try:
+        found = nip19.decode(text)
+    except InvalidIdentifier:
+        found = None
     if not isinstance(found, nip19.PublicKey):
         raise TimmyError(f"relay.writers: {text!r} is not a public key", hint="npub1... or hex")
     return found.pubkey

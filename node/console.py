@@ -96,6 +96,6 @@ def table(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> None:
         last = index == len(columns) - 1
         grid.add_column(column, no_wrap=not last, overflow="fold" if last else "ellipsis")
     for cells in rows:
-        grid.add_row(*(Text(one_line(cell)) for cell in cells))
+        grid.add_row(*(Text(one_line(" ".join(cell.split()))) for cell in cells))
     width = None if sys.stdout.isatty() else _WIDTH_PIPED
     Console(width=width, highlight=False).print(grid)

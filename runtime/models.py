@@ -24,6 +24,7 @@ import msgspec
 from ledger.core.errors import TimmyError
 from runtime.core.errors import AgentError, ModelFailed
 from runtime.core.limits import REPLY_BYTES_MAX
+from runtime.core.passages import passage
 from runtime.recall import Hit, Recall
 
 _HTTP_OK: Final = 200
@@ -234,7 +235,7 @@ class Responder:
         if _STATUS_QUESTION.search(asked[:_QUOTE_CHARS]):
             text = self._about()
         else:
-            text = _quotations(await self._found(asked, request.before))
+            text = self._quotations(await self._found(asked, request.before), asked)
         return Reply(text=text, model=self.name, finish="stop")
 
     async def _found(self, asked: str, before: int) -> list[Hit]:
@@ -253,15 +254,12 @@ class Responder:
             "moment, so this comes from the node itself."
         )
 
-
-def _quotations(hits: list[Hit]) -> str:
-    start = "No language model is answering at the moment, so I can only look things up. "
-    if not hits:
-        return start + "I found nothing about this in my ledger. Your message is kept."
-    lines = "\n".join(f"- [{hit.position}] {_quote(hit.text)}" for hit in hits)
-    return f"{start}This is what my ledger holds, word for word:\n{lines}"
-
-
-def _quote(text: str) -> str:
-    line = " ".join(text.split())
-    return line if len(line) <= _QUOTE_CHARS else line[: _QUOTE_CHARS - 1] + "…"
+    def _quotations(self, hits: list[Hit], asked: str) -> str:
+        start = "No language model is answering at the moment, so I can only look things up. "
+        if not hits:
+            return start + "I found nothing about this in my ledger. Your message is kept."
+        lines = []
+        for hit in hits:
+            words = self._recall.words(hit.position) or hit.text
+            lines.append(f"- [{hit.position}] {passage(words, asked, chars=_QUOTE_CHARS)}")
+        return f"{start}This is what my ledger holds, word for word:\n" + "\n".join(lines)

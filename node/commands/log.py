@@ -59,7 +59,7 @@ def summary(event: Event) -> str:
     """Say in a few words what an event is about."""
     if event.redacted:
         return "(redacted)"
-    words = words_of(event)
+    words = " ".join(words_of(event).split())
     if words:
         return words if len(words) <= 160 else words[:159] + "…"
     facts = {k: v for k, v in event.payload.items() if isinstance(v, str | int)}

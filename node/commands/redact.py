@@ -1,22 +1,33 @@
 """Erase what events say. The events stay, with their commitments: that they were there is proven.
 
+    timmy redact 12 13               erase what these two say
+    timmy redact 12 --derived        and what every later event says that was caused by it: answers
+                                     quote questions, summaries quote both
+
 Erased are the words in this home: rows, write-ahead log, search index. Not erased: what was
-exported or proven to others before, backups, and quotations in other events (see: timmy search).
+exported or proven to others before, and backups.
 """
 
 import argparse
 
 from ledger.core.errors import Refused
+from ledger.log import Log
 from node import console
 from node.client import Client, NotRunning
 from node.home import Home
 from node.open import open_log, reading
+
+_NAMED_MAX = 12
+"""More positions than this are a number, not a list."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("events", nargs="+", help="positions, or starts of ids in hex")
     parser.add_argument("--reason", default="asked for", help="kept in the ledger for good")
+    parser.add_argument(
+        "--derived", action="store_true", help="also what was caused by them, and may quote them"
+    )
     parser.add_argument("--yes", action="store_true", help="do not ask")
 
 
@@ -25,7 +36,13 @@ def run(arguments: argparse.Namespace) -> int:
     home = Home.find(arguments.home)
     with reading(home) as opened:
         positions = sorted({opened.views.resolve(name).position for name in arguments.events})
+        found = derived(opened.log, positions)
+        if arguments.derived:
+            positions = sorted({*positions, *found})
         opened.log.redaction(positions, reason=arguments.reason, actor="operator")
+    if found and not arguments.derived:
+        names = ", ".join(map(str, found[:_NAMED_MAX])) + (" …" if len(found) > _NAMED_MAX else "")
+        console.say(f"{len(found)} later events may quote it ({names}): --derived erases them too")
     if not arguments.yes and not _confirmed(positions):
         console.say("nothing was changed")
         if arguments.json:
@@ -42,6 +59,17 @@ def run(arguments: argparse.Namespace) -> int:
         names = ", ".join(map(str, positions))
         console.out(f"erased what {names} said; event {done['position']} says so")
     return 0
+
+
+def derived(log: Log, positions: list[int]) -> list[int]:
+    """Return later events with content that were caused, however indirectly, by `positions`."""
+    reached, found = set(positions), []
+    for event in log.events(min(positions)):
+        if any(c.ledger is None and c.position in reached for c in event.envelope.causes):
+            reached.add(event.position)
+            if event.content is not None:
+                found.append(event.position)
+    return [position for position in found if position not in positions]
 
 
 def _confirmed(positions: list[int]) -> bool:

@@ -2,6 +2,7 @@
 
 import argparse
 
+from ledger.core.errors import InvalidData, StoreDamaged
 from node import console
 from node.home import Home
 from node.open import reading
@@ -17,7 +18,12 @@ def run(arguments: argparse.Namespace) -> int:
     """Search; exit 1 if nothing was found."""
     with reading(Home.find(arguments.home)) as home:
         hits = home.views.search(" ".join(arguments.words), limit=max(1, arguments.limit))
-        found = [(home.log.read(hit.position), hit.snippet) for hit in hits]
+        found = []
+        for hit in hits:
+            try:
+                found.append((home.log.read(hit.position), hit.snippet))
+            except (StoreDamaged, InvalidData) as error:
+                console.say(f"warning: {error}")
     if arguments.json:
         console.out_json([console.row(event) | {"snippet": snippet} for event, snippet in found])
     elif found:

@@ -14,6 +14,9 @@ from node import console
 from node.home import Home
 from node.verifier import LEVELS, Report, verify_bundle
 
+_SAYS_CHARS = 400
+"""A paragraph; `timmy verify --json` is for programs, and the file holds all of it."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -65,7 +68,9 @@ def show(report: Report) -> None:
         console.out(f"{name + ':':14} {console.one_line(text)}")
     if report.event is not None and report.event.content:
         for key, value in report.event.content.items():
-            console.out(f"{'says:':14} {key} {console.one_line(str(console.jsonable(value)))}")
+            text = " ".join(str(console.jsonable(value)).split())
+            shown = text if len(text) <= _SAYS_CHARS else text[: _SAYS_CHARS - 1] + "…"
+            console.out(f"{'says:':14} {key}: {console.one_line(shown)}")
     if report.not_shown and report.good:
         console.out(f"{'not shown:':14} {'; '.join(report.not_shown)}")
     console.out(f"{'verdict:':14} {report.verdict}")

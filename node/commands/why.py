@@ -9,6 +9,7 @@ from dataclasses import dataclass
 from ledger.core.event import Event
 from node import console
 from node.commands.log import summary
+from node.console import one_line
 from node.home import Home
 from node.open import Reading, reading
 
@@ -38,7 +39,7 @@ def run(arguments: argparse.Namespace) -> int:
         return 0
     for step in steps:
         event = step.event
-        console.out(f"{'  ' * step.depth}{event.position} {event.type}: {summary(event)}")
+        console.out(f"{'  ' * step.depth}{event.position} {event.type}: {one_line(summary(event))}")
     for line in foreign:
         console.out(f"in another ledger: {line}")
     if cut:

@@ -1,7 +1,9 @@
 """A user's machine in a folder: a home, a state directory, and the real `timmy` as a process."""
 
+import hashlib
 import json
 import os
+import re
 import shutil
 import signal
 import socket
@@ -18,6 +20,7 @@ PASSPHRASE = "a passphrase nobody else would choose"
 READY_SECONDS = 30.0
 """A start takes one second; a machine that runs thirty things at once needs more."""
 COMMAND_SECONDS = 60.0
+_SCRATCH = re.compile(r"-shm$|\block$|\.lock$|^home/(logs|views\.db)|^run\.(out|err)$")
 SETTINGS = """
 [node]
 checkpoint_interval_ms = 200
@@ -131,6 +134,16 @@ class Home:
         if self.passphrase is not None:
             env["TIMMY_PASSPHRASE"] = self.passphrase
         return env
+
+    def fingerprint(self) -> dict[str, str]:
+        """Digest of every file that matters: not logs, locks, SQLite's scratch and views."""
+        found = {}
+        for path in sorted(self.root.rglob("*")):
+            name = str(path.relative_to(self.root))
+            if not path.is_file() or _SCRATCH.search(name) or not path.stat().st_size:
+                continue
+            found[name] = hashlib.sha256(path.read_bytes()).hexdigest()
+        return found
 
     def configure(self, text: str = SETTINGS) -> "Home":
         """Write node.toml."""

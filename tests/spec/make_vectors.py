@@ -10,8 +10,6 @@ import hashlib
 import json
 from pathlib import Path
 
-from blake3 import blake3
-
 from ledger.core import hashing
 from ledger.core.checkpoint import Checkpoint
 from ledger.core.codec import encode
@@ -548,6 +546,7 @@ def example():
     opened = Event.open(record)
     note = _signed(CHECKPOINT.text())
     tree, _ = _tree(3)
+    chain = agent.anchored_ledger()
     return {
         "event": {
             "envelope": record.envelope.hex(),
@@ -580,12 +579,20 @@ def example():
                 signer=agent.OPERATOR,
             ).items()
         },
-        "state": {"digest": State.restore((), {"type/a.b": 1}, 1).digest().hex()},
+        "state": {
+            "entry": encode(["type/a.b", 1]).hex(),
+            "lanes": hashing.xof(hashing.STATE_ENTRY, 8, encode(["type/a.b", 1])).hex(),
+            "digest": State.restore((), {"type/a.b": 1}, 1).digest().hex(),
+        },
+        "bundle": {
+            "start": (agent.MAGIC + agent.frame(encode(agent.header(chain.ledger, "proof")))).hex()
+        },
         "anchor": {
             "seal_key": agent.KEYS.seal.public.hex(),
             "soul_sha256": hashlib.sha256(agent.SOUL).hexdigest(),
-            "soul_blake3": blake3(agent.SOUL).hexdigest(),
             "seal_script": agent.SEAL_OUT.script.hex(),
+            "digest": chain.ledger.head(5).anchor_digest().hex(),
+            "vout_0": chain.transactions[1].outputs[0].script.hex(),
         },
     }
 
