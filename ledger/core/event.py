@@ -14,7 +14,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from ledger.core import hashing, limits
-from ledger.core.codec import decode, encode
+from ledger.core.codec import decode, encode, encode_flat
 from ledger.core.errors import InvalidCbor, InvalidEvent
 from ledger.core.types import KNOWN
 
@@ -107,31 +107,38 @@ class Envelope:
     payload_length: int
 
     def __post_init__(self) -> None:
-        _require(
-            type(self.type) is str
-            and len(self.type) <= limits.TYPE_CHARS_MAX
-            and _TYPE.fullmatch(self.type) is not None,
-            f"type {self.type!r} is not a dotted lower-case name",
-        )
-        for name in ("schema", "stream_sequence", "ts_ms", "payload_length"):
-            _require(_is_uint(getattr(self, name)), f"{name} is not a non-negative integer")
-        _require(_is_bytes(self.stream, limits.STREAM_BYTES), "stream is not 16 bytes")
-        _require(len(self.causes) <= limits.CAUSES_MAX, f"{len(self.causes)} causes, at most 64")
-        _require(
-            self.idempotency_key is None
-            or _is_bytes(self.idempotency_key, limits.IDEMPOTENCY_KEY_BYTES),
-            "idempotency key is not 16 bytes",
-        )
-        _require(_is_bytes(self.payload_commitment, 32), "payload commitment is not 32 bytes")
-        _require(
-            self.payload_length <= limits.PAYLOAD_BYTES_MAX,
-            f"payload of {self.payload_length} bytes, at most {limits.PAYLOAD_BYTES_MAX}",
-        )
+        # Every append and every replayed event comes by here: no message is made before it is due.
+        if (
+            type(self.type) is not str
+            or len(self.type) > limits.TYPE_CHARS_MAX
+            or _TYPE.fullmatch(self.type) is None
+        ):
+            raise InvalidEvent(f"type {self.type!r} is not a dotted lower-case name")
+        if not (
+            _is_uint(self.schema)
+            and _is_uint(self.stream_sequence)
+            and _is_uint(self.ts_ms)
+            and _is_uint(self.payload_length)
+        ):
+            raise InvalidEvent("schema, sequence, time or length is not a non-negative integer")
+        if not _is_bytes(self.stream, limits.STREAM_BYTES):
+            raise InvalidEvent("stream is not 16 bytes")
+        if len(self.causes) > limits.CAUSES_MAX:
+            raise InvalidEvent(f"{len(self.causes)} causes, at most {limits.CAUSES_MAX}")
+        key = self.idempotency_key
+        if key is not None and not _is_bytes(key, limits.IDEMPOTENCY_KEY_BYTES):
+            raise InvalidEvent("idempotency key is not 16 bytes")
+        if not _is_bytes(self.payload_commitment, _ID_BYTES):
+            raise InvalidEvent("payload commitment is not 32 bytes")
+        if self.payload_length > limits.PAYLOAD_BYTES_MAX:
+            raise InvalidEvent(
+                f"payload of {self.payload_length} bytes, at most {limits.PAYLOAD_BYTES_MAX}"
+            )
 
     @cached_property
     def encoded(self) -> bytes:
         """The bytes that are hashed, stored and proven."""
-        data = encode(
+        data = encode_flat(
             [
                 VERSION,
                 self.type,

@@ -6,8 +6,10 @@ from runtime.core.limits import TEXT_BYTES_MAX
 
 _WORD = re.compile(r"\w{3,}")
 _COMMON = frozenset(
-    "the and for you are was what when where who how why with that this from have has not "
-    "can could should would about tell know does did your".split()  # noqa: SIM905 - one line each
+    _WORD.findall(
+        "the and for you are was what when where who how why with that this from have has not "
+        "can could should would about tell know does did your"
+    )
 )
 
 
