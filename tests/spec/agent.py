@@ -5,6 +5,7 @@ BIP-340 lets a signer mix in randomness; here it is 32 zero bytes, so that vecto
 
 import hashlib
 from dataclasses import dataclass, field, replace
+from itertools import pairwise
 
 from coincurve import PrivateKey
 
@@ -205,7 +206,7 @@ def proof(ledger, position, sizes, *, also=(), attachments=(), epoch=0):
     for at in sorted({0, position, *also}):
         covering = min(size for size in sizes if size > at)
         records += [event_record(ledger.records[at]), inclusion(ledger, at, covering)]
-    for older, newer in zip(sizes, sizes[1:], strict=False):
+    for older, newer in pairwise(sizes):
         records.append(["consistency", older, newer, ledger.tree.consistency(older, newer)])
     records += [["checkpoint", ledger.head(size, epoch=epoch).encode()] for size in sizes]
     return records + [["attachment", name, value] for name, value in attachments]

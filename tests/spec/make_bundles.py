@@ -84,7 +84,15 @@ def without(records, kind, number=0):
 
 
 def cases():
-    return [*containers(), *exports(), *broken_exports(), *proofs(), *broken_proofs(), *epochs(), *seals()]
+    return [
+        *containers(),
+        *exports(),
+        *broken_exports(),
+        *proofs(),
+        *broken_proofs(),
+        *epochs(),
+        *seals(),
+    ]
 
 
 # ---- the file itself ----------------------------------------------------------------------------
@@ -300,7 +308,7 @@ def broken_proofs():
         case("no subject", "missing", INCOMPLETE, bundle(without(one, "subject"))),
         case("no genesis", "missing", INCOMPLETE, bundle(without(without(one, "event"), "inclusion"))),
         case("subject is not here", "missing", INCOMPLETE, bundle(changed(one, "subject", f1=3))),
-        case("no head", "missing", INCOMPLETE, bundle(one[:-1])),
+        case("no head, in a proof", "missing", INCOMPLETE, bundle(one[:-1])),
         case("no path of the subject", "missing", INCOMPLETE, bundle(without(one, "inclusion", 1))),
         case("path to a size without a head", "missing", INCOMPLETE, bundle(changed(one, "inclusion", 1, f2=5))),
         case("no consistency between the heads", "missing", INCOMPLETE, bundle(without(two, "consistency"))),
@@ -316,14 +324,14 @@ def broken_proofs():
         case("consistency with another hash", "rewritten", REWRITTEN, bundle(changed(two, "consistency", f3=[ZEROS] * 3))),
         case("consistency from an empty tree", "rewritten", REWRITTEN,
              bundle([*one, ["checkpoint", empty.encode()], ["consistency", 0, 6, []]])),
-        case("two roots at one size", "diverged", DIVERGED, bundle([*one, ["checkpoint", ledger.head(6, root=ZEROS).encode()]])),
-        case("event twice", "duplicate", BROKEN, bundle([*one, one[2]])),
+        case("two roots at one size, in a proof", "diverged", DIVERGED, bundle([*one, ["checkpoint", ledger.head(6, root=ZEROS).encode()]])),
+        case("event twice, in a proof", "duplicate", BROKEN, bundle([*one, one[2]])),
         case("path twice", "duplicate", BROKEN, bundle([*one, one[3]])),
         case("consistency twice", "duplicate", BROKEN, bundle([*two, two[-3]])),
         case("attachment twice", "duplicate", BROKEN, bundle([*one, *[["attachment", "x", {}]] * 2])),
         case("head of another key", "checkpoint", BROKEN, bundle([*one[:-1], ["checkpoint", ledger.head(by=agent.STRANGER).encode()]])),
-        case("another payload", "event", BROKEN, bundle(changed(one, "event", 1, f4=encode({"author": "x"})))),
-        case("another ledger id in the header", "identity", BROKEN, bundle([["header", "proof", ZEROS, 0], *one[1:]])),
+        case("another payload, in a proof", "event", BROKEN, bundle(changed(one, "event", 1, f4=encode({"author": "x"})))),
+        case("another ledger id in the header, in a proof", "identity", BROKEN, bundle([["header", "proof", ZEROS, 0], *one[1:]])),
     ]  # fmt: skip
 
 

@@ -301,7 +301,7 @@ def _other_tag(payload):
 # ---- tree ---------------------------------------------------------------------------------------
 
 
-def _tree(size):
+def tree_of(size):
     leaves = [leaf_hash(b"%d" % n) for n in range(size)]
     tree = Tree(lambda *_: b"")
     for leaf in leaves:
@@ -310,7 +310,7 @@ def _tree(size):
 
 
 def roots():
-    tree, _ = _tree(17)
+    tree, _ = tree_of(17)
     return [case(f"size {n}", None, size=n, root=tree.root(n)) for n in range(18)]
 
 
@@ -321,7 +321,7 @@ def inclusion_case(name, failure, leaf, index, size, path, root):
 
 
 def inclusions():
-    tree, leaves = _tree(7)
+    tree, leaves = tree_of(7)
     path, root = tree.inclusion(4, 7), tree.root(7)
     found = [
         inclusion_case(
@@ -358,7 +358,7 @@ def consistency_case(name, failure, size1, size2, path, root1, root2):
 
 
 def consistencies():
-    tree, _ = _tree(7)
+    tree, _ = tree_of(7)
     path, old, new = tree.consistency(3, 7), tree.root(3), tree.root(7)
     pairs = [(1, 2), (2, 4), (3, 7), (4, 7), (6, 7), (7, 7)]
     found = [
@@ -476,11 +476,15 @@ DESTINATION, NONCE = b"L" * 32, b"n" * 16
 BODY = {"text": "I approve"}
 
 
+def statement_example():
+    return make_statement(
+        BODY, ledger_id=DESTINATION, nonce=NONCE, kind="patch.approve", signer=agent.OPERATOR
+    )
+
+
 def statements():
     author = agent.OPERATOR
-    good = make_statement(
-        BODY, ledger_id=DESTINATION, nonce=NONCE, kind="patch.approve", signer=author
-    )
+    good = statement_example()
 
     def signed(value):
         data = encode(value)
@@ -545,7 +549,7 @@ def example():
     record = sealed(EXAMPLE)
     opened = Event.open(record)
     note = _signed(CHECKPOINT.text())
-    tree, _ = _tree(3)
+    tree, _ = tree_of(3)
     chain = agent.anchored_ledger()
     return {
         "event": {
@@ -569,16 +573,7 @@ def example():
             "key_id": key_id(CHECKPOINT.origin, agent.LOG.public).hex(),
             "anchor_digest": hashlib.sha256(note.encode()).hexdigest(),
         },
-        "statement": {
-            k: v.hex()
-            for k, v in make_statement(
-                BODY,
-                ledger_id=DESTINATION,
-                nonce=NONCE,
-                kind="patch.approve",
-                signer=agent.OPERATOR,
-            ).items()
-        },
+        "statement": {name: value.hex() for name, value in statement_example().items()},
         "state": {
             "entry": encode(["type/a.b", 1]).hex(),
             "lanes": hashing.xof(hashing.STATE_ENTRY, 8, encode(["type/a.b", 1])).hex(),
@@ -614,10 +609,7 @@ def build():
     chunks, bundles = make_bundles.share(make_bundles.cases())
     files["bundles.json"] = {"soul": agent.SOUL.hex(), "chunks": chunks, "cases": bundles}
     files["example.json"] = example()
-    return {
-        name: rendered(value)
-        for name, value in files.items()
-    }
+    return {name: rendered(value) for name, value in files.items()}
 
 
 def rendered(value):
