@@ -147,9 +147,20 @@ class Log:
         return next(self.events(position, position + 1))
 
     def events(self, start: int = 0, stop: int | None = None) -> Iterator[Event]:
-        """Yield the events of [start, stop) in order, every commitment checked."""
+        """Yield the events of [start, stop) in order, every commitment checked.
+
+        Raises StoreDamaged, with its position, at an event that is not what was appended.
+        """
         for record in self.records(start, stop):
-            yield Event.open(record)
+            try:
+                event = Event.open(record)
+            except InvalidData as error:
+                raise StoreDamaged(
+                    f"event {record.position}: {error}",
+                    position=record.position,
+                    hint="run: timmy doctor",
+                ) from error
+            yield event
 
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         """Yield stored records of [start, stop) in order, unchecked; a gap raises StoreDamaged."""

@@ -155,7 +155,11 @@ class SqliteStore:
         return found
 
     def _count(self) -> int:
-        newest = self._reader().execute("select max(position) from event").get
+        try:
+            newest = self._reader().execute("select max(position) from event").get
+        except (apsw.CorruptError, apsw.IOError):  # the last page is damaged: ask the index
+            by_index = "select max(position) from event indexed by event_by_stream"
+            newest = self._reader().execute(by_index).get
         return 0 if newest is None else int(newest) + 1
 
     @property

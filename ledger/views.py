@@ -15,7 +15,6 @@ import apsw
 
 from ledger.core import types
 from ledger.core.errors import (
-    InvalidData,
     LedgerError,
     NotFound,
     StoreDamaged,
@@ -251,7 +250,7 @@ class Views:
             (_prefix(low), _prefix(high)),
         )
         for (position,) in rows:
-            with contextlib.suppress(InvalidData):
+            with contextlib.suppress(StoreDamaged):
                 yield self._log.read(position)
 
     def close(self) -> None:

@@ -188,18 +188,19 @@ def _open_heads(
 
 
 def _verify_export(report: Report, reader: Reader, soul: bytes | None) -> None:
-    audit = Audit(Tree(_no_tile))
+    tiles: dict[tuple[int, int], bytes] = {}
+    audit = Audit(Tree(lambda level, index: tiles[level, index]))
     genesis: Genesis | None = None
     heads: list[SignedHead] = []
     epoch = 0
     for item in reader:
         if isinstance(item, Record):
-            kept = audit.tree.size, audit.tree.root()
             event = audit.add(item)
+            tiles.update({(t.level, t.index): t.hashes for t in audit.tree.take_tiles()})
             genesis = genesis or _identify(report, event, soul)
             if event.type == EPOCH.name:
                 epoch = _next_epoch(genesis, report, event, epoch)
-                _check_kept(event, *kept)
+                _check_kept(event, event.position, audit.tree.root(event.position))
         elif isinstance(item, SignedHead):
             heads.append(item)
         else:
@@ -208,8 +209,11 @@ def _verify_export(report: Report, reader: Reader, soul: bytes | None) -> None:
         raise _Failed(INCOMPLETE, "no events")
     if epoch != reader.header.epoch:
         raise _Failed(BROKEN, f"the file is of epoch {reader.header.epoch}, its records of {epoch}")
-    head = _open_heads(genesis, report, heads, epoch)[-1]
+    *older, head = _open_heads(genesis, report, heads, epoch)
     _compare_tree(audit, head)
+    for one in older:
+        if audit.tree.root(one.size) != one.root:
+            raise _Failed(REWRITTEN, f"the head of size {one.size} is of another history")
     report.size = head.size
     report.say("integrity", f"all {head.size} events lead to the signed root")
     _complete(report, audit)
@@ -237,10 +241,6 @@ def _next_epoch(genesis: Genesis, report: Report, event: Event, epoch: int) -> i
 def _check_kept(event: Event, size: int, root: bytes) -> None:
     if (event.payload["kept_size"], event.payload["kept_root"]) != (size, root):
         raise _Failed(REWRITTEN, f"event {event.position} keeps another history than this one")
-
-
-def _no_tile(level: int, index: int) -> bytes:
-    raise InvalidProof(f"tile {index} of level {level} is not kept while streaming")
 
 
 def _compare_tree(audit: Audit, head: SignedCheckpoint) -> None:
@@ -441,7 +441,7 @@ def _open_seal(
         raise _Failed(INCOMPLETE, f"{len(named)} events name the opening of the seal, expected 1")
     opening = SealOpening.from_value(named[0].payload.get("opening"))
     sizes = value["sizes"]
-    if any(size not in by_size for size in sizes):
+    if any(type(size) is not int or size not in by_size for size in sizes):
         raise _Failed(INCOMPLETE, "the preimage of an anchor is not here")
     if named[0].position >= min(sizes, default=0):
         raise _Failed(BROKEN, "the seal was opened before the ledger named its outpoint")

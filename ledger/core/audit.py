@@ -34,11 +34,12 @@ class Audit:
         try:
             event = Event.open(record)
             self._check_place(event)
+            targets = _targets(event)
         except InvalidEvent as error:
             raise InvalidEvent(f"event {position}: {error}", hint=error.hint) from error
         self.ids += event.id
         self.tree.append(leaf_hash(record.envelope))
-        self._note_content(event)
+        self._note_content(event, targets)
         return event
 
     def _check_place(self, event: Event) -> None:
@@ -58,14 +59,13 @@ class Audit:
     def _id(self, position: int) -> bytes:
         return bytes(self.ids[position * 32 : position * 32 + 32])
 
-    def _note_content(self, event: Event) -> None:
+    def _note_content(self, event: Event, targets: list[int]) -> None:
         if event.redacted:
             self._erased.add(event.position)
         elif event.has_content:
             self.contents += 1
-        if event.type == types.REDACTED.name:
-            for target in event.payload.get("targets", []):
-                self._redacted_by.setdefault(target, event.position)
+        for target in targets:
+            self._redacted_by.setdefault(target, event.position)
 
     @property
     def redacted(self) -> dict[int, int]:
@@ -81,3 +81,11 @@ class Audit:
     def unerased(self) -> list[int]:
         """Positions whose content should be gone and is still there."""
         return sorted(self._redacted_by.keys() - self._erased)
+
+
+def _targets(event: Event) -> list[int]:
+    """The positions that `event` redacts: none, unless it is a redaction."""
+    targets = event.payload.get("targets", []) if event.type == types.REDACTED.name else []
+    if type(targets) is not list or any(type(target) is not int for target in targets):
+        raise InvalidEvent("targets is not an array of positions")
+    return targets

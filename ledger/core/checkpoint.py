@@ -21,6 +21,8 @@ from ledger.core.keys import Signer
 from ledger.core.note import Note, NoteKey, parse_note, sign_note
 
 _ORIGIN: Final = re.compile(r"timmy/([0-9a-f]{64})/(0|[1-9][0-9]{0,9})")
+_SIZE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
+"""15 digits hold TREE_SIZE_MAX; Python refuses to read a number of thousands of them."""
 _LINES: Final = 4
 
 
@@ -62,7 +64,7 @@ class Checkpoint:
         match = _ORIGIN.fullmatch(lines[0])
         if match is None:
             raise InvalidNote(f"checkpoint origin {lines[0][:90]!r} is not timmy/<hex>/<epoch>")
-        if not lines[1].isascii() or not lines[1].isdigit() or lines[1] != str(int(lines[1])):
+        if _SIZE.fullmatch(lines[1]) is None:
             raise InvalidNote(f"checkpoint size {lines[1][:24]!r} is not a canonical number")
         try:
             root = base64.b64decode(lines[2], validate=True)

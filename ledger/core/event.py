@@ -172,7 +172,11 @@ class Envelope:
             raise InvalidEvent(f"envelope: {error}") from error
         _require(isinstance(value, list), "envelope is not an array")
         _require(len(value) == _FIELDS, f"envelope has {len(value)} fields, expected {_FIELDS}")
-        _require(value[0] == VERSION, f"envelope version {value[0]!r}, expected {VERSION}")
+        # True == 1 in Python: `true` would pass, and one id would have two leaves
+        _require(
+            type(value[0]) is int and value[0] == VERSION,
+            f"envelope version {value[0]!r}, expected {VERSION}",
+        )
         _require(isinstance(value[6], list), "causes is not an array")
         return cls(
             type=value[1],

@@ -32,8 +32,10 @@ def key_id(name: str, public: bytes) -> bytes:
 
 
 def _check_name(name: str) -> None:
-    if not name or "+" in name or any(c.isspace() or not c.isprintable() for c in name):
-        raise InvalidNote(f"key name {name!r} is empty or has spaces, plus signs or controls")
+    # C2SP allows more; which characters are spaces or controls depends on the Unicode tables of
+    # the Python that runs this, and two nodes must agree.
+    if not name or any(not "!" <= c <= "~" or c == "+" for c in name):
+        raise InvalidNote(f"key name {name!r} is not of printable ASCII without space and plus")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from ledger.core.errors import InvalidData, StoreDamaged
+from ledger.core.errors import StoreDamaged
 from node import console
 from node.home import Home
 from node.open import reading
@@ -22,7 +22,7 @@ def run(arguments: argparse.Namespace) -> int:
         for hit in hits:
             try:
                 found.append((home.log.read(hit.position), hit.snippet))
-            except (StoreDamaged, InvalidData) as error:
+            except StoreDamaged as error:
                 console.say(f"warning: {error}")
     if arguments.json:
         console.out_json([console.row(event) | {"snippet": snippet} for event, snippet in found])

@@ -125,9 +125,11 @@ def verify_export(header, stream, soul):
         leaves.append(sha256(b"\x00", event.raw))
     need(events, "no events", "INCOMPLETE")  # E2
     need(header[3] == epoch, "epoch")  # E3
-    newest = open_heads(header, genesis, notes, epoch)[-1]  # E4
+    *older, newest = open_heads(header, genesis, notes, epoch)  # E4
     need(newest.size == len(events), "size", "INCOMPLETE")  # E5
     need(newest.root == root_of(leaves), "root")  # E6
+    for head in older:
+        need(head.root == root_of(leaves[: head.size]), "another history", "REWRITTEN")
     erased = {event.position for event in events if event.erased}
     need(erased <= targets, "content dropped", "INCOMPLETE")  # E7
     need(targets <= erased, "content still here")  # E8

@@ -158,6 +158,7 @@ def exports():
         case("export of the genesis alone", None, PENDING, bundle(export(born()))),
         case("export with a cosigned head", None, PENDING, bundle(export(ledger, [cosigned]))),
         case("export with two heads", None, PENDING, bundle(export(ledger, [head, ledger.head(2)]))),
+        case("export with a smaller head of another history", "rewritten", REWRITTEN, bundle(export(ledger, [head, ledger.head(2, root=ZEROS)]))),
         case("export with the same head twice", None, PENDING, bundle(export(ledger, [head, head]))),
         case("export with the head among the events", None, PENDING, bundle(later)),
         case("export with a cause in another ledger", None, PENDING, bundle(export(foreign))),
@@ -242,7 +243,19 @@ def bad_redactions():
     facts.add(agent.redaction(1))
     beyond.add(agent.redaction(9))
     text.add(agent.redaction("0"))
-    return {
+    shapes = {
+        "a number": 5,
+        "bytes": b"\x00",
+        "an array of arrays": [[1]],
+        "an array of a boolean": [True],
+        "an array of number and text": [1, "a"],
+    }
+    odd = {}
+    for name, targets in shapes.items():
+        log = odd[f"redaction whose targets are {name}"] = born()
+        draft = agent.redaction()
+        log.add(replace(draft, payload=draft.payload | {"targets": targets}))
+    return odd | {
         "redaction of an event without content": facts,
         "redaction of an event that is not there": beyond,
         "redaction whose target is text": text,
@@ -413,6 +426,7 @@ def seals():
     missing = [
         ("no event that opens the seal", bundle(chain.proof(3, also=[]))),
         ("a size without its head", seal(value | {"sizes": [3, 4]})),
+        ("a size that is an array", seal(value | {"sizes": [3, []]})),
     ]
     malformed = [
         ("seal attachment is an array", seal([])),

@@ -171,6 +171,7 @@ def bad_events():
     value = envelope_of(record)
     fields = {
         "version 2": (VERSION, 2),
+        "version is true": (VERSION, True),
         "type without a dot": (TYPE, "message"),
         "type with a capital": (TYPE, "Message.received"),
         "type that begins with a digit": (TYPE, "message.1st"),
@@ -433,6 +434,7 @@ def checkpoints():
         "size with a sign": text.replace("\n7\n", "\n+7\n"),
         "size in other digits": text.replace("\n7\n", "\n٧\n"),
         "size beyond 2^48": text.replace("\n7\n", f"\n{2**48 + 1}\n"),
+        "size of 5000 digits": text.replace("\n7\n", "\n" + "9" * 5000 + "\n"),
         "size is empty": text.replace("\n7\n", "\n\n"),
         "root of 31 bytes": f"{origin}\n7\n{base64.b64encode(bytes(31)).decode()}\n",
         "root without padding": text.replace("=\n", "\n"),

@@ -64,7 +64,7 @@ LINKS = {
     "missing": r"not here|no signed checkpoint|no events|are here|MISSING|not proven|no consistency|name the opening",
     "redaction": r"redacted content|target",
     "diverged": r"two signed roots",
-    "rewritten": r"does not continue|keeps another history",
+    "rewritten": r"does not continue|(?:keeps|is of) another history",
     "epoch": r"epoch",
     "seal": r".",
 }  # fmt: skip
