@@ -20,8 +20,10 @@ from ledger.core.errors import (
 )
 from ledger.core.event import Cause, Draft, Event
 from ledger.core.merkle import leaf_hash
+from ledger.core.state import BASIC_REDUCERS
 from ledger.core.tiles import Tree
 from ledger.memory import MemoryStore
+from ledger.replay import replay
 from ledger.sqlite import SqliteStore
 from tests.ledger import dumb_merkle
 from tests.ledger.makers import STREAM, fact, genesis, message, open_log
@@ -407,3 +409,20 @@ def test_sealing_and_opening_agree(log):
     for draft in (fact(1), message("words", key=b"k" * 16), genesis()):
         (appended,) = log.append_now(draft)
         assert Event.open(appended.record) == appended == log.read(appended.position)
+
+
+@pytest.mark.parametrize("size", [1, 7, 256, 600])
+def test_batch_sizes_do_not_matter(size):
+    """The same drafts, times and salts in commits of any size: one ledger, one state."""
+    salts = itertools.count()
+    with open_log(clock=lambda: 5) as log:
+        log._entropy = lambda n: next(salts).to_bytes(n, "big")
+        drafts = [genesis(), *[message(str(n)) for n in range(600)]]
+        for start in range(0, len(drafts), size):
+            log.append_now(*drafts[start : start + size])
+        state = replay(log.events(), BASIC_REDUCERS).state
+        assert (log.tree.root().hex(), state.digest().hex()) == (ROOT, DIGEST)
+
+
+ROOT = "root"
+DIGEST = "digest"
