@@ -56,7 +56,10 @@ def run(arguments: argparse.Namespace) -> int:
         except GuardError as error:
             console.say(str(error))
         else:
-            raise Refused("the guard and the ledger agree: there is nothing to recover from")
+            raise Refused(
+                "the guard and the ledger agree: there is nothing to recover from",
+                hint="start the node: timmy run",
+            )
         given = passphrase.obtain(
             state=home.state,
             environ=os.environ,

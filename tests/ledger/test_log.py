@@ -424,5 +424,5 @@ def test_batch_sizes_do_not_matter(size):
         assert (log.tree.root().hex(), state.digest().hex()) == (ROOT, DIGEST)
 
 
-ROOT = "root"
-DIGEST = "digest"
+ROOT = "7c63e0a16058cd8a0c84be8d1013df035f9b578efc90209fd51e16ce866d90aa"
+DIGEST = "a1ddec65be836d9a9359d9821f3a6a8cc0bb6429d4944495df8cb4b31135f0e8"
