@@ -7,7 +7,9 @@ and keeps it 0600 in the state directory, and says so.
 import argparse
 import asyncio
 import os
+import shutil
 import sys
+from pathlib import Path
 from typing import Any
 
 from node import console
@@ -27,6 +29,7 @@ def run(arguments: argparse.Namespace) -> int:
     from genesis import passphrase
     from node.birth import is_born
 
+    os.umask(0o077)  # whatever any part of the node writes is its user's alone
     home = Home.find(arguments.home)
     config = load(home.config)
     home.make()
@@ -99,6 +102,15 @@ async def _live(home: Home, config: Config, text: str, as_json: bool) -> int:  #
     return 0
 
 
+def _command() -> str:
+    """Return what a person types to run this very program."""
+    mine = Path(sys.argv[0]).absolute()
+    found = shutil.which("timmy")
+    if mine.name != "timmy" or (found is not None and Path(found).absolute() == mine):
+        return "timmy"
+    return os.path.relpath(mine)
+
+
 def _greet(status: dict[str, Any]) -> None:
     rows = [
         ("name", status["name"]),
@@ -113,6 +125,7 @@ def _greet(status: dict[str, Any]) -> None:
     for name, value in rows:
         console.out(f"{name:9} {value}")
     home = "" if status["home"] == str(Home.find(None).path) else f" --home {status['home']}"
-    console.out(f"talk to it: timmy{home} say hello, or timmy{home} chat; stop it with Ctrl-C")
+    timmy = _command() + home
+    console.out(f"talk to it: {timmy} say hello, or {timmy} chat; stop it with Ctrl-C")
     if status["sandbox"] == "none":
         console.say("warning: the agent process is not confined here: install bubblewrap")
