@@ -9,6 +9,7 @@ from collections.abc import Collection, Iterable
 from dataclasses import replace
 from typing import BinaryIO
 
+from ledger.core import types
 from ledger.core.bundle import (
     Attachment,
     Consistency,
@@ -63,17 +64,21 @@ def prove(
         file, Header(purpose="proof", ledger_id=checkpoint.ledger_id, epoch=checkpoint.epoch)
     )
     writer.add(Subject(position=position))
+    pairs = {(older.size, newer.size) for older, newer in itertools.pairwise(ordered)}
     for at in sorted({0, position, *also}):
         covering = next(head.size for head in ordered if head.size > at)
-        record = log.read(at).record
+        event = log.read(at)
+        if event.type == types.EPOCH.name:
+            pairs.add((at, covering))  # what the record keeps is a prefix of this history
+        record = event.record
         if at in without:
             record = replace(record, content=None, content_salt=None)
         writer.add(record)
         path = log.tree.inclusion(at, covering)
         writer.add(Inclusion(position=at, size=covering, path=tuple(path)))
-    for older, newer in itertools.pairwise(ordered):
-        consistency = log.tree.consistency(older.size, newer.size)
-        writer.add(Consistency(size1=older.size, size2=newer.size, path=tuple(consistency)))
+    for size1, size2 in sorted(pairs):
+        path = log.tree.consistency(size1, size2)
+        writer.add(Consistency(size1=size1, size2=size2, path=tuple(path)))
     for head in ordered:
         writer.add(SignedHead(note=head.encode()))
     for attachment in attachments:

@@ -13,9 +13,10 @@ machine rolled back, guard included. Only peers can tell.
 import errno
 import fcntl
 import os
+import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
@@ -110,6 +111,7 @@ class Release:
     signer: Signer
     epoch: int
     newest: SignedCheckpoint
+    _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
     def begin(cls, log: Log, state: Path, signer: Signer, *, epoch: int = 0) -> "Release":
@@ -127,12 +129,16 @@ class Release:
         return cls(log, guard, signer, epoch, newest)
 
     def head(self) -> SignedCheckpoint:
-        """Return a signed checkpoint of everything durable now, guarded and free to leave."""
-        if self.log.size > self.newest.size:
-            newest = _sign(self.log, self.signer, self.epoch)
-            self.guard.swap(self.newest.encode(), newest.encode())
-            self.newest = newest
-        return self.newest
+        """Return a signed checkpoint of everything durable now, guarded and free to leave.
+
+        May be called from any thread: the guard never goes back.
+        """
+        with self._lock:
+            if self.log.size > self.newest.size:
+                newest = _sign(self.log, self.signer, self.epoch)
+                self.guard.swap(self.newest.encode(), newest.encode())
+                self.newest = newest
+            return self.newest
 
 
 def _sign(log: Log, signer: Signer, epoch: int) -> SignedCheckpoint:
@@ -142,10 +148,20 @@ def _sign(log: Log, signer: Signer, epoch: int) -> SignedCheckpoint:
 
 
 def check_guard(
-    guard: GuardFile, tree: Tree, ledger_id: bytes, log_key: bytes, epoch: int
+    guard: GuardFile,
+    tree: Tree,
+    ledger_id: bytes,
+    log_key: bytes,
+    epoch: int,
+    *,
+    note: bytes | None = None,
 ) -> SignedCheckpoint:
-    """Return the last released head if `tree` continues it."""
-    note = guard.read()
+    """Return the last released head if `tree` continues it.
+
+    A reader beside a running node gives the `note` that it read before it looked at the log: a
+    guard that is read after it may be of events that the log did not have then.
+    """
+    note = guard.read() if note is None else note
     if note is None:
         raise GuardMissing(
             f"the guard {guard.path} is missing: this may be a copied or restored home",

@@ -86,6 +86,7 @@ class Views:
     def __init__(self, path: Path, log: Log) -> None:
         self._path = path
         self._log = log
+        self._unscrubbed = True  # an erasure may have been cut short before this
         self._connection = self._open()
 
     def _open(self) -> apsw.Connection:
@@ -159,7 +160,10 @@ class Views:
                 if self._connection.in_transaction:  # a full disk has rolled back already
                     self._connection.execute("rollback")
                 raise
-        if erased and not truncate_wal(self._connection):
+        self._unscrubbed |= erased
+        if self._unscrubbed:
+            self._unscrubbed = not truncate_wal(self._connection)
+        if erased and self._unscrubbed:
             raise StoreError(f"{self._path}: a reader keeps erased words in the log file")
 
     def _take_all(self, start: int, stop: int) -> bool:
@@ -188,7 +192,7 @@ class Views:
             )
         if event.type != types.REDACTED.name:
             return False
-        for target in event.payload["targets"]:
+        for target in event.payload.get("targets", []):
             self._connection.execute("delete from words where rowid = ?", (target,))
         return True
 

@@ -10,7 +10,7 @@ A wish is durable before anything is signed; without a Bitcoin node it waits and
 
 import asyncio
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -282,8 +282,11 @@ def evidence(home: Reading, position: int) -> Evidence:
     for kept in _kept(home.home):
         head = open_checkpoint(notes[kept.digest], home.genesis.keys["log"])
         heads.append(head)
-        links.append(kept.proof.to_value())
-        if head.size > position:
+        covers = head.size > position
+        # Depth is counted over the link that matters; of the others one header is enough.
+        shown = kept.proof if covers else replace(kept.proof, headers=kept.proof.headers[:1])
+        links.append(shown.to_value())
+        if covers:
             break
     if not opened or not heads or heads[-1].size <= position:
         raise Refused(

@@ -100,6 +100,8 @@ class Api:
             return _refuse(error.status, error.reason.lower())
         except TimmyError as error:
             return _refuse(_status_of(error), str(error), error.hint)
+        except ConnectionError:  # the client is gone, and aiohttp knows what to do
+            raise
         except Exception:  # noqa: BLE001 - our bug must not look like the caller's fault
             _log.exception("request failed", path=request.path)
             return _refuse(500, "the node failed to answer", "see <home>/logs/node.log")
@@ -296,6 +298,10 @@ async def _body(request: web.Request, **kinds: type) -> dict[str, Any]:
         raise TimmyError("the request is not JSON") from error
     if not isinstance(body, dict):
         raise TimmyError("the request is not a JSON object")
+    try:
+        json.dumps(body, ensure_ascii=False).encode()
+    except UnicodeEncodeError as error:
+        raise TimmyError("the request holds half a surrogate pair") from error
     for name, value in body.items():
         if name not in kinds:
             raise TimmyError(f"unknown field {name!r}", hint=f"known: {', '.join(kinds)}")

@@ -1,7 +1,6 @@
 """Putting a node together: every part made once, wired here and nowhere else."""
 
 import random
-import re
 from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
@@ -13,7 +12,7 @@ from attest.bitcoind import Bitcoind
 from attest.state import FileState
 from genesis import trees
 from genesis.core.birth import Genesis
-from genesis.core.errors import InvalidSoul
+from genesis.core.errors import InvalidSoul, TreeError
 from genesis.core.keys import AgentKeys
 from genesis.soul import check_soul, read_soul
 from ledger.core import hashing, types
@@ -22,7 +21,6 @@ from ledger.log import Log
 from ledger.release import Release
 from ledger.views import Views
 from mesh.core import nip19
-from mesh.core.errors import InvalidIdentifier
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip11 import RelayInfo
 from mesh.core.policy import WritePolicy
@@ -32,7 +30,7 @@ from mesh.sqlite import SqliteEventStore
 from mesh.sqlite_outbox import SqliteOutbox
 from node.anchoring import Anchoring, make_anchoring
 from node.broadcast import Broadcast
-from node.config import Config
+from node.config import Config, public_key
 from node.home import Home
 from node.open import epoch_of, genesis_of, now_ms, open_log
 from node.patching import Patching
@@ -74,6 +72,10 @@ class Parts:
     patching: Patching
     engine: sandbox.Engine
     started_ms: int
+    tree: bytes
+    """Digest of the architecture tree the agent process runs from."""
+    unreleased: int
+    """Events the ledger held beyond its last released head when it was opened."""
 
     @property
     def npub(self) -> str:
@@ -181,6 +183,8 @@ def assemble(opened: Opened) -> Parts:
         ),
         engine=opened.engine,
         started_ms=started_ms,
+        tree=trees.current(home.path) or genesis.architecture,
+        unreleased=log.size - release.newest.size,
     )
 
 
@@ -242,7 +246,7 @@ def _endpoints(config: Config, session: aiohttp.ClientSession) -> list[Link]:
 def _relay(home: Home, config: Config, genesis: Genesis, signer: NostrSigner) -> Relay:
     from importlib.metadata import version
 
-    writers = {signer.pubkey, *(_pubkey(text) for text in config.relay.writers)}
+    writers = {signer.pubkey, *(public_key(text) for text in config.relay.writers)}
     return Relay(
         SqliteEventStore(home.path / "relay.db"),
         WritePolicy(authors=frozenset(writers)),
@@ -252,22 +256,8 @@ def _relay(home: Home, config: Config, genesis: Genesis, signer: NostrSigner) ->
     )
 
 
-def _pubkey(text: str) -> str:
-    """Read one of relay.writers: 64 hexadecimal digits, or an npub."""
-    if re.fullmatch(r"[0-9a-f]{64}", text.lower()):
-        return text.lower()
-    try:
-        found = nip19.decode(text)
-    except InvalidIdentifier:
-        found = None
-    if not isinstance(found, nip19.PublicKey):
-        raise TimmyError(f"relay.writers: {text!r} is not a public key", hint="npub1... or hex")
-    return found.pubkey
-
-
 def _host(opened: Opened, journal: Journal, gateway: Gateway, service: Service) -> AgentHost:
     home, section = opened.home, opened.config.agent
-    digest = trees.current(home.path) or opened.genesis.architecture
     limits = sandbox.SandboxLimits(memory_bytes=section.memory_mb * MIB)
 
     async def spawn(tree: Path, channel: Any) -> sandbox.Child:
@@ -279,7 +269,18 @@ def _host(opened: Opened, journal: Journal, gateway: Gateway, service: Service) 
         gateway=gateway,
         service=service,
         spawn=spawn,
-        tree=trees.open_tree(home.path, digest),
+        tree=_adopted_tree(opened),
         identity=Identity(name=opened.genesis.name, soul=read_soul(home.soul).text),
         limits=HostLimits(connection=ConnectionLimits(session=turn)),
     )
+
+
+def _adopted_tree(opened: Opened) -> Path:
+    """Return the folder of the tree the agent thinks with, verified just now."""
+    home = opened.home.path
+    try:
+        return trees.open_tree(home, trees.current(home) or opened.genesis.architecture)
+    except TreeError as error:
+        raise TreeError(
+            str(error), hint=f"restore {home / trees.FOLDER} from a backup of this home"
+        ) from error

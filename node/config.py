@@ -13,9 +13,12 @@ from typing import Annotated, Any, Final, Literal
 import msgspec
 
 from ledger.core.errors import TimmyError
+from mesh.core import nip19
+from mesh.core.errors import InvalidIdentifier
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 Text = Annotated[str, msgspec.Meta(max_length=2048)]
+RelayUrl = Annotated[str, msgspec.Meta(pattern="^wss?://[^/]", max_length=2048)]
 _HINT: Final = "every key is in the commented default: timmy config"
 _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
@@ -56,7 +59,7 @@ class RelaySection(_Section, frozen=True):
 class PublishSection(_Section, frozen=True):
     """[publish]"""
 
-    relays: Annotated[list[Text], msgspec.Meta(max_length=32)]
+    relays: Annotated[list[RelayUrl], msgspec.Meta(max_length=32)]
     checkpoint_kind: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     head_kind: Annotated[int, msgspec.Meta(ge=30000, le=39999)]
     interval_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
@@ -136,6 +139,19 @@ def load(path: Path | None) -> Config:
     return config
 
 
+def public_key(text: str) -> str:
+    """Read one of relay.writers, 64 hexadecimal digits or an npub. Raises ConfigError."""
+    if re.fullmatch(r"[0-9a-f]{64}", text.lower()):
+        return text.lower()
+    try:
+        found = nip19.decode(text)
+    except InvalidIdentifier:
+        found = None
+    if not isinstance(found, nip19.PublicKey):
+        raise ConfigError(f"relay.writers: {text!r} is not a public key", hint="npub1... or hex")
+    return found.pubkey
+
+
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
     """Tables merge key by key, everything else is replaced."""
     merged = dict(base)
@@ -147,6 +163,8 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 
 
 def _check(config: Config, path: Path | None) -> None:
+    for writer in config.relay.writers:
+        public_key(writer)
     attest = config.attest
     if attest.network == "mainnet" and not attest.i_understand_that_mainnet_costs_money:
         raise ConfigError(

@@ -9,10 +9,17 @@ import logging.handlers
 import sys
 
 import structlog
+from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import Processor
 
 from node.config import NodeSection
 from node.home import Home
+
+
+def _is_ours(record: logging.LogRecord) -> bool:
+    """Drop the tracebacks, with a client's bytes in them, that broken HTTP makes aiohttp log."""
+    error = None if record.exc_info is None else record.exc_info[1]
+    return not isinstance(error, HttpProcessingError | ConnectionError)
 
 
 def configure(home: Home, section: NodeSection, *, console: bool) -> None:
@@ -49,6 +56,7 @@ def configure(home: Home, section: NodeSection, *, console: bool) -> None:
     root.handlers[:] = handlers
     root.setLevel(section.log_level.upper())
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
+    logging.getLogger("aiohttp.server").addFilter(_is_ours)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from genesis.core.birth import Genesis, parse_genesis
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.epoch import open_epoch
-from ledger.core.errors import InvalidData, InvalidEvent, StoreDamaged, StoreError, StoreFull
+from ledger.core.errors import InvalidEvent, StoreDamaged, StoreError, StoreFull
 from ledger.core.types import EPOCH
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
@@ -66,8 +66,10 @@ class Reading:
         """Return the last head this node released; needs no key."""
         guard = GuardFile(self.home.state, self.log.ledger_id)
         key = self.genesis.keys["log"]
+        note = guard.read()
+        self.log.refresh()  # a running node may have appended, and released, since we opened it
         epoch = epoch_of(self.log, self.genesis)
-        return check_guard(guard, self.log.tree, self.log.ledger_id, key, epoch)
+        return check_guard(guard, self.log.tree, self.log.ledger_id, key, epoch, note=note)
 
 
 @contextmanager
@@ -81,7 +83,7 @@ def reading(home: Home) -> Iterator[Reading]:
                 views.catch_up()
             except StoreFull:
                 pass  # search knows what it knew when the disk filled up
-            except (StoreDamaged, InvalidData) as error:
+            except StoreDamaged as error:
                 console.say(f"warning: search ends where the ledger is damaged: {error}")
             yield Reading(home=home, log=log, genesis=genesis, views=views)
         finally:

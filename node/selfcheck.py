@@ -60,6 +60,9 @@ def _check_pages(home: Home) -> None:
 
 
 def _check(home: Home, log: Log, report: Report) -> None:
+    guard = GuardFile(home.state, log.ledger_id)
+    note = guard.read()
+    log.refresh()  # so that a node that runs meanwhile does not look like a rollback
     audit, genesis = _audit(log)
     report.ledger_id, report.name, report.size = log.ledger_id, genesis.name, log.size
     report.say("integrity", f"all {log.size} events match their commitments and the tree")
@@ -67,10 +70,8 @@ def _check(home: Home, log: Log, report: Report) -> None:
     check_soul(read_soul(home.soul).data, genesis)
     report.say("identity", f"agent {genesis.name!r}; SOUL.md is the one it was born with")
     try:
-        guard = GuardFile(home.state, log.ledger_id)
-        head = check_guard(
-            guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log, genesis)
-        )
+        epoch, key = epoch_of(log, genesis), genesis.keys["log"]
+        head = check_guard(guard, log.tree, log.ledger_id, key, epoch, note=note)
     except GuardError as error:
         report.verdict = BROKEN
         report.say("freshness", str(error))

@@ -143,7 +143,7 @@ class Node:
                     group.create_task(self._lasting(parts.publisher.run)),
                     group.create_task(self._lasting(self._keep_views)),
                     group.create_task(self._lasting(self._purge_relay)),
-                    group.create_task(parts.anchoring.run()),
+                    group.create_task(self._lasting(parts.anchoring.run)),
                 ]
                 await self._serve(runner)
                 await parts.broadcast.step()
@@ -212,6 +212,8 @@ class Node:
             "python": ".".join(map(str, sys.version_info[:3])),
             "sandbox": self.parts.engine.value,
             "models": self.parts.chain.names,
+            "tree": self.parts.tree,
+            "unreleased": self.parts.unreleased,
         }
 
     async def _keep_views(self) -> None:

@@ -49,8 +49,12 @@ from ledger.core.types import EPOCH, SEAL_OPENED
 
 SEAL_ATTACHMENT: Final = "seal"
 _ITEMS_MAX: Final = 10_000
-"""A proof is a handful of records and one link an anchor: a century of daily anchors is 36,500
-links in one attachment, not in 36,500 records."""
+"""A proof is a handful of records and, for an anchored one, a head and a consistency an anchor. The
+chain's attachment holds about 4,400 links: twelve years of daily anchors."""
+_EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
+"""Payloads and contents of a proof together. Decoded they may take fifty times as much memory."""
+_HEADS_MAX: Final = 1000
+"""Heads of an export. We write one."""
 
 UNBROKEN_FINAL: Final = "UNBROKEN-FINAL"
 UNBROKEN_PENDING: Final = "UNBROKEN-PENDING"
@@ -91,6 +95,7 @@ class Report:
     size: int | None = None
     standing: Standing | None = None
     met: bool = True
+    file_digest: bytes | None = None
 
     @property
     def good(self) -> bool:
@@ -129,6 +134,7 @@ def verify_bundle(file: BinaryIO, soul: bytes | None, *, require: str | None = N
             _verify_proof(report, reader, soul)
         else:
             report.say("failing link", f"unknown purpose {reader.header.purpose[:32]!r}")
+        report.file_digest = reader.digest
         _require(report, require)
     except _Failed as error:
         report.verdict = error.verdict
@@ -157,13 +163,13 @@ def _identify(report: Report, first: Event, soul: bytes | None) -> Genesis:
     genesis = parse_genesis(first.payload)
     report.name = genesis.name
     if soul is None:
-        text = f"agent {genesis.name!r}; no SOUL.md was given to compare"
+        text = f"agent {genesis.name!r}, ledger {first.id.hex()}; no SOUL.md was given to compare"
     else:
         try:
             check_soul(soul, genesis)
         except SoulChanged as error:
             raise _Failed(BROKEN, f"identity: {error}") from error
-        text = f"agent {genesis.name!r}; SOUL.md is the one it was born with"
+        text = f"agent {genesis.name!r}, ledger {first.id.hex()}; SOUL.md is its own"
     report.say("identity", text)
     return genesis
 
@@ -203,6 +209,8 @@ def _verify_export(report: Report, reader: Reader, soul: bytes | None) -> None:
                 _check_kept(event, event.position, audit.tree.root(event.position))
         elif isinstance(item, SignedHead):
             heads.append(item)
+            if len(heads) > _HEADS_MAX:
+                raise _Failed(BROKEN, f"more than {_HEADS_MAX} heads")
         else:
             raise _Failed(BROKEN, f"an export holds no {type(item).__name__.lower()}")
     if genesis is None:
@@ -277,6 +285,7 @@ class _Parts:
     """A proof's records, sorted by kind."""
 
     subject: int = -1
+    event_bytes: int = 0
     events: dict[int, Event] = field(default_factory=dict)
     inclusions: dict[int, Inclusion] = field(default_factory=dict)
     consistencies: dict[tuple[int, int], Consistency] = field(default_factory=dict)
@@ -287,6 +296,9 @@ class _Parts:
         """Take one record; a second one for the same thing is refused."""
         match item:
             case Record():
+                self.event_bytes += len(item.payload) + len(item.content or b"")
+                if self.event_bytes > _EVENT_BYTES_MAX:
+                    raise _Failed(BROKEN, f"events of more than {_EVENT_BYTES_MAX} bytes")
                 _once(self.events, item.position, _open(item))
             case Inclusion():
                 _once(self.inclusions, item.position, item)
@@ -294,8 +306,10 @@ class _Parts:
                 _once(self.consistencies, (item.size1, item.size2), item)
             case SignedHead():
                 self.heads.append(item)
+            case Attachment(name=name) if name == SEAL_ATTACHMENT:
+                _once(self.attachments, name, item.value)
             case Attachment():
-                _once(self.attachments, item.name, item.value)
+                pass  # evidence for somebody else: not kept, so that it cannot fill memory
             case Subject():
                 self.subject = item.position
             case _:
@@ -336,6 +350,7 @@ def _verify_proof(report: Report, reader: Reader, soul: bytes | None) -> None:
     for record in sorted(parts.events.values(), key=lambda event: event.position):
         if record.type == EPOCH.name:
             epoch = _next_epoch(genesis, report, record, epoch)
+            _check_kept_by_proof(parts, record, heads)
     if epoch != reader.header.epoch:
         raise _Failed(INCOMPLETE, f"the record of epoch {reader.header.epoch} is not here")
     event = report.event = parts.events[parts.subject]
@@ -348,12 +363,15 @@ def _verify_proof(report: Report, reader: Reader, soul: bytes | None) -> None:
     _say_content(report, event)
     if SEAL_ATTACHMENT in parts.attachments:
         _verify_seal(report, parts, genesis, heads, covering)
+        if epoch and report.verdict != TEST:
+            report.verdict = RECOVERED
     else:
         report.verdict = RECOVERED if epoch else UNBROKEN_PENDING
         report.say("freshness", f"signed at size {covering}; not anchored in Bitcoin")
         report.not_shown.append("when: nothing here is in Bitcoin")
     report.not_shown.append("the other events of this log, and that what was said is true")
-    report.not_shown.append("that no later head exists")
+    report.not_shown.append("that no later head exists, and no other seal")
+    report.not_shown.append("that no other agent has this SOUL: compare the ledger id")
 
 
 def _check_inclusions(parts: _Parts, heads: dict[int, SignedCheckpoint]) -> None:
@@ -363,6 +381,23 @@ def _check_inclusions(parts: _Parts, heads: dict[int, SignedCheckpoint]) -> None
             raise _Failed(INCOMPLETE, f"event {position} is not proven under any head here")
         leaf = leaf_hash(event.record.envelope)
         verify_inclusion(leaf, position, proof.size, proof.path, heads[proof.size].root)
+
+
+def _check_kept_by_proof(parts: _Parts, event: Event, heads: list[SignedCheckpoint]) -> None:
+    """An epoch record keeps *this* history: the root it names leads to the head over it."""
+    size, root = event.payload["kept_size"], event.payload["kept_root"]
+    covering = parts.inclusions[event.position].size
+    head = next(head for head in heads if head.size == covering)
+    if size != event.position:
+        raise _Failed(REWRITTEN, f"event {event.position} keeps {size} events of another history")
+    proof = parts.consistencies.get((size, covering))
+    if proof is None:
+        raise _Failed(INCOMPLETE, f"no consistency proof from what event {event.position} keeps")
+    try:
+        verify_consistency(size, covering, proof.path, root, head.root)
+    except InvalidProof as error:
+        text = f"event {event.position} keeps another history: {error}"
+        raise _Failed(REWRITTEN, text) from error
 
 
 def _check_neighbours(parts: _Parts, heads: list[SignedCheckpoint]) -> None:

@@ -15,6 +15,7 @@ from ledger.core.event import Draft, Event
 from ledger.core.limits import IDEMPOTENCY_KEY_BYTES, STREAM_BYTES
 from runtime.answers import settle
 from runtime.core import limits
+from runtime.core.calls import gateway_key
 from runtime.core.errors import MessageRefused
 from runtime.core.turns import SCREEN_CRISIS, SCREEN_PASS
 from runtime.journal import Journal
@@ -51,8 +52,12 @@ class Gateway:
         key = (
             secrets.token_bytes(IDEMPOTENCY_KEY_BYTES)
             if idempotency_key is None
-            else idempotency_key
+            else gateway_key(idempotency_key)
         )
+        if idempotency_key is not None and len(idempotency_key) != IDEMPOTENCY_KEY_BYTES:
+            raise MessageRefused(
+                f"idempotency key of {len(idempotency_key)} bytes, expected {IDEMPOTENCY_KEY_BYTES}"
+            )
         rule = await screen_message(text)
         async with self._journal.deciding:
             known = self._journal.log.find(key)

@@ -161,6 +161,10 @@ class Writer:
 
     def _frame(self, value: list[Any]) -> None:
         data = encode(value)
+        if len(data) > limits.BUNDLE_RECORD_BYTES_MAX:
+            raise InvalidBundle(
+                f"record of {len(data)} bytes, at most {limits.BUNDLE_RECORD_BYTES_MAX}"
+            )
         self._write(len(data).to_bytes(_LENGTH_BYTES, "big") + data)
         self._count += 1
 
@@ -184,6 +188,8 @@ class Reader:
         self._file = file
         self._sha = hashlib.sha256()
         self._count = 0
+        self.digest: bytes | None = None
+        """SHA-256 of the file up to its closing record, once that was read."""
         if self._take(len(MAGIC)) != MAGIC:
             raise InvalidBundle("not a timmy bundle: the first line is not 'timmy-bundle v1'")
         first = self._next()
@@ -218,6 +224,7 @@ class Reader:
             raise InvalidBundle("the closing record does not match the bytes before it")
         if self._file.read(1):
             raise InvalidBundle("bytes follow the closing record")
+        self.digest = before
         return None
 
     def __iter__(self) -> Iterator[Item]:

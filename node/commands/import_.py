@@ -10,10 +10,9 @@ import os
 from pathlib import Path
 
 from ledger.core.audit import Audit
-from ledger.core.bundle import Reader, SignedHead
-from ledger.core.checkpoint import open_checkpoint
+from ledger.core.bundle import Reader
 from ledger.core.errors import InvalidBundle, StoreError, TimmyError
-from ledger.core.event import Event, Record
+from ledger.core.event import Record
 from ledger.core.tiles import Tree
 from ledger.sqlite import SqliteStore
 from ledger.store import Batch
@@ -35,12 +34,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise StoreError(
             f"{home.ledger} is already there", hint="choose another home: timmy --home FOLDER"
         )
-    _check_first(arguments.file)
+    digest = _check_first(arguments.file)
     home.make()
     partial = home.path / "ledger.importing.db"
     _remove(partial)
     try:
-        count = _fill(arguments.file, partial)
+        count = _fill(arguments.file, partial, digest)
         partial.replace(home.ledger)
     finally:
         _remove(partial)
@@ -58,8 +57,8 @@ def _remove(path: Path) -> None:
     path.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def _check_first(path: Path) -> None:
-    """Verify the whole file before a single byte of a home is made."""
+def _check_first(path: Path) -> bytes | None:
+    """Verify the whole file before a single byte of a home is made; return its digest."""
     from node.verifier import verify_bundle
 
     try:
@@ -80,16 +79,18 @@ def _check_first(path: Path) -> None:
             f"{path} is not a whole, valid export: {report.verdict}: {why}",
             hint=f"see more: timmy verify {path}",
         )
+    return report.file_digest
 
 
-def _fill(path: Path, target: Path) -> int:
+def _fill(path: Path, target: Path, digest: bytes | None) -> int:
+    """Copy the events of the file that was verified, whose digest this is."""
     store = SqliteStore.create(target)
     try:
         with path.open("rb") as file:
-            size, root, note, key = _copy(Reader(file), store)
-        head = open_checkpoint(note, key)
-        if (head.size, head.root) != (size, root):
-            raise InvalidBundle("the file changed while it was read")
+            reader = Reader(file)
+            size = _copy(reader, store)
+        if reader.digest != digest:
+            raise InvalidBundle(f"{path} changed while it was read", hint="import it again")
         store.scrub()
     finally:
         store.close()
@@ -97,29 +98,17 @@ def _fill(path: Path, target: Path) -> int:
     return size
 
 
-def _copy(reader: Reader, store: SqliteStore) -> tuple[int, bytes, bytes, bytes]:
+def _copy(reader: Reader, store: SqliteStore) -> int:
     tree = Tree(store.tile)
     audit = Audit(tree)
-    batch, note, key = Batch(), b"", b""
+    batch = Batch()
     for item in reader:
-        if isinstance(item, SignedHead):
-            note = item.note
-        elif isinstance(item, Record):
-            event = audit.add(item)
-            key = key or _log_key(event)
-            batch.events.append((item, event.envelope))
+        if isinstance(item, Record):
+            batch.events.append((item, audit.add(item).envelope))
             if len(batch.events) == _BATCH:
                 batch.tiles = tree.take_tiles()
                 store.append(batch)
                 batch = Batch()
     batch.tiles = tree.take_tiles()
     store.append(batch)
-    return tree.size, tree.root(), note, key
-
-
-def _log_key(event: Event) -> bytes:
-    keys = event.payload.get("keys")
-    found = keys.get("log") if isinstance(keys, dict) else None
-    if not isinstance(found, bytes):
-        raise InvalidBundle("event 0 names no log key")
-    return found
+    return tree.size

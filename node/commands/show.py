@@ -39,7 +39,7 @@ def _show(event: Event) -> None:
     if event.redacted:
         rows.append(("content", "redacted: erased, its commitment stays"))
     for name, text in rows:
-        console.out(f"{name:20} {text}")
+        console.out(f"{console.one_line(name):20} {console.one_line(text)}")
 
 
 def _text(value: object) -> str:

@@ -70,7 +70,7 @@ def show(report: Report) -> None:
         for key, value in report.event.content.items():
             text = " ".join(str(console.jsonable(value)).split())
             shown = text if len(text) <= _SAYS_CHARS else text[: _SAYS_CHARS - 1] + "…"
-            console.out(f"{'says:':14} {key}: {console.one_line(shown)}")
+            console.out(f"{'says:':14} {console.one_line(f'{key}: {shown}')}")
     if report.not_shown and report.good:
         console.out(f"{'not shown:':14} {'; '.join(report.not_shown)}")
     console.out(f"{'verdict:':14} {report.verdict}")

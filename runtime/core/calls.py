@@ -12,6 +12,7 @@ from typing import Any, Final, TypeAlias
 
 from ledger.core import hashing
 from ledger.core.codec import encode
+from ledger.core.limits import IDEMPOTENCY_KEY_BYTES
 from runtime.core import limits
 from runtime.core.errors import StepRefused
 
@@ -20,6 +21,7 @@ STEP_KEY: Final = "timmy-node 2026-11 step idempotency key v1"
 ARGS: Final = "timmy-node 2026-11 step arguments v1"
 TEMPLATE: Final = "timmy-node 2026-11 prompt template v1"
 REQUEST: Final = "timmy-node 2026-11 model request v1"
+GATEWAY_KEY: Final = "timmy-node 2026-11 gateway idempotency key v1"
 
 DIGEST_KEY_BYTES: Final = 32
 _ROLES: Final = frozenset({"system", "user", "assistant"})
@@ -179,6 +181,14 @@ def parse_args(op: str, args: Mapping[str, Any]) -> Args:
 def turn_id(ledger_id: bytes, message_id: bytes) -> bytes:
     """16-byte name of the one turn that answers a message (its 32-byte event id)."""
     return hashing.xof(TURN_ID, 16, ledger_id, message_id)
+
+
+def gateway_key(given: bytes) -> bytes:
+    """Return the ledger's idempotency key for one that a client chose, in a space of its own.
+
+    Without this a client could take the key of a step that the node is yet to make.
+    """
+    return hashing.xof(GATEWAY_KEY, IDEMPOTENCY_KEY_BYTES, given)
 
 
 def step_key(turn: bytes, step: int, part: str) -> bytes:

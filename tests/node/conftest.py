@@ -27,6 +27,8 @@ def lived_seed(seeds, born_seed):
         node.say("the roof needs new tiles before winter")
         node.say("the blue kettle whistles in b flat")
         node.say("my sister Ada lives in Leipzig", author="bob", conversation="letters")
+        node.say("a long letter. " * 2000, author="bob", conversation="letters")
+        node.say("and bring marmalade")
     return home
 
 

@@ -20,6 +20,7 @@ PASSPHRASE = "a passphrase nobody else would choose"
 READY_SECONDS = 30.0
 """A start takes one second; a machine that runs thirty things at once needs more."""
 COMMAND_SECONDS = 60.0
+_KEPT = re.compile(r"PATH|LANG|HOME|TMPDIR|COVERAGE.*")
 _SCRATCH = re.compile(r"-shm$|\block$|\.lock$|^home/(logs|views\.db)|^run\.(out|err)$")
 SETTINGS = """
 [node]
@@ -128,8 +129,7 @@ class Home:
     @property
     def env(self) -> dict[str, str]:
         """A user's environment, without anything this machine may have set for Timmy."""
-        kept = ("PATH", "LANG", "HOME", "TMPDIR")
-        env = {name: os.environ[name] for name in kept if name in os.environ}
+        env = {name: value for name, value in os.environ.items() if _KEPT.fullmatch(name)}
         env |= {"TIMMY_HOME": str(self.path), "TIMMY_STATE": str(self.state)}
         if self.passphrase is not None:
             env["TIMMY_PASSPHRASE"] = self.passphrase
@@ -165,6 +165,13 @@ class Home:
             pass_fds=fds,
         )
         return Done(argv, done.returncode, done.stdout.decode(), done.stderr.decode())
+
+    def python(self, code: str) -> Done:
+        """Run code in an interpreter of its own."""
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, env=self.env, check=False
+        )
+        return Done(("python",), done.returncode, done.stdout.decode(), done.stderr.decode())
 
     def popen(self, *argv: str, **options: Any) -> subprocess.Popen:
         """Start one command; the caller ends it."""
@@ -261,13 +268,17 @@ class Node:
         finally:
             connection.close()
 
-    def raw(self, data: bytes, *, timeout: float = 10) -> bytes:
-        """Send bytes as they are, and return what comes until the node closes or is silent."""
+    def raw(self, data: bytes, *, timeout: float = 10, then_end: bool = True) -> bytes:
+        """Send bytes as they are, and return what comes until the node closes or is silent.
+
+        `then_end`: say that there is nothing more to come, as a client that goes away.
+        """
         with socket.create_connection(("127.0.0.1", self.port), timeout=timeout) as sock:
             answer = b""
             try:
                 sock.sendall(data)
-                sock.shutdown(socket.SHUT_WR)
+                if then_end:
+                    sock.shutdown(socket.SHUT_WR)
                 while chunk := sock.recv(65_536):
                     answer += chunk
             except OSError:

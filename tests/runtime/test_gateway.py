@@ -7,6 +7,7 @@ import pytest
 from ledger.core import types
 from ledger.core.errors import IdempotencyConflict
 from ledger.core.event import Draft
+from runtime.core.calls import gateway_key
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import MessageRefused
 from runtime.core.limits import TEXT_BYTES_MAX
@@ -170,7 +171,7 @@ async def test_a_message_resent_keeps_the_verdict_of_the_rules_of_then(world: Wo
             stream=bytes(16),
             payload={"conversation": "home", "author": "ann", "gateway": "test", "screen": "pass"},
             content={"text": "i want to kill myself"},
-            idempotency_key=KEY,
+            idempotency_key=gateway_key(KEY),
         )
     )
     again = await receive(world, "i want to kill myself", idempotency_key=KEY)

@@ -206,7 +206,11 @@ def proof(ledger, position, sizes, *, also=(), attachments=(), epoch=0):
     for at in sorted({0, position, *also}):
         covering = min(size for size in sizes if size > at)
         records += [event_record(ledger.records[at]), inclusion(ledger, at, covering)]
-    for older, newer in pairwise(sizes):
+    pairs = set(pairwise(sizes))
+    for at in also:
+        if ledger.records[at].envelope[3:].startswith(b"ledger.epoch"):
+            pairs.add((at, min(size for size in sizes if size > at)))
+    for older, newer in sorted(pairs):
         records.append(["consistency", older, newer, ledger.tree.consistency(older, newer)])
     records += [["checkpoint", ledger.head(size, epoch=epoch).encode()] for size in sizes]
     return records + [["attachment", name, value] for name, value in attachments]

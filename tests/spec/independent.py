@@ -151,6 +151,8 @@ def verify_proof(header, stream, soul):
             notes.append(record[1])
         elif record[0] == "subject":
             subject = record[1]
+        elif record[0] == "attachment" and record[1] != "seal":
+            continue
         else:
             key = tuple(record[1:3]) if record[0] == "consistency" else record[1]
             need(key not in tables[record[0]], "twice")
@@ -174,11 +176,26 @@ def verify_proof(header, stream, soul):
     for _, event in sorted(events.items()):  # P7
         if event.type == "ledger.epoch":
             epoch = check_epoch(event, genesis, header[2], epoch)
+            check_kept(event, pairs, by_size[paths[event.position][2]])
     need(epoch == header[3], "epoch", "INCOMPLETE")
     if "seal" not in attached:  # P8
         return "RECOVERED" if epoch else "UNBROKEN-PENDING", None
     opened = [event for event in events.values() if event.type == "seal.opened"]
-    return verify_seal(attached["seal"][2], opened, by_size, genesis, paths[subject][2])
+    verdict, standing = verify_seal(
+        attached["seal"][2], opened, by_size, genesis, paths[subject][2]
+    )
+    return ("RECOVERED" if epoch and verdict != "TEST" else verdict), standing
+
+
+def check_kept(event, pairs, head):
+    size, root = event.payload["kept_size"], event.payload["kept_root"]
+    need(size == event.position, "kept size", "REWRITTEN")
+    pair = pairs.get((size, head.size))
+    need(pair, "no consistency from what is kept", "INCOMPLETE")
+    try:
+        check_consistency(size, head.size, pair[3], root, head.root)
+    except Fail as failure:
+        raise Fail("keeps another history", "REWRITTEN") from failure
 
 
 def continues(older, newer, path):
