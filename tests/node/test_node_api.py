@@ -134,7 +134,7 @@ BODIES = {
     "key is not hex": (b'{"text": "x", "key": "zz"}', "key is not hex"),
     "key is too short": (b'{"text": "x", "key": "00"}', "key"),
     "half a surrogate": (b'{"text": "\\ud800"}', "half a surrogate pair"),
-    "author half a surrogate": (b'{"text": "x", "author": "\\ud800"}', "author of 1 characters"),
+    "author half a surrogate": (b'{"text": "x", "author": "\\ud800"}', "half a surrogate pair"),
     "author with controls": (b'{"text": "x", "author": "a\\u001b[2J"}', "author of 5 characters"),
     "author too long": (
         json.dumps({"text": "x", "author": "a" * 5000}).encode(),
