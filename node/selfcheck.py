@@ -19,7 +19,7 @@ from ledger.release import GuardFile, check_guard
 from ledger.sqlite import SqliteStore, first_unreadable
 from node.home import Home
 from node.open import epoch_of, open_log
-from node.verifier import BROKEN, INCOMPLETE, UNBROKEN_PENDING, Report
+from node.report import BROKEN, INCOMPLETE, UNBROKEN_PENDING, Report
 
 
 def check_home(home: Home) -> Report:

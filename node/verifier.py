@@ -1,16 +1,8 @@
 """The offline verifier: what a bundle and a SOUL.md show a stranger, and what they do not.
 
-Four separate answers, each a line: integrity (is what is here authentic), completeness (is anything
-missing from what is claimed), freshness (how new is it), identity (whose is it). One verdict:
-
-    UNBROKEN-FINAL     everything holds, the head is 100 blocks deep in Bitcoin
-    UNBROKEN-PENDING   everything holds, signed, and not (or not deeply) in Bitcoin
-    RECOVERED          everything holds since the recovery key began a new epoch
-    TEST               everything holds on a test network, which proves nothing about time
-    INCOMPLETE         something that should be here is not: content dropped, a neighbour unproven
-    REWRITTEN          two heads of one log do not continue each other
-    DIVERGED           two heads of one size and epoch have different roots
-    BROKEN             something here is false; the failing link is named
+Four separate answers, a line each: integrity (is what is here authentic), completeness (is any
+thing missing from what is claimed), freshness (how new), identity (whose is it); and one verdict, of
+those in `node.report`.
 
 No network, no clock, no home: bytes in, a report out.
 """
@@ -46,6 +38,18 @@ from ledger.core.event import Event, Record
 from ledger.core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from ledger.core.tiles import Tree
 from ledger.core.types import EPOCH, SEAL_OPENED
+from node.report import (
+    BROKEN,
+    DIVERGED,
+    INCOMPLETE,
+    LEVELS,
+    RECOVERED,
+    REWRITTEN,
+    TEST,
+    UNBROKEN_FINAL,
+    UNBROKEN_PENDING,
+    Report,
+)
 
 SEAL_ATTACHMENT: Final = "seal"
 _ITEMS_MAX: Final = 10_000
@@ -56,22 +60,6 @@ _EVENT_BYTES_MAX: Final = 8 * 1024 * 1024
 _HEADS_MAX: Final = 1000
 """Heads of an export. We write one."""
 
-UNBROKEN_FINAL: Final = "UNBROKEN-FINAL"
-UNBROKEN_PENDING: Final = "UNBROKEN-PENDING"
-RECOVERED: Final = "RECOVERED"
-TEST: Final = "TEST"
-INCOMPLETE: Final = "INCOMPLETE"
-REWRITTEN: Final = "REWRITTEN"
-DIVERGED: Final = "DIVERGED"
-BROKEN: Final = "BROKEN"
-GOOD: Final = frozenset({UNBROKEN_FINAL, UNBROKEN_PENDING, RECOVERED, TEST})
-
-LEVELS: Final = {
-    "pending": Standing.PENDING,
-    "confirmed": Standing.CONFIRMED,
-    "final": Standing.FINAL,
-}
-
 
 class _Failed(TimmyError):
     """The verdict is negative; the message names the failing link."""
@@ -79,46 +67,6 @@ class _Failed(TimmyError):
     def __init__(self, verdict: str, message: str) -> None:
         super().__init__(message)
         self.verdict = verdict
-
-
-@dataclass(slots=True)
-class Report:
-    """What was found. `lines` are (name, text) in order; `event` is what a proof is about."""
-
-    purpose: str = ""
-    verdict: str = BROKEN
-    lines: list[tuple[str, str]] = field(default_factory=list)
-    not_shown: list[str] = field(default_factory=list)
-    ledger_id: bytes | None = None
-    name: str | None = None
-    event: Event | None = None
-    size: int | None = None
-    standing: Standing | None = None
-    met: bool = True
-    file_digest: bytes | None = None
-
-    @property
-    def good(self) -> bool:
-        """Whether the verdict is a good one, and as deep in Bitcoin as was required."""
-        return self.verdict in GOOD and self.met
-
-    def say(self, name: str, text: str) -> None:
-        """Add a line."""
-        self.lines.append((name, text))
-
-    def to_value(self) -> dict[str, Any]:
-        """The report as one JSON-able map."""
-        return {
-            "verdict": self.verdict,
-            "good": self.good,
-            "purpose": self.purpose,
-            "ledger": self.ledger_id,
-            "name": self.name,
-            "size": self.size,
-            "position": self.event.position if self.event else None,
-            "lines": [{"name": name, "text": text} for name, text in self.lines],
-            "not_shown": self.not_shown,
-        }
 
 
 def verify_bundle(file: BinaryIO, soul: bytes | None, *, require: str | None = None) -> Report:

@@ -86,9 +86,10 @@ class AgentHost:
         await self._gateway.settle()
         while not self._stopping.is_set():
             self._lives += 1
+            began = self._journal.log.size
             life = await self._connection().run()
             if life.ending is Ending.FAILED:
-                await self._after_failure(life)
+                await self._after_failure(life, answered=self._answered_since(began))
             else:
                 self._bad_ends = 0
             self._logger.info("agent ended", ending=life.ending.value, reason=life.reason)
@@ -129,10 +130,17 @@ class AgentHost:
             self._crashes[turn] = max(0, self._journal.turns.attempt(turn) - 1)
         return self._crashes[turn]
 
-    async def _after_failure(self, life: Life) -> None:
+    def _answered_since(self, position: int) -> bool:
+        """Tell whether a turn came to a good end: then the tree works, and waiting helps nobody."""
+        return any(
+            event.type == types.TURN_FINISHED.name and event.payload.get("outcome") == "answered"
+            for event in self._journal.log.events(position)
+        )
+
+    async def _after_failure(self, life: Life, *, answered: bool) -> None:
         self._failed_starts = 0 if life.ready else self._failed_starts + 1
-        finished_something = life.ready and not life.in_flight
-        self._bad_ends = 1 if finished_something else self._bad_ends + 1
+        worked = answered or (life.ready and not life.in_flight)
+        self._bad_ends = 1 if worked else self._bad_ends + 1
         for turn, position in life.in_flight.items():
             self._crashes[turn] = self._bad_ends_of(turn) + 1
             if self._crashes[turn] >= self._limits.attempts:

@@ -89,6 +89,10 @@ def _read(name: str) -> str:
         with sys.stdin.buffer if name == "-" else Path(name).open("rb") as file:
             return file.read(_KIT_BYTES_MAX).decode()
     except OSError as error:
-        raise TimmyError(f"{name} cannot be read: {error.strerror}") from error
+        raise TimmyError(
+            f"{name} cannot be read: {error.strerror}", hint="name the file that holds your kit"
+        ) from error
     except UnicodeDecodeError as error:
-        raise TimmyError(f"{name} is not UTF-8") from error
+        raise TimmyError(
+            f"{name} is not UTF-8", hint="the kit is the text that was shown at birth"
+        ) from error

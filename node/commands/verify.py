@@ -12,7 +12,8 @@ from pathlib import Path
 from ledger.core.errors import TimmyError
 from node import console
 from node.home import Home
-from node.verifier import LEVELS, Report, verify_bundle
+from node.report import LEVELS, Report
+from node.verifier import verify_bundle
 
 _SAYS_CHARS = 400
 """A paragraph; `timmy verify --json` is for programs, and the file holds all of it."""

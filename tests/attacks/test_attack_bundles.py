@@ -14,7 +14,8 @@ from ledger.core.codec import encode
 from ledger.core.errors import InvalidEvent
 from ledger.core.event import Cause, Draft, Event
 from ledger.core.note import Note, NoteSignature, sign_note
-from node.verifier import GOOD, LEVELS, verify_bundle
+from node.report import GOOD, LEVELS
+from node.verifier import verify_bundle
 from tests.spec import agent
 from tests.spec.agent import Ledger, bundle, export, proof, words
 

@@ -330,7 +330,9 @@ async def test_a_cancelled_judgment_leaves_no_process():
         await asyncio.sleep(0.6)
         assert children()
         task.cancel()
-    assert not children()
+    async with asyncio.timeout(10):  # a killed process is gone when the kernel has run it once more
+        while children():
+            await asyncio.sleep(0.02)
 
 
 def children() -> list[str]:

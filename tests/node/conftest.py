@@ -33,6 +33,20 @@ def lived_seed(seeds, born_seed):
 
 
 @pytest.fixture
+def place(tmp_path):
+    """Make further homes; what still runs in them is killed at the end of the test."""
+    made = []
+
+    def make(name, **options):
+        made.append(Home(tmp_path / name, **options))
+        return made[-1]
+
+    yield make
+    for home in made:
+        home.end()
+
+
+@pytest.fixture
 def fresh(tmp_path):
     """A user's machine on which nothing was done."""
     home = Home(tmp_path / "fresh")

@@ -89,9 +89,9 @@ def test_the_agent_finds_nothing_of_the_home_and_no_secret(node):
     assert not re.search(r"TIMMY|/tmp/|/home/|passwd|shadow|/proc/\d|\.ssh", found), found
 
 
-def test_a_message_that_no_agent_answered_is_answered_after_the_next_start(home, tmp_path):
+def test_a_message_that_no_agent_answered_is_answered_after_the_next_start(place):
     """The node is killed in the middle of a turn; the tree that hangs is replaced meanwhile."""
-    other = Home(tmp_path / "other").configure(SETTINGS)
+    other = place("other").configure(SETTINGS)
     other.run("init").good()
     adopt(other, spoilt_tree())
     node = other.start()

@@ -204,9 +204,9 @@ def settled(node) -> bool:
     return published and status["events"] == status["head"]["size"]
 
 
-def test_a_copy_that_runs_beside_the_original_stops_before_it_forks_the_log(lived, tmp_path):
+def test_a_copy_that_runs_beside_the_original_stops_before_it_forks_the_log(lived, place):
     """Two nodes on two copies of a home and one state directory: one of them must end."""
-    twin_home = Home(tmp_path / "elsewhere")
+    twin_home = place("elsewhere")
     node = lived.start()
     until(lambda: settled(node), 20, "the first node has released all it has")
     shutil.copytree(lived.path, twin_home.path)
@@ -214,15 +214,13 @@ def test_a_copy_that_runs_beside_the_original_stops_before_it_forks_the_log(live
     twin = twin_home.start()  # starting alone releases a head, over which the other may not sign
     node.request("POST", "/v1/say", {"text": "said by the first", "wait_s": 0})
     until(lambda: not node.alive, 20, "the first node has ended")
-    try:
-        assert node.process.returncode == 2
-        assert "was changed by another node" in node.stderr
-        assert "stop the copy of this home" in node.stderr
-        assert "Traceback" not in node.stderr
-        assert twin.answer("are you there?")
-        assert twin_home.run("verify").good()
-    finally:
-        twin.stop()
+    assert node.process.returncode == 2
+    assert "was changed by another node" in node.stderr
+    assert "stop the copy of this home" in node.stderr
+    assert "Traceback" not in node.stderr
+    assert twin.answer("are you there?")
+    assert twin_home.run("verify").good()
+    twin.stop()
     lived.run("run").refused("released", "recover")
 
 

@@ -285,8 +285,8 @@ def test_without_a_passphrase_a_born_agent_does_not_start(lived, given, named):
     silent.run("run", env=given).refused(named)
 
 
-def test_an_unattended_birth_announces_where_its_passphrase_is_and_never_the_words(tmp_path):
-    home = Home(tmp_path / "unattended", passphrase=None).configure(SETTINGS)
+def test_an_unattended_birth_announces_where_its_passphrase_is_and_never_the_words(place):
+    home = place("unattended", passphrase=None).configure(SETTINGS)
     node = home.start()
     try:
         path = home.state / "passphrase"

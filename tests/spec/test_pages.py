@@ -34,7 +34,7 @@ from ledger.core import (
     tiles,
     types,
 )
-from node import verifier
+from node import report, verifier
 from tests.spec import agent, make_vectors, test_vectors
 
 ROOT = Path(__file__).parents[2]
@@ -224,7 +224,7 @@ def test_verdicts_standings_and_classes_are_all_on_the_pages():
     listed = re.findall(r"^\| `([A-Z-]+)` \|", text, re.MULTILINE)
     words = {value for name, value in vars(verifier).items() if name.isupper() and value == name.replace("_", "-")}  # fmt: skip
     assert set(listed) == words
-    assert set(listed[:4]) == verifier.GOOD
+    assert set(listed[:4]) == report.GOOD
     rows = re.findall(r"^\| (\d+).*\| (\w+) \|$", (SPEC / "anchor.md").read_text(), re.MULTILINE)
     assert [(int(low), name) for low, name in rows] == [
         (low, standing_of(low).name.lower()) for low in (0, 1, 6, 100)

@@ -1,0 +1,73 @@
+"""What a verifier says: one verdict, and lines for integrity, completeness, freshness, identity.
+
+UNBROKEN-FINAL     everything holds, the head is 100 blocks deep in Bitcoin
+UNBROKEN-PENDING   everything holds, signed, and not (or not deeply) in Bitcoin
+RECOVERED          everything holds since the recovery key began a new epoch
+TEST               everything holds on a test network, which proves nothing about time
+INCOMPLETE         something that should be here is not: content dropped, a neighbour unproven
+REWRITTEN          two heads of one log do not continue each other
+DIVERGED           two heads of one size and epoch have different roots
+BROKEN             something here is false; the failing link is named
+"""
+
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from attest.core.anchor import Standing
+from ledger.core.event import Event
+
+UNBROKEN_FINAL: Final = "UNBROKEN-FINAL"
+UNBROKEN_PENDING: Final = "UNBROKEN-PENDING"
+RECOVERED: Final = "RECOVERED"
+TEST: Final = "TEST"
+INCOMPLETE: Final = "INCOMPLETE"
+REWRITTEN: Final = "REWRITTEN"
+DIVERGED: Final = "DIVERGED"
+BROKEN: Final = "BROKEN"
+GOOD: Final = frozenset({UNBROKEN_FINAL, UNBROKEN_PENDING, RECOVERED, TEST})
+
+LEVELS: Final = {
+    "pending": Standing.PENDING,
+    "confirmed": Standing.CONFIRMED,
+    "final": Standing.FINAL,
+}
+
+
+@dataclass(slots=True)
+class Report:
+    """What was found. `lines` are (name, text) in order; `event` is what a proof is about."""
+
+    purpose: str = ""
+    verdict: str = BROKEN
+    lines: list[tuple[str, str]] = field(default_factory=list)
+    not_shown: list[str] = field(default_factory=list)
+    ledger_id: bytes | None = None
+    name: str | None = None
+    event: Event | None = None
+    size: int | None = None
+    standing: Standing | None = None
+    met: bool = True
+    file_digest: bytes | None = None
+
+    @property
+    def good(self) -> bool:
+        """Whether the verdict is a good one, and as deep in Bitcoin as was required."""
+        return self.verdict in GOOD and self.met
+
+    def say(self, name: str, text: str) -> None:
+        """Add a line."""
+        self.lines.append((name, text))
+
+    def to_value(self) -> dict[str, Any]:
+        """The report as one JSON-able map."""
+        return {
+            "verdict": self.verdict,
+            "good": self.good,
+            "purpose": self.purpose,
+            "ledger": self.ledger_id,
+            "name": self.name,
+            "size": self.size,
+            "position": self.event.position if self.event else None,
+            "lines": [{"name": name, "text": text} for name, text in self.lines],
+            "not_shown": self.not_shown,
+        }
