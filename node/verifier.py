@@ -1,7 +1,7 @@
 """The offline verifier: what a bundle and a SOUL.md show a stranger, and what they do not.
 
 Four separate answers, a line each: integrity (is what is here authentic), completeness (is any
-thing missing from what is claimed), freshness (how new), identity (whose is it); and one verdict, of
+thing missing from what is claimed), freshness (how new), identity (whose is it); one verdict, of
 those in `node.report`.
 
 No network, no clock, no home: bytes in, a report out.

@@ -41,7 +41,7 @@ async def publishing(*urls, outbox=None, **options):
 
 async def until(publisher, predicate):
     """Wait until the status of every relay satisfies the predicate; returns the statuses."""
-    while not all(map(predicate, statuses := await publisher.status())):  # noqa: ASYNC110 - asks as `timmy status` does
+    while not all(map(predicate, statuses := await publisher.status())):
         await asyncio.sleep(0.01)
     return statuses
 

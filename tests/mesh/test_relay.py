@@ -266,7 +266,7 @@ async def test_a_client_that_vanishes_is_forgotten():
             await wire.until("EOSE")
             wire.ws.transport.abort()
         async with asyncio.timeout(5):
-            while relay.connections:  # noqa: ASYNC110 - the relay tells nobody
+            while relay.connections:
                 await asyncio.sleep(0.01)
         assert (await relay.publish(make())).accepted
 
@@ -330,7 +330,7 @@ async def test_a_reader_that_asks_and_never_reads_is_closed(monkeypatch):
             await relay.publish(make(at=NOW + number, content="x" * 60_000))
         await asyncio.get_running_loop().sock_sendall(slow, frame * 50)
         async with asyncio.timeout(10):
-            while relay.connections:  # noqa: ASYNC110 - the relay tells nobody
+            while relay.connections:
                 await asyncio.sleep(0.01)
         slow.close()
 

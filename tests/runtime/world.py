@@ -128,7 +128,7 @@ async def provider() -> AsyncIterator[Provider]:
 
 async def until(condition: Callable[[], bool]) -> None:
     """Wait for something that tells nobody when it happens: a process, a server."""
-    while not condition():  # noqa: ASYNC110 - see above
+    while not condition():
         await asyncio.sleep(0.01)
 
 
