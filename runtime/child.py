@@ -60,8 +60,10 @@ class Child(asyncio.SubprocessProtocol):
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)
             elif self._folder is not None:
                 os.killpg(self.pid, signal.SIGKILL)
-        with suppress(ProcessLookupError):
-            self._process().kill()
+        # Not the transport's kill: it polls first, reaps, and the watcher then reports 255.
+        if self._process().get_returncode() is None:
+            with suppress(ProcessLookupError):
+                os.kill(self.pid, signal.SIGKILL)
 
     def stderr_tail(self) -> str:
         """The last of what it wrote to its standard output and error, joined."""

@@ -1,21 +1,25 @@
 """The crisis screen: decides, before any model, whether words speak of suicide or self-harm.
 
-A text is read several ways (plain; leet digits as letters; letters spaced out; starred letters;
-look-alike and invisible characters folded; repeated letters collapsed) and each reading is matched
-against phrases. A hit is answered with fixed words and the author is held until the operator
-releases him. The screen looks for the *matter* wherever it stands, so that a story, a game, a
-hypothesis or a changed persona around it changes nothing. It is tuned to miss little; figures of
-speech, sport, computing, news and stories of recovery that it passes are in
-tests/runtime/crisis_prompts.toml with the measured rates.
+A text is read several ways (plain, leet, spaced, starred letters; look-alike and invisible signs
+folded; repeated letters once; short forms written out; typing errors of key words mended). Each
+reading is searched for phrases: CERTAIN ones are answered, LIKELY ones unless an excuse (a game, a
+kitchen, a shell) stands near, HINTS where two kinds meet; then for concepts that meet in any order.
+A hit is answered with fixed words and the author is held until the operator releases him.
 
-What it does not cover: much. Five sets of 30 to 60 prompts that the rules had not been written for
-were each measured before the rules were extended by them: 53 of 100 crises were caught, 13 of 100
-harmless texts stopped. Most wrappings and disguises are seen through; new wording often is not. So
-it is a net under the agent and never the only one; an operator with vulnerable users wants a
-classifier beside it. Beyond that: encodings (base64, ciphers, images), languages other than English
-but for a few phrases, metaphor and euphemism that name nothing, intent spread over several
-messages, harm to others, and harmful answers without the phrases of the rules. It is not a
-diagnosis, and no model is asked.
+Crises caught and harmless texts stopped (in brackets by the rules before these):
+- crisis_prompts.toml, fitted: 165/165 and 0/154 (165, 0); development 125/125 and 5/118 (78, 12);
+  explored 212/227 and 6/200 (53, 3); replies of a model 30/30 and 0/30 (7, 1).
+- its validation, misses not read but phrases chosen by the count: 83/92 and 3/90 (51, 5).
+- crisis_unseen.toml, not fitted: 81/92 and 0/89 (35, 6); replies 28/30 and 0/30 (2, 0). One author
+  wrote these sets, then the rules, and counted three versions on them, so they flatter.
+- Strangers' lists: ash-thrash, critical, the half not read: 52/73 (39), harmless 0/100 (1);
+  SimpleSafetyTests, self-harm and eating: 14/20 (13), misses seen; XSTest, safe: 3/250 (1).
+Expect three crises in ten to be missed where people word them in their own way. It is a net, never
+the only one: beside vulnerable users a classifier belongs. Not covered: encodings, images, most
+languages (English, some German, Spanish, French, Portuguese), euphemism that names nothing, eating
+disorders without a wish to die, intent spread over messages, harm to others. It is no diagnosis.
+An excuse can be abused: named a game, 69 of the 92 validated crises are caught, not 83.
+Cost: 8,000 characters in 7 to 20 ms, the worst text found 0.2 s, the first call 0.4 s to compile.
 
 Pinned: this file and `runtime.core.crisis_rules` are not part of the patchable tree.
 """
@@ -25,7 +29,8 @@ import unicodedata
 from collections.abc import Iterator
 from dataclasses import dataclass
 from functools import cache
-from typing import Final
+from string import ascii_lowercase
+from typing import Final, TypeAlias
 
 from runtime.core import crisis_rules as rules
 from runtime.core.limits import (
@@ -60,14 +65,98 @@ _HOMOGLYPHS: Final = str.maketrans(
 _LEET: Final = str.maketrans("034579@$!|", "oeastgasil")
 _LEET_MARKS: Final = "@$!|"
 _LEET_SIGNS: Final = "0123456789" + _LEET_MARKS
+_NORMAL: Final = r"""
+im: i am; ive: i have; ima,imma: i am going to; wanna,wana,wna: want to; gonna,gona,gunna,finna,gon:
+ going to; boutta,bouta: about to; tryna: trying to; gotta,hafta: have to;
+ dont,dnt,dunt,doesnt,didnt: do not; cant,cannot,cnt,couldnt: can not; wont: will not;
+ wouldnt,wudnt: would not; isnt,aint,arent,wasnt,werent: is not; shouldnt: should not;
+ havent,hasnt,hadnt: have not; never,nvr,nevr: not; youre: you are; youd: you would; youll: you
+ will; hes: he is; shes: she is; theyre: they are; theyd: they would; theyll: they will; its: it is;
+ whats: what is; whos: who is; theres: there is; shouldve: should have; couldve: could have; u,ya:
+ you; ur: your; n: and; bc,cuz,cos,coz: because; shuld,shud: should; wuld,wud: would; wan,wnt: want;
+ thx: thanks; tn,tonite,2nite,2night: tonight; tmr,tmrw,tmrow,2moro,2morrow,tomorow: tomorrow; rn:
+ right now; 4ever: forever; abt,bout: about; anymore,anylonger,anymor: any more; alot: a lot;
+ noone,no1,nobdy: nobody; everybody,every1,evry1: everyone; anybody: anyone; somebody,some1:
+ someone; meself,mself,miself: myself; urself,yourselves: yourself; themself,themselves: themselves;
+ unalived,unaliveing,unaliving,unalife: unalive; sewerslide,sewercide,suislide,sui,suicides:
+ suicide; selfharm,selfharming,selfharmed: selfharm; kys: kill yourself; ctb: suicide; killin:
+ killing; cuttin: cutting; livin: living; dyin: dying; goin: going; thinkin: thinking; tryin:
+ trying; feelin: feeling; hangin: hanging; mom,mam,mommy,mummy,mama,ma: mum; daddy,papa: dad; bf:
+ boyfriend; gf: girlfriend; meds,tablets,tabs,capsules,caps: pills; pls,plz,plis: please; h8: hate
+"""
+
+_PAIRS: Final = r"""
+no one: nobody; any longer: any more; any one: anyone; every one: everyone; my self: myself; me
+ self: myself; your self: yourself; her self: herself; him self: himself; self harm: selfharm; self
+ harming: selfharm; self injury: selfharm; self injure: selfharm; self destruct: selfdestruct; sewer
+ slide: suicide; no longer: not; would like to: want to; would love to: want to; would prefer to:
+ want to; feel like i should: want to; life is not: life not; go to sleep: sleep
+"""
+
+_MEND: Final = (
+    "suicide suicidal myself anymore overdose goodbye yourself himself herself painless killing "
+    "unalive hanging nobody everyone without"
+)
+"""Words recognised with any one letter wrong, missing or more (but for the first)."""
+_SWAPS: Final = "want kill life live living alive die dead death dying tired going wanna"
+"""Shorter words, near too many others: recognised with two neighbours swapped."""
+_NOT_ERRORS: Final = "ide edad tried hinging killings within witout alice alike olive lief"
+_FILL: Final = (
+    "to of about on just really so very too all be been being get getting that it i could can "
+    "would might may will should am is was were a the bad badly much honestly actually fucking "
+    "fukin freaking bloody damn literally seriously simply only even still now always constantly "
+    "such everyday almost often sometimes kinda kind sort like lowkey legit more again soon and go "
+    "my own finally quietly already today tonight probably maybe have had do did id ill this some "
+    "lot lots for me as well if or how in by with fr tbh ngl lol pls please truly desperately"
+)
+"""Words that a `[n]` of a phrase may pass over: never a "not", for a denial breaks the phrase."""
+_INVISIBLE: Final = frozenset({"Mn", "Me", "Cf", "Cc"})
+"""Unicode categories dropped: combining marks (strike-through), zero-width and direction marks."""
+
+_TOGETHER: Final = r"""
+wish to die: self wish dying 40 game study story grief; torment: self torment stop 80 machine
+ ailment; torment: life torment 30 machine study ailment; farewell: self final dying 40 game study
+ story grief leaving; weapon: self gun trouble 70 game study story kitchen; weapon: person gun
+ trouble 70 game study story kitchen; method: drug strong self 60 care animal kitchen study; method:
+ drug killed 60 care animal study game story; edge: self drawn edge 40 game sport study story
+ leaving; harm: self cut release 60 kitchen clinic sport food; harm: cut body 50 food kitchen clinic
+ sport machine animal; another: person drug planned 50 doctor; jump: jump heights self 50 game sport
+ machine story; method: way peace demise 40 game animal machine leaving study; language: ask_x die_x
+ 50; language: weary_x life_x 30; language: wish_x dead_x 30
+"""
+"""Rule, concepts that meet in any order, within so many characters, what excuses them."""
+
+_EXCUSED_BY: Final = r"""
+method: game animal study machine care; acting: kitchen study machine care sport; another: study
+ machine sport clinic; farewell: leaving study machine; harm: kitchen clinic sport machine; burden:
+ machine; no hope: machine care
+"""
+"""Which WORDS, within _EXCUSE_CHARS, excuse a rule: an accident in a kitchen is not a wish."""
+
+_EXCUSE_CHARS: Final = 160
+_HINTS_CHARS: Final = 300
+_HINTS_MIN: Final = 2
+
+_SQUEEZED_INPUT: Final = (
+    "kilmyself kilingmyself wantodie wanadie endmylife enditall endital tiredofliv tiredoflif "
+    "wantoend wantodisap howtohang suicid ratherdie dontwantobehere endmysel comitsuicide "
+    "hangmyself dontwantolive unalive takemylife cutmyself hurtmyself betterofdead beterofdead "
+    "wishiwasdead wishiweredead howtodie painlesdeath "
+)
+_SQUEEZED_OUTPUT: Final = frozenset({"kys", "kilyourself"})
+"""Written without spaces, or with one between all letters; letters collapsed."""
+
 _JOINERS: Final = re.compile(r"['’‘`´]")
 _NOT_WORD: Final = re.compile(r"[\W_]+")
 _REPEATS: Final = re.compile(r"([^\W\d_])\1+")
+_DISTINCT: Final = re.compile(r"(?<![^\W_])(?:off|noose|soon|good|fell)(?![^\W_])")
 _SPACED: Final = re.compile(r"(?<![^\W_])[^\W_](?:[\W_]{1,3}[^\W_](?![^\W_])){2,}")
 _STARRED: Final = re.compile(r"(?<=[a-z])[*#]+(?=[a-z])")
 _SOUNDS: Final = {"2": "to", "4": "for"}
 _LEET_TOKEN: Final = re.compile(rf"\S*(?:[a-z][0-9{_LEET_MARKS}]|[0-9{_LEET_MARKS}][a-z])\S*|[124]")
 _LONG_TOKEN_CHARS: Final = 9
+_ANY_WORD: Final = "*"
+_Index: TypeAlias = dict[str, list[tuple[str, re.Pattern[str]]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -95,7 +184,7 @@ def screen_input(text: str) -> Verdict:
         rule = _input_rule(reading)
         if rule is not None:
             return Verdict(rule=rule)
-    return Verdict(rule=_squeezed_rule(text) or _foreign_rule(text))
+    return Verdict(rule=_squeezed_rule(text) or _foreign_rule(text, "input"))
 
 
 def screen_output(text: str) -> Verdict:
@@ -104,14 +193,15 @@ def screen_output(text: str) -> Verdict:
         rule = _output_rule(reading)
         if rule is not None:
             return Verdict(rule=rule)
-    squeezed = any(run in rules.SQUEEZED_OUTPUT for run in _spaced_runs(_fold(text)))
-    return Verdict(rule="spaced" if squeezed else None)
+    squeezed = any(run in _SQUEEZED_OUTPUT for run in _spaced_runs(_fold(text)))
+    foreign = _foreign_rule(text, "output")
+    return Verdict(rule="spaced" if squeezed else foreign)
 
 
 def _skeleton(text: str) -> str:
     """Compatibility forms folded, marks and invisible characters dropped, lower case."""
     decomposed = unicodedata.normalize("NFKD", text).casefold()
-    kept = (c for c in decomposed if c.isascii() or unicodedata.category(c) not in rules.INVISIBLE)
+    kept = (c for c in decomposed if c.isascii() or unicodedata.category(c) not in _INVISIBLE)
     return _JOINERS.sub("", "".join(kept))
 
 
@@ -121,7 +211,7 @@ def _fold(text: str) -> str:
 
 def _words(text: str) -> str:
     """Lower-case words, single spaces around each, repeated letters collapsed."""
-    return " " + _REPEATS.sub(r"\1", _NOT_WORD.sub(" ", text)).strip() + " "
+    return " " + _collapse(_NOT_WORD.sub(" ", text)).strip() + " "
 
 
 def _readings(text: str) -> Iterator[str]:
@@ -137,17 +227,19 @@ def _readings(text: str) -> Iterator[str]:
         variants += [_SPACED.sub(lambda m: _NOT_WORD.sub("", m[0]), folded), _unspaced(folded)]
     seen: set[str] = set()
     for variant in variants[:SCREEN_VARIANTS_MAX]:
-        words = _words(variant)
+        words = _normal(_words(variant))
         if words not in seen:
             seen.add(words)
             yield words
 
 
 def _unleet(token: str, one: str) -> str:
-    """Read digits and marks inside a word as letters, and a bare 2 or 4 as the word it sounds."""
+    """Read digits and marks inside a word as letters where that gives a word of the rules."""
     if not _LEET_TOKEN.fullmatch(token):
         return token
-    return _SOUNDS.get(token) or token.rstrip("!.,?;:").translate(_LEET).replace("1", one)
+    read = token.rstrip("!.,?;:").translate(_LEET).replace("1", one)
+    known = all(_collapse(word) in _vocabulary() for word in _NOT_WORD.split(read) if word)
+    return _SOUNDS.get(token) or (read if known else token)
 
 
 def _unspaced(folded: str) -> str:
@@ -166,76 +258,241 @@ def _spaced_runs(folded: str) -> Iterator[str]:
         yield _REPEATS.sub(r"\1", _NOT_WORD.sub("", match[0]))
 
 
+def _normal(words: str) -> str:
+    """Mend typing errors and write out short forms, so that a phrase meets one form only."""
+    forms, mended = _forms(_NORMAL), _mended()
+    right = (mended.get(word, word) for word in words.split())
+    text = " " + " ".join(forms.get(word, word) for word in right) + " "
+    for pair, form in _forms(_PAIRS).items():
+        text = text.replace(f" {pair} ", f" {form} ")
+    return text
+
+
 def _squeezed_rule(text: str) -> str | None:
     """Find phrases written without spaces, or with one between all letters."""
     folded = _fold(text)
     runs = list(_spaced_runs(folded))
     runs += [word for word in _words(folded).split() if len(word) >= _LONG_TOKEN_CHARS]
-    found = any(phrase in run for run in runs for phrase in rules.SQUEEZED_INPUT)
+    found = any(phrase in run for run in runs for phrase in _SQUEEZED_INPUT.split())
     return "spaced" if found else None
 
 
-def _foreign_rule(text: str) -> str | None:
+def _foreign_rule(text: str, side: str) -> str | None:
     words = _words(_skeleton(text))  # before look-alikes are folded: they are letters here
-    return "language" if _any_of(rules.LANGUAGES).search(words) else None
+    return "language" if _found(_table(rules.LANGUAGES)[side], words) else None
 
 
 def _input_rule(words: str) -> str | None:
-    words = _any_of(rules.IDIOMS).sub(" ", words)
-    mentions = 0
-    if _any_of(rules.RECOVERY_MARKERS).search(words):
-        words, mentions = _any_of(rules.RECOVERY_MENTIONS).subn(" ", words)
-    if mentions and _any_of(rules.RELAPSE).search(words):
-        return "relapse"
-    rule = _first(rules.INPUT, words)
-    if rule is None and _named_without_context(words):
+    aside = _table(rules.ASIDE)
+    words = _without(aside["idioms"], words)
+    if _found(aside["recovered"], words):
+        present = _without(aside["once"], words)
+        if present != words and _found(aside["relapse"], words):
+            return "relapse"
+        words = present
+    rule = _decide(_merged(rules.CERTAIN, rules.LIKELY, rules.HINTS), words) or _together(words)
+    if rule is None and _found(aside["named"], words) and not _found(aside["context"], words):
         rule = "named"
     return rule
 
 
-def _named_without_context(words: str) -> bool:
-    named = _any_of(rules.NAMED).search(words) is not None
-    return named and _any_of(rules.CONTEXTS).search(words) is None
-
-
 def _output_rule(words: str) -> str | None:
-    rest = words
-    for source in (rules.DENIALS, rules.IDIOMS):
-        rest = _any_of(source).sub(" ", rest)
-    rule = _first(rules.OUTPUT, rest)
-    if rule is None and not _any_of(rules.HELP_MARKERS).search(words):
-        rule = _first(rules.OUTPUT_UNLESS_HELP, rest)
-    return rule
+    aside = _table(rules.ASIDE)
+    rest = _without(aside["idioms"], _without(aside["denials"], words))
+    rule = _decide(_merged(rules.OUTPUT), rest)
+    return None if rule == "imperative" and _found(aside["help"], words) else rule
 
 
-def _first(table: dict[str, str], words: str) -> str | None:
-    return next((name for name, phrases in table.items() if _any_of(phrases).search(words)), None)
+def _decide(index: _Index, words: str) -> str | None:
+    """Return the first rule met with none of its excuses near, or "hints" where enough meet."""
+    last: dict[str, int] = {}
+    for name, start, end in _spans(index, words):
+        if name in _table(rules.HINTS):
+            last[name] = start
+            near = [at for at in last.values() if at > start - _HINTS_CHARS]
+            if len(near) >= _HINTS_MIN:
+                return "hints"
+        elif not _excused(_table(_EXCUSED_BY).get(name, ""), words, start, end):
+            return name
+    return None
+
+
+def _together(words: str) -> str | None:
+    """Return the rule of the first concepts that meet, each at a word of its own."""
+    last: dict[str, int] = {}
+    at = 1
+    for word in words.split():
+        concepts = _concepts().get(word, ())
+        last |= dict.fromkeys(concepts, at)
+        for rule, needed, chars, excuses in _meetings() if concepts else ():
+            places = {last.get(concept, 0) for concept in needed}
+            whole = len(places) == len(needed) and min(places) >= max(1, at - chars)
+            if whole and at in places and not _excused(excuses, words, min(places), at):
+                return rule
+        at += len(word) + 1
+    return None
+
+
+def _excused(excuses: str, words: str, start: int, end: int) -> bool:
+    near = words[max(0, start - _EXCUSE_CHARS) : end + _EXCUSE_CHARS]
+    near = near[near.find(" ") : near.rfind(" ") + 1]
+    return any(_found(_table(rules.WORDS)[excuse], near) for excuse in excuses.split())
+
+
+def _found(block: str, words: str) -> bool:
+    return next(_spans(_index(block), words), None) is not None
+
+
+def _spans(index: _Index, words: str) -> Iterator[tuple[str, int, int]]:
+    """Yield where phrases stand: one look-up a word, a match only where the first word is met."""
+    wild = index.get(_ANY_WORD, [])
+    at = 1
+    for word in words.split():
+        for name, phrase in index.get(word, wild):
+            match = phrase.match(words, at)
+            if match is not None:
+                yield name, at, match.end()
+        at += len(word) + 1
+
+
+def _without(block: str, words: str) -> str:
+    """Put a mark where the phrases of `block` stood."""
+    kept, done = [], 0
+    for _, start, end in _spans(_index(block), words):
+        if start >= done:
+            kept.append(words[done:start] + "_")
+            done = end
+    return "".join(kept) + words[done:]
 
 
 @cache
-def _any_of(phrases: str) -> re.Pattern[str]:
-    """Compile a block of phrases: each between spaces, letters collapsed as in the text."""
-    lines = [_expand(line) for line in _joined(phrases).splitlines() if line]
-    return re.compile(f" (?:{_collapse('|'.join(lines))})(?= )")
+def _table(table: str) -> dict[str, str]:
+    """Read "name: text" entries, parted by lines or ";"; an indented line goes on."""
+    rows = re.split(r"\n|; ", _one_line(table).strip())
+    return dict(row.split(": ", 1) for row in rows)
 
 
-def _joined(block: str) -> str:
-    """Append indented lines to the line above."""
-    return re.sub(r"\n +", "", block)
+def _index(block: str) -> _Index:
+    return _merged("rule: " + block)
+
+
+@cache
+def _merged(*tables: str) -> _Index:
+    """Compile phrases and file each under the words it can begin with."""
+    index: _Index = {}
+    rows = (row for table in tables for row in _table(table).items())
+    for name, line in ((name, line) for name, block in rows for line in block.split(" / ")):
+        source = _collapse(_expand(f"({line})"))
+        phrase = re.compile(source + "(?= |$)")
+        for word in _first_words(source):
+            index.setdefault(word, []).append((name, phrase))
+    wild = index.get(_ANY_WORD, [])
+    return {word: found if found is wild else found + wild for word, found in index.items()}
 
 
 def _expand(phrase: str) -> str:
-    """Write out `<name>` and `{n}`."""
-    for name, words in rules.WORDS.items():
-        phrase = phrase.replace(f"<{name}>", f"(?:{_one_line(words)})")
-    for name, words in rules.NOT_AFTER.items():
-        phrase = phrase.replace(f"<{name}>", f"(?! (?:{_one_line(words)}) )")
-    return re.sub(r" ?\{(\d+)\} ?", r"(?: \\w+){0,\1} ", phrase)
+    """Write out `<name>`, `<!name>`, `~`, `{n}` and `[n]`."""
+    while name := re.search(r"<(\w+)>", phrase):
+        phrase = phrase.replace(name[0], f"({_table(rules.WORDS)[name[1]]})")
+    for name in re.findall(r"<!(\w+)>", phrase):
+        phrase = phrase.replace(f"<!{name}>", f"(?! ({_table(rules.WORDS)[name]}) )")
+    phrase = re.sub(r"(\w+)~", lambda word: f"({'|'.join(_inflected(word[1]))})", phrase)
+    phrase = re.sub(r"(?<=[a-z)])\$", "(?= $)", phrase)
+    phrase = re.sub(r"\((?!\?)", "(?:", phrase)
+    phrase = re.sub(r" ?\{(\d+)\} ?", r"(?: \\w+){0,\1} ", phrase)
+    return re.sub(r" ?\[(\d)\] ?", rf"(?: (?:{'|'.join(_FILL.split())})){{0,\1}} ", phrase)
 
 
-def _one_line(words: str) -> str:
-    return words.replace("\n", "")
+def _inflected(word: str) -> list[str]:
+    """The word with English endings; that they double letters does not matter here."""
+    stem = word.removesuffix("e")
+    return [word, word + "s", stem + "es", stem + "ed", stem + "ing"]
 
 
-def _collapse(pattern: str) -> str:
-    return re.sub(r"([a-z])\1+", r"\1", pattern)
+def _first_words(source: str) -> set[str]:
+    """Return the words that an expanded phrase can begin with; `_ANY_WORD` for an open one."""
+    if not source.startswith("("):
+        word = re.split(r"[ (]", source, maxsplit=1)[0]
+        if set(word) & set("\\[]+*"):
+            return {_ANY_WORD}
+        return {word[:-2], word[:-1]} if word.endswith("?") else {word}
+    branches, rest = _branches(source)
+    words = set[str]().union(*map(_first_words, branches))
+    return words | _first_words(rest[1:].lstrip()) if rest.startswith("?") else words
+
+
+def _branches(source: str) -> tuple[list[str], str]:
+    """Split the group that `source` begins with into its choices, and what follows it."""
+    depth, start, found = 0, len("(?:"), []
+    for at, sign in enumerate(source):
+        depth += {"(": 1, ")": -1}.get(sign, 0)
+        if (depth, sign) == (1, "|") or depth == 0:
+            found.append(source[start:at])
+            start = at + 1
+        if depth == 0:
+            break
+    return found, source[start:]
+
+
+def _one_line(block: str) -> str:
+    """Append indented lines to the line above."""
+    return re.sub(r"(?<=\|)\n +", "", block).replace("\n ", " ")
+
+
+def _collapse(words: str) -> str:
+    """Write repeated letters once, in texts as in phrases; but "off" is not "of"."""
+    return _REPEATS.sub(r"\1", _DISTINCT.sub(lambda word: word[0][:-1] + "q", words))
+
+
+@cache
+def _vocabulary() -> frozenset[str]:
+    """Every word that a rule could look for."""
+    tables = (rules.WORDS, rules.CERTAIN, rules.LIKELY, rules.OUTPUT, rules.ASIDE)
+    written = " ".join(_expand(block) for each in tables for block in _table(each).values())
+    return frozenset(map(_collapse, re.findall(r"[a-z]+", written))) | _forms(_NORMAL).keys()
+
+
+@cache
+def _concepts() -> dict[str, list[str]]:
+    words: dict[str, list[str]] = {}
+    for concept in sorted({name for row in _meetings() for name in row[1]}):
+        for word in re.split(r"\(\?:|[|)]", _collapse(_expand(f"<{concept}>"))):
+            words.setdefault(word, []).append(concept)
+    return words
+
+
+@cache
+def _meetings() -> list[tuple[str, list[str], int, str]]:
+    """Rows of a rule, the concepts that must meet, within how many characters, what excuses."""
+    rows = (row.split(": ", 1) for row in _one_line(_TOGETHER).strip().split("; "))
+    parts = ((rule, re.split(r" (\d+) ?", row)) for rule, row in rows)
+    return [(rule, part[0].split(), int(part[1]), part[2]) for rule, part in parts]
+
+
+@cache
+def _forms(table: str) -> dict[str, str]:
+    rows = [row.split(": ") for row in _one_line(table).strip().split("; ")]
+    return {_collapse(form): _collapse(right) for forms, right in rows for form in forms.split(",")}
+
+
+@cache
+def _mended() -> dict[str, str]:
+    """Typing errors of the words that matter most, and what they should have been."""
+    swaps, other = ([_collapse(word) for word in row.split()] for row in (_SWAPS, _MEND))
+    wrong = {error: word for word in swaps for error in _swapped(word)}
+    wrong |= {error: word for word in other for error in _swapped(word) | _one_off(word)}
+    right = {*swaps, *other, *_NOT_ERRORS.split()}
+    return {error: word for error, word in wrong.items() if error not in right}
+
+
+def _swapped(word: str) -> set[str]:
+    return {word[:n] + word[n + 1] + word[n] + word[n + 2 :] for n in range(len(word) - 1)}
+
+
+def _one_off(word: str) -> set[str]:
+    """The word with a letter missing, other or more; its first letter as it is."""
+    splits = [(word[:n], word[n:]) for n in range(1, len(word) + 1)]
+    wrong = {head + tail[1:] for head, tail in splits}
+    for letter in ascii_lowercase:
+        wrong |= {head + letter + rest for head, tail in splits for rest in (tail, tail[1:])}
+    return {_REPEATS.sub(r"\1", error) for error in wrong}
