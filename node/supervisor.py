@@ -37,6 +37,7 @@ from node.assembly import Opened, Parts, assemble, choose_engine, open_ledger
 from node.config import ApiSection, Config
 from node.home import Home
 from node.open import now_ms
+from runtime.screening import warm_up
 
 _STREAM: Final = bytes(16)
 _TOKEN_BYTES: Final = 32
@@ -145,6 +146,7 @@ class Node:
                     group.create_task(self._lasting(self._purge_relay)),
                     group.create_task(self._lasting(parts.anchoring.run)),
                 ]
+                await asyncio.to_thread(warm_up)
                 await self._serve(runner)
                 await parts.broadcast.step()
                 try:

@@ -23,3 +23,9 @@ async def _screen(text: str, judge: Callable[[str], Verdict]) -> str | None:
             return verdict.rule
         await asyncio.sleep(0)
     return None
+
+
+def warm_up() -> None:
+    """Build the tables of both screens, so that no person waits half a second for them."""
+    screen_input("hello")
+    screen_output("hello")

@@ -6,6 +6,8 @@ import time
 from collections import Counter
 from http.client import HTTPException
 
+from .world import until
+
 ROUNDS = 5
 WRITERS = 4
 
@@ -41,7 +43,8 @@ def test_no_acknowledged_message_is_lost_or_answered_twice(born):
         writers = [Writer(node, f"round {round_number} writer {n}") for n in range(WRITERS)]
         for writer in writers:
             writer.start()
-        time.sleep(draw.uniform(0.05, 1.0))
+        until(lambda: any(w.kept for w in writers), 20, "someone was heard")  # noqa: B023
+        time.sleep(draw.uniform(0.0, 1.0))
         node.kill9()
         for writer in writers:
             writer.join(30)
