@@ -331,14 +331,16 @@ class Log:
             return error
 
     def _seal(self, scratch: _Scratch, draft: Draft) -> Event:
-        known = self._known(scratch, draft)
-        if known is not None:
-            return known
-        self._check_causes(scratch, draft)
+        if draft.idempotency_key is not None:
+            known = self._known(scratch, draft, draft.idempotency_key)
+            if known is not None:
+                return known
+        if draft.causes:
+            self._check_causes(scratch, draft)
         event = seal(
             draft,
             position=scratch.tree.size,
-            stream_sequence=self._next_sequence(scratch, draft.stream),
+            stream_sequence=scratch.lengths[draft.stream],
             ts_ms=max(self._clock(), scratch.last_ms),
             salts=self._entropy(_SALTS_BYTES),
         )
@@ -349,11 +351,11 @@ class Log:
         envelope = event.envelope
         scratch.batch.events.append((event.record, envelope))
         scratch.tree.append(leaf_hash(event.record.envelope))
-        scratch.last_ms = event.ts_ms
-        scratch.lengths[event.stream] = envelope.stream_sequence + 1
+        scratch.last_ms = envelope.ts_ms
+        scratch.lengths[envelope.stream] += 1
         if envelope.idempotency_key is not None:
             scratch.keys[envelope.idempotency_key] = event
-        if event.type == types.REDACTED.name:
+        if envelope.type == types.REDACTED.name:
             scratch.batch.erase += self._targets(event)
 
     def _targets(self, event: Event) -> list[int]:
@@ -370,10 +372,7 @@ class Log:
             scratch.lengths[stream] = self._store.stream_length(stream)
         return scratch.lengths[stream]
 
-    def _known(self, scratch: _Scratch, draft: Draft) -> Event | None:
-        key = draft.idempotency_key
-        if key is None:
-            return None
+    def _known(self, scratch: _Scratch, draft: Draft, key: bytes) -> Event | None:
         event = scratch.keys.get(key) or self.find(key)
         if event is not None and not same_body(event, draft):
             raise IdempotencyConflict(

@@ -1,7 +1,6 @@
 """The store's twin in memory: what the SQLite store must do, in the fewest lines that say it."""
 
 from collections.abc import Iterator
-from dataclasses import replace
 
 from ledger.core.errors import StoreDamaged
 from ledger.core.event import Record
@@ -33,8 +32,8 @@ class MemoryStore:
         for tile in batch.tiles:
             self._tiles[tile.level, tile.index] = tile
         for position in batch.erase:
-            self._records[position] = replace(
-                self._records[position], content=None, content_salt=None
+            self._records[position] = self._records[position]._replace(
+                content=None, content_salt=None
             )
 
     def records(self, start: int, stop: int) -> Iterator[Record]:

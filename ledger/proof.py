@@ -6,7 +6,6 @@ The log must have been released at the checkpoint used: callers pass a SignedChe
 
 import itertools
 from collections.abc import Collection, Iterable
-from dataclasses import replace
 from typing import BinaryIO
 
 from ledger.core import types
@@ -72,7 +71,7 @@ def prove(
             pairs.add((at, covering))  # what the record keeps is a prefix of this history
         record = event.record
         if at in without:
-            record = replace(record, content=None, content_salt=None)
+            record = record._replace(content=None, content_salt=None)
         writer.add(record)
         path = log.tree.inclusion(at, covering)
         writer.add(Inclusion(position=at, size=covering, path=tuple(path)))

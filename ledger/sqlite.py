@@ -24,6 +24,10 @@ SCHEMA_VERSION: Final = 1
 _CHUNK: Final = 1000
 """Rows read in one go: a reader that stops half-way must not hold back the WAL for long."""
 
+_INSERT: Final = (
+    "insert into event (stream, sequence, position, envelope, salt, payload, content_salt, content)"
+    " values (?,?,?,?,?,?,?,?)"
+)
 _SCHEMA: Final = """
 create table stream (
     number integer primary key, id blob not null unique check (length(id) = 16)
@@ -195,15 +199,10 @@ class SqliteStore:
         for record, envelope in batch.events:
             number, length = self._stream(writer, envelope, streams)
             streams[envelope.stream] = (number, length + 1)
-            rows.append(
-                (
-                    *(record.position, number, envelope.stream_sequence, record.envelope),
-                    *(record.salt, record.payload, record.content_salt, record.content),
-                )
-            )
+            rows.append((number, envelope.stream_sequence, *record))
             if envelope.idempotency_key is not None:
                 keys.append((envelope.idempotency_key, record.position))
-        writer.executemany("insert into event values (?,?,?,?,?,?,?,?)", rows)
+        writer.executemany(_INSERT, rows)
         writer.executemany("insert into idempotency values (?,?)", keys)
         writer.executemany(
             "insert into tile values (?,?,?,?)",
@@ -235,15 +234,7 @@ class SqliteStore:
             except StoreDamaged:  # go on one by one, up to the event that it is
                 end = start + 1
                 rows = self._row(start)
-            for position, envelope, salt, payload, content_salt, content in rows:
-                yield Record(
-                    position=position,
-                    envelope=envelope,
-                    salt=salt,
-                    payload=payload,
-                    content_salt=content_salt,
-                    content=content,
-                )
+            yield from map(Record._make, rows)
             start = end
 
     def _rows(self, start: int, stop: int) -> list[tuple[Any, ...]]:

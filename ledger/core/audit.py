@@ -33,6 +33,7 @@ class Audit:
             raise InvalidEvent(f"event {record.position} where event {position} belongs")
         try:
             event = Event.open(record)
+            _ = event.content  # decoded: an audit believes nothing
             self._check_place(event)
             targets = _targets(event)
         except InvalidEvent as error:

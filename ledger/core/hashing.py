@@ -30,16 +30,14 @@ def _keyed(context: str) -> blake3:
 def digest(context: str, *parts: bytes) -> bytes:
     """32-byte BLAKE3 of the concatenated parts under a derive_key context."""
     hasher = _keyed(context).copy()
-    for part in parts:
-        hasher.update(part)
+    hasher.update(b"".join(parts))
     return hasher.digest()
 
 
 def xof(context: str, length: int, *parts: bytes) -> bytes:
     """`length` bytes of BLAKE3 output of the concatenated parts under a derive_key context."""
     hasher = _keyed(context).copy()
-    for part in parts:
-        hasher.update(part)
+    hasher.update(b"".join(parts))
     return hasher.digest(length=length)
 
 

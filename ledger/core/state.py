@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final, TypeAlias
 
-from ledger.core import hashing
+from ledger.core import hashing, types
 from ledger.core.codec import encode
 from ledger.core.event import Event
 
@@ -62,18 +62,16 @@ class State:
         """Fold the next event. Events come in order, without gaps."""
         if event.position != self.size:
             raise ValueError(f"event {event.position} folded into a state of size {self.size}")
+        entries, dirty = self.entries, self._dirty
         for reducer in self.reducers:
-            for key, value in reducer(self.entries, event):
-                self._put(key, value)
+            for key, value in reducer(entries, event):
+                if key not in dirty:
+                    dirty[key] = entries.get(key)
+                if value is None:
+                    entries.pop(key, None)
+                else:
+                    entries[key] = value
         self.size += 1
-
-    def _put(self, key: str, value: Any) -> None:
-        old = self.entries.get(key)
-        self._dirty.setdefault(key, old)
-        if value is None:
-            self.entries.pop(key, None)
-        else:
-            self.entries[key] = value
 
     def digest(self) -> bytes:
         """32 bytes: the state after `size` events."""
@@ -94,22 +92,22 @@ class State:
 
 def reduce_basics(entries: Mapping[str, Any], event: Event) -> Iterable[Change]:
     """Count what every ledger has: types, streams, the last commitment of each stream."""
-    by_type = f"type/{event.type}"
-    yield by_type, entries.get(by_type, 0) + 1
-    yield (
-        f"stream/{event.stream.hex()}",
-        [event.envelope.stream_sequence + 1, event.envelope.payload_commitment],
+    envelope = event.envelope
+    by_type = f"type/{envelope.type}"
+    newest = [envelope.stream_sequence + 1, envelope.payload_commitment]
+    return (
+        (by_type, entries.get(by_type, 0) + 1),
+        (f"stream/{envelope.stream.hex()}", newest),
     )
 
 
 def reduce_redactions(entries: Mapping[str, Any], event: Event) -> Iterable[Change]:
     """Know which events were redacted, and by which event first."""
-    if event.type != "ledger.redacted":
-        return
-    for position in event.payload.get("targets", []):
-        key = f"redacted/{position}"
-        if key not in entries:
-            yield key, event.position
+    if event.envelope.type != types.REDACTED.name:
+        return ()
+    targets = dict.fromkeys(event.payload.get("targets", ()))
+    named = {f"redacted/{position}": event.position for position in targets}
+    return [change for change in named.items() if change[0] not in entries]
 
 
 BASIC_REDUCERS: Final[tuple[Reducer, ...]] = (reduce_basics, reduce_redactions)

@@ -373,7 +373,7 @@ def test_an_export_with_a_head_of_another_history_is_rewritten():
 def test_an_envelope_of_version_true_is_no_second_leaf_for_one_id():
     ledger = born()
     record = ledger.records[0]
-    twin = replace(record, envelope=b"\x8a\xf5" + record.envelope[2:])
+    twin = record._replace(envelope=b"\x8a\xf5" + record.envelope[2:])
     with pytest.raises(InvalidEvent):
         Event.open(twin)
 

@@ -1,5 +1,4 @@
 import io
-from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -163,7 +162,7 @@ def test_a_proof_holds_what_a_stranger_needs(log, tmp_path):
 
 
 def rewritten(items, at, **changes):
-    return [*items[:at], replace(items[at], **changes), *items[at + 1 :]]
+    return [*items[:at], items[at]._replace(**changes), *items[at + 1 :]]
 
 
 def audit_of(records):
@@ -181,7 +180,7 @@ def test_the_audit_names_each_attack(log):
         audit_of([*records[:5], *records[6:]])
     with pytest.raises(InvalidEvent, match="event 5 where event 6 belongs"):
         audit_of([*records[:6], *records[5:]])
-    moved = [replace(r, position=n) for n, r in enumerate([*records[:5], *records[6:]])]
+    moved = [r._replace(position=n) for n, r in enumerate([*records[:5], *records[6:]])]
     with pytest.raises(InvalidEvent, match="event 5: stream sequence 5, expected 4"):
         audit_of(moved)
     dropped = audit_of(rewritten(records, 5, content=None, content_salt=None))

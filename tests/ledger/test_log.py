@@ -388,17 +388,16 @@ def test_memory_and_sqlite_make_the_same_ledger(tmp_path):
 def test_a_record_that_does_not_match_its_commitments_is_refused(log):
     (event,) = log.append_now(message("true"))
     record = event.record
-    from dataclasses import replace
 
     for forged in (
-        replace(record, payload=record.payload[:-1]),
-        replace(record, salt=os.urandom(32)),
-        replace(record, salt=b""),
-        replace(record, content=b"\xa1dtextefalse"),
-        replace(record, content_salt=os.urandom(32)),
-        replace(record, content_salt=b""),
-        replace(record, content=None),
-        replace(record, envelope=record.envelope[:-1]),
+        record._replace(payload=record.payload[:-1]),
+        record._replace(salt=os.urandom(32)),
+        record._replace(salt=b""),
+        record._replace(content=b"\xa1dtextefalse"),
+        record._replace(content_salt=os.urandom(32)),
+        record._replace(content_salt=b""),
+        record._replace(content=None),
+        record._replace(envelope=record.envelope[:-1]),
     ):
         with pytest.raises(InvalidEvent):
             Event.open(forged)

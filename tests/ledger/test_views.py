@@ -168,7 +168,7 @@ def test_attested_states_are_checked_and_a_difference_is_loud(log):
     assert replay(log.events(), BASIC_REDUCERS).agreed == 1
     assert replay(log.events(), BASIC_REDUCERS[:1]).foreign == 1
     state = replay(log.events(), BASIC_REDUCERS).state
-    state._put("type/forged", 1)
+    state = State.restore(BASIC_REDUCERS, state.entries | {"type/forged": 1}, state.size)
     log.append_now(attestation(state, reducers_hash(BASIC_REDUCERS)))
     with pytest.raises(ReplayDiffers, match="in events 4 to 5"):
         replay(log.events(), BASIC_REDUCERS)

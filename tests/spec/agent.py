@@ -4,7 +4,7 @@ BIP-340 lets a signer mix in randomness; here it is 32 zero bytes, so that vecto
 """
 
 import hashlib
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import pairwise
 
 from coincurve import PrivateKey
@@ -136,7 +136,7 @@ class Ledger:
         self.tree.append(leaf_hash(record.envelope))
 
     def erase(self, position):
-        self.records[position] = replace(self.records[position], content=None, content_salt=None)
+        self.records[position] = self.records[position]._replace(content=None, content_salt=None)
 
     @property
     def id(self):

@@ -116,13 +116,7 @@ def sealed(draft, **changes):
 def raw(record, value=None, **changes):
     """A record with other parts, the envelope given as a value."""
     envelope = record.envelope if value is None else encode(value)
-    return type(record)(
-        **{
-            **{name: getattr(record, name) for name in record.__slots__},
-            "envelope": envelope,
-            **changes,
-        }
-    )
+    return record._replace(**{"envelope": envelope, **changes})
 
 
 def envelope_of(record):

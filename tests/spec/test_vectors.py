@@ -117,7 +117,7 @@ def record_of(case):
 @pytest.mark.parametrize("case", cases("events"))
 def test_events(case):
     record = record_of(case)
-    if refused(case, lambda: Event.open(record)):
+    if refused(case, lambda: Event.open(record).content):
         return
     event = Event.open(record)
     assert event.id.hex() == case["id"]
@@ -134,7 +134,7 @@ def test_each_layer_has_its_bound():
     """Cases too large for a file."""
     good = record_of(load("events")["cases"][0])
     for changes in ({"envelope": bytes(16385)}, {"payload": bytes(65537)}):
-        fields = {name: getattr(good, name) for name in good.__slots__} | changes
+        fields = good._asdict() | changes
         with pytest.raises(InvalidEvent):
             Event.open(Record(**fields))
     note = load("example")["checkpoint"]["note"] + "— x " + "AAAA" * 17000 + "\n"
