@@ -54,10 +54,12 @@ from genesis.trees import write_tree
 from ledger.core.event import Event
 from ledger.core.hashing import tagged
 from ledger.core.keys import Signer
+from ledger.core.state import State
 from runtime.cgroups import Usage
+from runtime.core.agenda import STREAMED, reduce_agenda
 from runtime.core.protocol import EventFrame
 from runtime.core.protocol import encode as encode_frame
-from runtime.core.turns import STREAMED, Turns
+from runtime.core.turns import Turns
 from runtime.sandbox import MIB, Engine, SandboxError, SandboxLimits
 
 EVALUATOR_TAG: Final = "timmy/evaluator/v1"
@@ -66,7 +68,8 @@ _EVALUATOR: Final = (
     *(("genesis", f"{name}.py") for name in ("subject", "trees")),
     *(("genesis.core", f"{name}.py") for name in ("draws", "limits", "patch", "tree")),
     *(("genesis.core", f"{name}.py") for name in ("strict_json", "verdict")),
-    *(("runtime.core", f"{name}.py") for name in ("calls", "limits", "protocol", "seccomp")),
+    *(("runtime.core", f"{name}.py") for name in ("agenda", "calls", "limits", "protocol")),
+    *(("runtime.core", f"{name}.py") for name in ("seccomp", "turns")),
     *(("runtime", f"{name}.py") for name in ("bubblewrap", "child", "interpreter", "sandbox")),
 )
 """The judge's own code: two verdicts compare only if it was the same."""
@@ -173,9 +176,10 @@ def evaluator_digest() -> bytes:
 
 def past_of(snapshot: Sequence[Event]) -> Past:
     """Return what a node would tell a starting agent of these events, in the node's own terms."""
-    turns = Turns()
+    state = State((reduce_agenda,))
     for event in snapshot:
-        turns.apply(event)
+        state.apply(event)
+    turns = Turns(state)
     frames: list[bytes] = []
     words: dict[int, bool] = {}
     told = [event for event in snapshot if event.type in STREAMED]

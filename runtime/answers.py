@@ -9,8 +9,9 @@ from typing import Any
 from ledger.core import types
 from ledger.core.event import Draft
 from runtime.core import calls
+from runtime.core.agenda import HELD, HOLD, SCREEN_CRISIS, SCREEN_PASS
 from runtime.core.crisis import ANSWER
-from runtime.core.turns import HELD, HOLD, SCREEN_CRISIS, SCREEN_PASS, Message
+from runtime.core.turns import Message
 from runtime.journal import Journal
 
 

@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from ledger.core import types
 from ledger.core.event import Event
+from runtime.core.agenda import STREAMED
 from runtime.core.errors import Diverged, ProtocolError, StepRefused
 from runtime.core.protocol import (
     AGENT_FRAMES,
@@ -35,7 +36,7 @@ from runtime.core.protocol import (
     encode,
 )
 from runtime.core.session import Session, SessionLimits, Verdict
-from runtime.core.turns import STREAMED, Message
+from runtime.core.turns import Message
 from runtime.journal import Journal
 from runtime.service import Service
 
@@ -325,7 +326,8 @@ class Connection:
         for message in turns.next_messages():
             if message.conversation in busy or message.position >= self._streamed_to:
                 continue
-            if turns.conversations[message.conversation].last >= self._streamed_to:
+            conversation = turns.conversation(message.conversation)
+            if conversation is not None and conversation.last >= self._streamed_to:
                 continue
             if flying and self._attempts(self._service.turn_of(message)):
                 continue

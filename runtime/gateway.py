@@ -15,9 +15,9 @@ from ledger.core.event import Draft, Event
 from ledger.core.limits import IDEMPOTENCY_KEY_BYTES, STREAM_BYTES
 from runtime.answers import settle
 from runtime.core import limits
+from runtime.core.agenda import SCREEN_CRISIS, SCREEN_PASS
 from runtime.core.calls import gateway_key
 from runtime.core.errors import MessageRefused
-from runtime.core.turns import SCREEN_CRISIS, SCREEN_PASS
 from runtime.journal import Journal
 from runtime.screening import screen_message
 
@@ -105,7 +105,7 @@ class Gateway:
         return event
 
     def _stream_of(self, conversation: str) -> bytes:
-        known = self._journal.turns.conversations.get(conversation)
+        known = self._journal.turns.conversation(conversation)
         return secrets.token_bytes(STREAM_BYTES) if known is None else known.stream
 
 

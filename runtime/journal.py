@@ -10,6 +10,8 @@ from collections.abc import AsyncIterator, Iterator
 from typing import Protocol
 
 from ledger.core.event import Draft, Event
+from ledger.core.state import State
+from runtime.core.agenda import reduce_agenda
 from runtime.core.turns import Turns
 
 
@@ -28,19 +30,26 @@ class Log(Protocol):
 
 
 class Journal:
-    """A log and its projection. `turns` may be handed in, restored to some position."""
+    """A log and the state folded from it. `state` may be handed in, restored to some position."""
 
-    def __init__(self, log: Log, turns: Turns | None = None) -> None:
+    def __init__(self, log: Log, state: State | None = None) -> None:
         self.log = log
         self.deciding = asyncio.Lock()
-        self._turns = Turns() if turns is None else turns
+        self._state = State((reduce_agenda,)) if state is None else state
+        self._turns = Turns(self._state)
+
+    @property
+    def state(self) -> State:
+        """The state after every event that is durable now."""
+        if self._state.size < self.log.size:
+            for event in self.log.events(self._state.size):
+                self._state.apply(event)
+        return self._state
 
     @property
     def turns(self) -> Turns:
-        """The projection over every event that is durable now."""
-        if self._turns.next_position < self.log.size:
-            for event in self.log.events(self._turns.next_position):
-                self._turns.apply(event)
+        """What is to be done after every event that is durable now."""
+        _ = self.state
         return self._turns
 
     async def append(self, *drafts: Draft) -> list[Event]:

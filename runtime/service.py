@@ -18,10 +18,11 @@ from ledger.core.errors import NotFound, TimmyError
 from ledger.core.event import Cause, Draft, Event
 from runtime import answers
 from runtime.core import calls, limits
+from runtime.core.agenda import HOLD, STEPPED
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import Diverged, ModelFailed, StepRefused
 from runtime.core.protocol import Call
-from runtime.core.turns import HOLD, STEPPED, Message, Step
+from runtime.core.turns import Message, Step
 from runtime.journal import Journal
 from runtime.models import Chain, ModelRequest
 from runtime.recall import Recall, words_of

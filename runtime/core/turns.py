@@ -1,46 +1,22 @@
-"""What is still to be done, folded from the ledger: open messages, recorded steps, holds.
+"""What is still to be done, read from the state that `runtime.core.agenda` folds.
 
-A message is *pending* from `message.received` until an event says how it ended: `turn.finished`,
-or a `policy.decided` that answered it. Each step of an open turn is remembered with the digest of
-its arguments and the position of its result, so that a turn given again after a crash repeats
-nothing. An author whose message met the crisis screen is *held* in that conversation from that
-very message on, until `policy.released`; what he wrote while held is *withheld*: its words never
-reach the agent or a model.
-
-A message without the screen's verdict is treated like one that met it: nothing passes unscreened.
-
-`Turns.apply` never raises: an event with a shape this version does not write is passed over.
-Not covered: what the events say in words; that is content, and may be erased.
+Every answer is computed from the entries at the time it is asked for: nothing here remembers, so
+nothing here can disagree with the ledger. Not covered: what the events say in words; that is
+content, and may be erased.
 """
 
-from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Set as AbstractSet
 from dataclasses import dataclass, field
-from typing import Any, ClassVar, Final
+from typing import Any, TypeVar
 
-from ledger.core import types
-from ledger.core.event import Cause, Event
+from ledger.core.event import Cause
+from ledger.core.state import State
+from runtime.core import agenda
 from runtime.core.limits import HISTORY_EVENTS_MAX
 
-STEPPED: Final = "turn.stepped"
-"""A step whose result is in no other event: a status, or a refusal."""
-
-STREAMED: Final = frozenset(
-    {
-        types.MESSAGE_RECEIVED.name,
-        types.MESSAGE_SENT.name,
-        types.MEMORY_NOTED.name,
-        types.TURN_FINISHED.name,
-    }
-)
-"""What the agent process is told of. Requests, replies and decisions are the host's business."""
-
-SCREEN_PASS: Final = "pass"  # noqa: S105 - a verdict, not a password
-SCREEN_CRISIS: Final = "crisis"
-HOLD: Final = "hold"
-"""The `action` of a `policy.decided` that starts a hold and answers the message."""
-HELD: Final = "held"
-"""The `action` of one that answers a message of an author who is held already."""
+_K = TypeVar("_K")
+_V = TypeVar("_V")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -59,7 +35,7 @@ class Message:
         return self.cause.position
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Step:
     """A step on record. `result` is the position of the event that holds what it gave."""
 
@@ -69,7 +45,7 @@ class Step:
     result: int | None = None
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class OpenTurn:
     """A turn that was given. `attempt` counts from 1 and grows with every bad end."""
 
@@ -78,7 +54,7 @@ class OpenTurn:
     steps: dict[int, Step] = field(default_factory=dict)
 
 
-@dataclass(slots=True, kw_only=True)
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Conversation:
     """`last` is the position of the newest event that changed what its next turn may see."""
 
@@ -86,31 +62,96 @@ class Conversation:
     last: int
 
 
-def _get(payload: dict[str, Any], name: str, kind: type) -> Any:
-    value = payload.get(name)
-    return value if type(value) is kind else None
+class _Table(Mapping[_K, _V]):
+    """Entries of one kind as a mapping: `name` gives a key's entry, `read` its value."""
+
+    def __init__(
+        self,
+        entries: Mapping[str, Any],
+        name: Callable[[_K], str],
+        read: Callable[[_K, Any], _V],
+        keys: Callable[[], Iterable[_K]],
+    ) -> None:
+        self._entries, self._name, self._read, self._keys = entries, name, read, keys
+
+    def __getitem__(self, key: _K) -> _V:
+        return self._read(key, self._entries[self._name(key)])
+
+    def __contains__(self, key: object) -> bool:
+        return self._name(key) in self._entries  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[_K]:
+        return iter(self._keys())
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self._keys())
+
+
+class _Withheld(AbstractSet[int]):
+    """Positions of messages whose words stay with the host."""
+
+    def __init__(self, entries: Mapping[str, Any]) -> None:
+        self._entries = entries
+
+    def __contains__(self, position: object) -> bool:
+        return agenda.withheld_key(position) in self._entries  # type: ignore[arg-type]
+
+    def __iter__(self) -> Iterator[int]:
+        prefix = agenda.withheld_key(0)[:-1]
+        return (int(key[len(prefix) :]) for key in self._entries if key.startswith(prefix))
+
+    def __len__(self) -> int:
+        return sum(1 for _ in self)
+
+
+def _message(position: int, value: list[Any]) -> Message:
+    event_id, stream, conversation, author, held, _ = value
+    cause = Cause(position=position, id=event_id)
+    return Message(cause=cause, stream=stream, conversation=conversation, author=author, held=held)
+
+
+def _open_turn(_name: bytes, value: list[Any]) -> OpenTurn:
+    message, attempt, steps = value
+    named = {
+        number: Step(op=op, args=args, asked=asked, result=result)
+        for number, op, args, asked, result in steps
+    }
+    return OpenTurn(message=message, attempt=attempt, steps=named)
 
 
 class Turns:
-    """The projection. Feed it every event once, in order."""
+    """A view of a state that has `reduce_agenda` among its reducers."""
 
-    def __init__(self) -> None:
-        self.next_position = 0
-        self.conversations: dict[str, Conversation] = {}
-        self.pending: dict[int, Message] = {}
-        self.open: dict[bytes, OpenTurn] = {}
-        self.holds: dict[tuple[str, str], int] = {}
-        self.withheld: set[int] = set()
-        self.recent: deque[int] = deque(maxlen=HISTORY_EVENTS_MAX)
+    def __init__(self, state: State) -> None:
+        self._state = state
+        entries = state.entries
+        self.pending: Mapping[int, Message] = _Table(
+            entries, agenda.pending_key, _message, self._pending
+        )
+        self.open: Mapping[bytes, OpenTurn] = _Table(
+            entries, agenda.turn_key, _open_turn, self._open
+        )
+        self.holds: Mapping[tuple[str, str], int] = _Table(
+            entries, lambda who: agenda.hold_key(*who), lambda _, position: position, self._holds
+        )
+        self.withheld: AbstractSet[int] = _Withheld(entries)
 
-    def apply(self, event: Event) -> None:
-        """Fold one event in. Never raises for an event that `Event.open` accepted."""
-        self.next_position = event.position + 1
-        if event.type in STREAMED:
-            self.recent.append(event.position)
-        handler = self._HANDLERS.get(event.type)
-        if handler is not None:
-            handler(self, event)
+    @property
+    def next_position(self) -> int:
+        """How many events are folded in."""
+        return self._state.size
+
+    @property
+    def recent(self) -> list[int]:
+        """Positions of the newest events that the agent is told of, at most HISTORY_EVENTS_MAX."""
+        entries = self._state.entries
+        slots = min(entries.get("recent", 0), HISTORY_EVENTS_MAX)
+        return sorted(entries[agenda.recent_key(slot)] for slot in range(slots))
+
+    def conversation(self, name: str) -> Conversation | None:
+        """Return what is known of a conversation."""
+        value = self._state.entries.get(agenda.conversation_key(name))
+        return None if value is None else Conversation(stream=value[0], last=value[1])
 
     def held(self, conversation: str, author: str) -> bool:
         """Tell whether the operator has yet to release this author here."""
@@ -142,107 +183,12 @@ class Turns:
                 first.setdefault(message.conversation, message)
         return list(first.values())
 
-    def _close(self, position: int) -> None:
-        self.pending.pop(position, None)
-        for turn in [name for name, opened in self.open.items() if opened.message == position]:
-            del self.open[turn]
+    def _pending(self) -> list[int]:
+        return list(self._state.entries.get("pending", ()))
 
-    def _touch(self, event: Event, conversation: str) -> None:
-        known = self.conversations.get(conversation)
-        if known is None:
-            self.conversations[conversation] = Conversation(
-                stream=event.stream, last=event.position
-            )
-        else:
-            known.last = event.position
+    def _open(self) -> list[bytes]:
+        entries = self._state.entries
+        return [turn for at in self._pending() for turn in entries[agenda.pending_key(at)][5]]
 
-    def _received(self, event: Event) -> None:
-        conversation = _get(event.payload, "conversation", str)
-        author = _get(event.payload, "author", str)
-        if conversation is None or author is None:
-            return
-        if event.payload.get("screen") != SCREEN_PASS:
-            self.holds.setdefault((conversation, author), event.position)
-        held = self.held(conversation, author)
-        if held:
-            self.withheld.add(event.position)
-        if conversation not in self.conversations:
-            self._touch(event, conversation)
-        self.pending[event.position] = Message(
-            cause=event.cause,
-            stream=event.stream,
-            conversation=conversation,
-            author=author,
-            held=held,
-        )
-
-    def _sent(self, event: Event) -> None:
-        conversation = _get(event.payload, "conversation", str)
-        if conversation is not None:
-            self._touch(event, conversation)
-        self._stepped(event)
-
-    def _started(self, event: Event) -> None:
-        turn = _get(event.payload, "turn", bytes)
-        message = _get(event.payload, "message", int)
-        attempt = _get(event.payload, "attempt", int)
-        if turn is None or attempt is None or message not in self.pending:
-            return
-        opened = self.open.setdefault(turn, OpenTurn(message=message, attempt=attempt))
-        opened.attempt = max(opened.attempt, attempt)
-
-    def _finished(self, event: Event) -> None:
-        message = self.pending.get(_get(event.payload, "message", int))
-        if message is not None:
-            self._touch(event, message.conversation)
-            self._close(message.position)
-
-    def _decided(self, event: Event) -> None:
-        conversation = _get(event.payload, "conversation", str)
-        author = _get(event.payload, "author", str)
-        action = event.payload.get("action")
-        if action not in (HOLD, HELD) or conversation is None or author is None:
-            return
-        if action == HOLD:
-            self.holds.setdefault((conversation, author), event.position)
-        message = _get(event.payload, "message", int)
-        if message is not None:
-            self._close(message)
-
-    def _released(self, event: Event) -> None:
-        conversation = _get(event.payload, "conversation", str)
-        author = _get(event.payload, "author", str)
-        self.holds.pop((conversation, author), None)
-
-    def _asked(self, event: Event) -> None:
-        step = self._step_of(event)
-        if step is not None:
-            step.asked = event.position
-
-    def _stepped(self, event: Event) -> None:
-        step = self._step_of(event)
-        if step is not None:
-            step.result = event.position
-
-    def _step_of(self, event: Event) -> Step | None:
-        opened = self.open.get(_get(event.payload, "turn", bytes) or b"")
-        number = _get(event.payload, "step", int)
-        op = _get(event.payload, "op", str)
-        args = _get(event.payload, "args", bytes)
-        if opened is None or number is None or op is None or args is None:
-            return None
-        return opened.steps.setdefault(number, Step(op=op, args=args))
-
-    _HANDLERS: ClassVar[dict[str, Callable[["Turns", Event], None]]] = {
-        types.MESSAGE_RECEIVED.name: _received,
-        types.MESSAGE_SENT.name: _sent,
-        types.TURN_STARTED.name: _started,
-        types.TURN_FINISHED.name: _finished,
-        types.POLICY_DECIDED.name: _decided,
-        types.POLICY_RELEASED.name: _released,
-        types.MODEL_REQUESTED.name: _asked,
-        types.MODEL_REPLIED.name: _stepped,
-        types.RECALLED.name: _stepped,
-        types.MEMORY_NOTED.name: _stepped,
-        STEPPED: _stepped,
-    }
+    def _holds(self) -> list[tuple[str, str]]:
+        return [(who[0], who[1]) for who in self._state.entries.get("holds", ())]

@@ -6,10 +6,11 @@ import pytest
 
 from ledger.core import types
 from runtime.core import calls
+from runtime.core.agenda import STEPPED
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import Diverged, StepRefused
 from runtime.core.protocol import Call
-from runtime.core.turns import STEPPED, Message
+from runtime.core.turns import Message
 from runtime.journal import Journal
 from runtime.models import Chain
 from runtime.service import APOLOGIES, Service

@@ -6,7 +6,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.core.event import Cause
-from runtime.core.turns import STEPPED, Turns
+from ledger.core.state import State
+from runtime.core.agenda import STEPPED, reduce_agenda
+from runtime.core.turns import Turns
 
 TURNS = [bytes([n]) * 16 for n in range(3)]
 KINDS = [
@@ -40,10 +42,14 @@ def event(position: int, kind: str, payload: dict):
 
 
 def fold(rows) -> Turns:
-    turns = Turns()
+    return Turns(state_of(rows))
+
+
+def state_of(rows) -> State:
+    state = State((reduce_agenda,))
     for position, (kind, payload) in enumerate(rows):
-        turns.apply(event(position, kind, payload))
-    return turns
+        state.apply(event(position, kind, payload))
+    return state
 
 
 @given(st.lists(st.tuples(st.sampled_from(KINDS), good | broken), max_size=30))
@@ -103,8 +109,9 @@ def test_steps_of_a_turn_are_found_again_until_it_ends():
         ("model.requested", step),
         ("model.replied", step),
     ]
-    turns = fold(rows)
+    state = state_of(rows)
+    turns = Turns(state)
     found = turns.step(TURNS[0], 0)
     assert (found.asked, found.result, turns.attempt(TURNS[0])) == (2, 3, 2)
-    turns.apply(event(4, "turn.finished", {"turn": TURNS[0], "message": 0}))
+    state.apply(event(4, "turn.finished", {"turn": TURNS[0], "message": 0}))
     assert (turns.step(TURNS[0], 0), turns.attempt(TURNS[0]), turns.pending) == (None, 0, {})
