@@ -307,3 +307,27 @@ def test_a_descriptor_gives_the_passphrase(lived):
     os.close(read)
     done.refused("wrong passphrase")
     lived.run("run", "--passphrase-fd", "77").refused("--passphrase-fd 77", "3<FILE")
+
+
+# ---- words that are no text ----------------------------------------------------------------------
+
+NO_TEXT = os.fsdecode(b"ca\xe9")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["search", NO_TEXT],
+        ["redact", "4", "--yes", "--reason", NO_TEXT],
+        ["prove", "4", "-o", NO_TEXT],
+        ["--home", NO_TEXT, "log"],
+        ["say", "--conversation", NO_TEXT, "hello"],
+    ],
+    ids=lambda argv: argv[0],
+)
+@pytest.mark.parametrize("language", ["C", "C.UTF-8"])
+def test_an_argument_that_is_not_utf8_is_refused_before_anything_is_done(lived, argv, language):
+    before = lived.fingerprint()
+    done = lived.run(*argv, env={"LANG": language, "LC_ALL": language})
+    done.refused(f"argument {argv.index(NO_TEXT) + 1} is not UTF-8 at character 2", "iconv")
+    assert lived.fingerprint() == before
