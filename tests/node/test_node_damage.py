@@ -168,7 +168,7 @@ def test_a_restored_old_ledger_is_refused_and_still_readable(lived, tmp_path):
     lived.run("run").refused("events were released to the world, this ledger holds", "recover")
     lived.run("head").refused("events were released to the world")
     lived.run("export", "-o", str(tmp_path / "x")).refused("events were released to the world")
-    assert not (tmp_path / "x").exists()
+    assert list(tmp_path.glob("*x*")) == []
     assert verdict(lived)[0] == "BROKEN"
     assert lived.run("search", "roof").good()
     assert lived.fingerprint() == before
