@@ -107,7 +107,7 @@ def _ledger(home: Home, name: str) -> Finding:
     if report.good:
         return Finding(name=name, ok=True, text=text)
     hint = "stop the node, keep the damaged files, and go back to the newest backup or export"
-    return Finding(name=name, ok=False, text=f"{report.verdict}: {text}", hint=hint)
+    return Finding(name=name, ok=False, text=f"{report.verdict}: {text}", hint=report.hint or hint)
 
 
 def _views(home: Home, name: str) -> Finding:

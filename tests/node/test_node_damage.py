@@ -167,6 +167,8 @@ def test_a_restored_old_ledger_is_refused_and_still_readable(lived, tmp_path):
     before = lived.fingerprint()
     lived.run("run").refused("events were released to the world, this ledger holds", "recover")
     lived.run("head").refused("events were released to the world")
+    erased = lived.run("redact", str(position_of(lived, "roof")), "--derived", "--yes")
+    erased.refused("events were released to the world", "recover")
     lived.run("export", "-o", str(tmp_path / "x")).refused("events were released to the world")
     assert list(tmp_path.glob("*x*")) == []
     assert verdict(lived)[0] == "BROKEN"
@@ -181,6 +183,9 @@ def test_a_missing_guard_is_refused_with_the_way_out(lived, tmp_path):
         "guard", "is missing: this may be a copied or restored home", "recover"
     )
     lived.run("prove", "1", "-o", str(tmp_path / "x")).refused("is missing")
+    erased = lived.run("redact", str(position_of(lived, "roof")), "--derived", "--yes")
+    erased.refused("is missing", "recover")
+    assert "timmy recover" in bad_findings(lived)["ledger"]["hint"]
     assert verdict(lived)[0] == "BROKEN"
     assert lived.run("log").good()
     assert lived.fingerprint() == before
