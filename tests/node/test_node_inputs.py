@@ -46,6 +46,14 @@ def test_a_configuration_that_is_not_utf8_is_named_by_its_byte(born):
     born.run("run").refused("node.toml is not UTF-8 at byte 20")
 
 
+def test_a_configuration_that_cannot_be_read_is_not_passed_over(born):
+    born.config.unlink()
+    born.config.mkdir()
+    before = born.fingerprint()
+    born.run("run").refused("node.toml cannot be read: Is a directory", "timmy config")
+    assert born.fingerprint() == before
+
+
 def test_a_wrong_configuration_stops_a_birth_before_it_begins(fresh):
     fresh.configure("[api]\nprot = 1\n")
     before = fresh.fingerprint()
@@ -61,9 +69,15 @@ def test_a_wrong_passphrase_changes_nothing(lived):
     assert lived.fingerprint() == before
 
 
-@pytest.mark.parametrize("name", ["keys/agent.keystore", "keys", "token"])
+SECRETS = [
+    "home/keys/agent.keystore", "home/keys", "home/token", "state/operator",
+    "state/operator/operator.keystore",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRETS)
 def test_secrets_that_others_may_read_are_refused_with_the_command_that_helps(lived, name):
-    path = lived.path / name
+    path = lived.root / name
     mode = stat.S_IMODE(path.stat().st_mode)
     path.chmod(mode | 0o044)
     before = lived.fingerprint()
