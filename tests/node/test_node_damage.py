@@ -1,6 +1,7 @@
 """Damage and time travel: bits that flipped, files cut short, old copies, hostile bundles."""
 
 import os
+import re
 import shutil
 from contextlib import closing
 
@@ -338,6 +339,19 @@ def test_a_hostile_bundle_is_broken_and_never_becomes_a_home(bundle, tmp_path, m
     home.run("import", str(file)).refused("not a whole, valid export", "timmy verify")
     assert not home.path.exists()
     assert not home.state.exists()
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped"])
+def test_a_damaged_export_says_which_events_are_still_whole(bundle, tmp_path, harm):
+    whole, at = bundle[0], len(bundle[0]) * 2 // 3
+    file = tmp_path / "damaged.bundle"
+    file.write_bytes(whole[:at] if harm == "cut" else bitten(whole, at))
+    done = Home(tmp_path / "target").run("--json", "verify", str(file))
+    told = {line["name"]: line["text"] for line in done.json["lines"]}
+    last = int(re.match(r"events 0 to (\d+) match", told["readable"])[1])
+    assert last > 0
+    lost = f"event {last + 1}:" if harm == "flipped" else f"truncated in record {last + 2}:"
+    assert told["failing link"].startswith(lost)
 
 
 def test_a_proof_is_not_imported(bundle, tmp_path):
