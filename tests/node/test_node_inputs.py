@@ -299,6 +299,13 @@ def test_without_a_passphrase_a_born_agent_does_not_start(lived, given, named):
     silent.run("run", env=given).refused(named)
 
 
+def test_a_birth_that_is_given_no_passphrase_makes_nothing(place):
+    silent = place("silent", passphrase=None)
+    silent.root.mkdir()
+    silent.run("init").refused("no passphrase", "TIMMY_PASSPHRASE")
+    assert list(silent.root.iterdir()) == []
+
+
 def test_an_unattended_birth_announces_where_its_passphrase_is_and_never_the_words(place):
     home = place("unattended", passphrase=None).configure(SETTINGS)
     node = home.start()
