@@ -132,7 +132,9 @@ def _dispatch(argv: list[str]) -> int:
 def main(argv: list[str] | None = None) -> int:
     """Run one command and return its exit status."""
     try:
-        return _dispatch(sys.argv[1:] if argv is None else argv)
+        given = sys.argv[1:] if argv is None else argv
+        _check_text(given)
+        return _dispatch(given)
     except TimmyError as error:
         console.fail(error)
         return 2
@@ -144,6 +146,18 @@ def main(argv: list[str] | None = None) -> int:
     except OSError as error:
         console.fail(_of_the_machine(error))
         return 2
+
+
+def _check_text(argv: list[str]) -> None:
+    """Refuse words that no page, table or ledger could hold, before anything is done."""
+    for number, word in enumerate(argv, 1):
+        try:
+            word.encode()
+        except UnicodeEncodeError as error:
+            raise UsageError(
+                f"argument {number} is not UTF-8 at character {error.start}: {word}",
+                hint="give it in UTF-8; iconv turns other encodings into it",
+            ) from error
 
 
 def _of_the_machine(error: OSError) -> TimmyError:

@@ -121,7 +121,7 @@ def default_text() -> str:
 def load(path: Path | None) -> Config:
     """Read the defaults and, over them, `path` if there is such a file. Raises ConfigError."""
     merged = tomllib.loads(default_text())
-    if path is not None and path.is_file():
+    if path is not None and path.exists():
         try:
             own = tomllib.loads(path.read_text())
         except tomllib.TOMLDecodeError as error:

@@ -70,9 +70,11 @@ def _disk(home: Home, name: str) -> Finding:
 def _keys(home: Home, name: str) -> Finding:
     try:
         keystore.read_keystore(keystore.agent_path(home.path), role="agent")
+        operator = keystore.operator_path(home.operator)
+        if operator.exists():
+            keystore.read_keystore(operator, role="operator")
     except GenesisError as error:
         return Finding(name=name, ok=False, text=str(error), hint=error.hint)
-    operator = keystore.operator_path(home.operator)
     where = "present" if operator.exists() else f"not at {operator}: approvals need it"
     return Finding(name=name, ok=True, text=f"agent keystore locked and private; operator {where}")
 
@@ -107,7 +109,7 @@ def _ledger(home: Home, name: str) -> Finding:
     if report.good:
         return Finding(name=name, ok=True, text=text)
     hint = "stop the node, keep the damaged files, and go back to the newest backup or export"
-    return Finding(name=name, ok=False, text=f"{report.verdict}: {text}", hint=hint)
+    return Finding(name=name, ok=False, text=f"{report.verdict}: {text}", hint=report.hint or hint)
 
 
 def _views(home: Home, name: str) -> Finding:

@@ -42,7 +42,9 @@ class Home:
         if not state:
             base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
             state = f"{base}/timmy"
-        return cls(path=Path(path).expanduser().absolute(), state=Path(state).expanduser())
+        return cls(
+            path=Path(path).expanduser().absolute(), state=Path(state).expanduser().absolute()
+        )
 
     @property
     def ledger(self) -> Path:

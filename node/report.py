@@ -48,6 +48,8 @@ class Report:
     standing: Standing | None = None
     met: bool = True
     file_digest: bytes | None = None
+    hint: str | None = None
+    """What the owner of a home can do about it."""
 
     @property
     def good(self) -> bool:

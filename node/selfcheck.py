@@ -75,6 +75,7 @@ def _check(home: Home, log: Log, report: Report) -> None:
     except GuardError as error:
         report.verdict = BROKEN
         report.say("freshness", str(error))
+        report.hint = error.hint
         return
     report.say("freshness", f"continues the last released head, of size {head.size}")
     if report.verdict != INCOMPLETE:

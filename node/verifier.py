@@ -144,6 +144,25 @@ def _open_heads(
 def _verify_export(report: Report, reader: Reader, soul: bytes | None) -> None:
     tiles: dict[tuple[int, int], bytes] = {}
     audit = Audit(Tree(lambda level, index: tiles[level, index]))
+    try:
+        _read_export(report, reader, soul, audit, tiles)
+    except (InvalidData, InvalidGenesis, _Failed):
+        if report.size is None and audit.tree.size:
+            report.say(
+                "readable",
+                f"events 0 to {audit.tree.size - 1} match their own commitments; what follows them "
+                "is lost here, and nothing that was read signs them",
+            )
+        raise
+
+
+def _read_export(
+    report: Report,
+    reader: Reader,
+    soul: bytes | None,
+    audit: Audit,
+    tiles: dict[tuple[int, int], bytes],
+) -> None:
     genesis: Genesis | None = None
     heads: list[SignedHead] = []
     epoch = 0

@@ -35,10 +35,11 @@ def run(arguments: argparse.Namespace) -> int:
                 count = export(opened.log, opened.released(), file)
         temporary.replace(output)
     except OSError as error:
-        temporary.unlink(missing_ok=True)
         raise TimmyError(
             f"{output} cannot be written: {error.strerror}", hint="choose another place: -o FILE"
         ) from error
+    finally:
+        temporary.unlink(missing_ok=True)  # half a life, in plain words, must not lie about
     result = {"file": str(output), "bytes": output.stat().st_size, "events": count}
     if arguments.json:
         console.out_json(result)

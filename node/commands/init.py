@@ -44,7 +44,6 @@ def run(arguments: argparse.Namespace) -> int:
         )
     if arguments.kit is not None and arguments.kit.exists():
         raise TimmyError(f"{arguments.kit} is already there", hint="a kit is never overwritten")
-    home.make()
     given = passphrase.obtain(
         state=home.state,
         environ=os.environ,
@@ -52,6 +51,7 @@ def run(arguments: argparse.Namespace) -> int:
         terminal=sys.stdin.isatty(),
         confirm=True,
     )
+    home.make()
     show, path = _how_to_show(home, arguments)
     wish = Wish(
         name=arguments.name,

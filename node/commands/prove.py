@@ -41,7 +41,13 @@ def run(arguments: argparse.Namespace) -> int:
         data = make_proof(
             opened, event.position, anchored=arguments.anchored, content=not arguments.no_content
         )
-    write_atomically(arguments.output, data, mode=0o644)
+    try:
+        write_atomically(arguments.output, data, mode=0o644)
+    except OSError as error:
+        raise TimmyError(
+            f"{arguments.output} cannot be written: {error.strerror}",
+            hint="choose another place: -o FILE",
+        ) from error
     result = {"file": str(arguments.output), "bytes": len(data), "position": event.position}
     if arguments.json:
         console.out_json(result)

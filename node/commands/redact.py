@@ -4,6 +4,7 @@
     timmy redact 12 --derived        and what every later event says that was caused by it: answers
                                      quote questions, summaries quote both
 
+Without a running node the ledger is opened here; one that was rolled back is refused, as by `run`.
 Erased are the words in this home: rows, write-ahead log, search index. Not erased: what was
 exported or proven to others before, and backups.
 """
@@ -12,10 +13,11 @@ import argparse
 
 from ledger.core.errors import Refused
 from ledger.log import Log
+from ledger.release import GuardFile, check_guard
 from node import console
 from node.client import Client, NotRunning
 from node.home import Home
-from node.open import open_log, reading
+from node.open import epoch_of, genesis_of, open_log, reading
 
 _NAMED_MAX = 12
 """More positions than this are a number, not a list."""
@@ -84,6 +86,9 @@ def _confirmed(positions: list[int]) -> bool:
 
 def _redact_here(home: Home, positions: list[int], reason: str) -> dict[str, object]:
     with open_log(home, write=True) as log:
+        genesis = genesis_of(log)
+        guard = GuardFile(home.state, log.ledger_id)
+        check_guard(guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log, genesis))
         draft = log.redaction(positions, reason=reason, actor="operator")
         (event,) = log.append_now(draft)
     with reading(home):

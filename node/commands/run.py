@@ -34,6 +34,7 @@ def run(arguments: argparse.Namespace) -> int:
     config = load(home.config)
     home.make()
     born = is_born(home)
+    _check_operator_key(home)
     terminal = sys.stdin.isatty() and not arguments.json
     if not born and not terminal:
         given = _unattended(home, arguments.passphrase_fd)
@@ -48,6 +49,14 @@ def run(arguments: argparse.Namespace) -> int:
     if not born:
         _be_born(home, given, terminal=terminal)
     return asyncio.run(_live(home, config, given.text, arguments.json))
+
+
+def _check_operator_key(home: Home) -> None:
+    """Refuse to go on beside an operator's key that others may read; the node does not open it."""
+    from genesis import keystore
+
+    if keystore.operator_path(home.operator).exists():
+        keystore.read_keystore(keystore.operator_path(home.operator), role="operator")
 
 
 def _unattended(home: Home, descriptor: int | None) -> Any:

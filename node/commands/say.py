@@ -80,12 +80,10 @@ def _stdin() -> str:
 
 def _check(text: str) -> None:
     """Refuse what the node would refuse, before megabytes travel."""
-    size = len(text.encode(errors="surrogateescape"))
+    size = len(text.encode())
     if size > TEXT_BYTES_MAX:
         raise TimmyError(
             f"message of {size} bytes, at most {TEXT_BYTES_MAX}", hint="send it in parts"
         )
     if not text.strip():
         raise TimmyError("the message is blank", hint="timmy say WORDS, or - for standard input")
-    if any("\udc80" <= char <= "\udcff" for char in text):
-        raise TimmyError("the message is not UTF-8", hint=UTF8_HINT)

@@ -105,7 +105,7 @@ def test_a_chat_that_is_not_utf8_ends_with_an_error(home, node, language):
 
 
 def test_words_that_are_not_utf8_are_refused(home, node):
-    home.run("say", os.fsdecode(b"ca\xe9")).refused("the message is not UTF-8")
+    home.run("say", os.fsdecode(b"ca\xe9")).refused("argument 2 is not UTF-8 at character 2")
 
 
 @pytest.mark.parametrize("text", ["", "  \n\t", "\u2028"])

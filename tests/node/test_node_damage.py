@@ -1,6 +1,7 @@
 """Damage and time travel: bits that flipped, files cut short, old copies, hostile bundles."""
 
 import os
+import re
 import shutil
 from contextlib import closing
 
@@ -167,8 +168,10 @@ def test_a_restored_old_ledger_is_refused_and_still_readable(lived, tmp_path):
     before = lived.fingerprint()
     lived.run("run").refused("events were released to the world, this ledger holds", "recover")
     lived.run("head").refused("events were released to the world")
+    erased = lived.run("redact", str(position_of(lived, "roof")), "--derived", "--yes")
+    erased.refused("events were released to the world", "recover")
     lived.run("export", "-o", str(tmp_path / "x")).refused("events were released to the world")
-    assert not (tmp_path / "x").exists()
+    assert list(tmp_path.glob("*x*")) == []
     assert verdict(lived)[0] == "BROKEN"
     assert lived.run("search", "roof").good()
     assert lived.fingerprint() == before
@@ -181,6 +184,9 @@ def test_a_missing_guard_is_refused_with_the_way_out(lived, tmp_path):
         "guard", "is missing: this may be a copied or restored home", "recover"
     )
     lived.run("prove", "1", "-o", str(tmp_path / "x")).refused("is missing")
+    erased = lived.run("redact", str(position_of(lived, "roof")), "--derived", "--yes")
+    erased.refused("is missing", "recover")
+    assert "timmy recover" in bad_findings(lived)["ledger"]["hint"]
     assert verdict(lived)[0] == "BROKEN"
     assert lived.run("log").good()
     assert lived.fingerprint() == before
@@ -333,6 +339,19 @@ def test_a_hostile_bundle_is_broken_and_never_becomes_a_home(bundle, tmp_path, m
     home.run("import", str(file)).refused("not a whole, valid export", "timmy verify")
     assert not home.path.exists()
     assert not home.state.exists()
+
+
+@pytest.mark.parametrize("harm", ["cut", "flipped"])
+def test_a_damaged_export_says_which_events_are_still_whole(bundle, tmp_path, harm):
+    whole, at = bundle[0], len(bundle[0]) * 2 // 3
+    file = tmp_path / "damaged.bundle"
+    file.write_bytes(whole[:at] if harm == "cut" else bitten(whole, at))
+    done = Home(tmp_path / "target").run("--json", "verify", str(file))
+    told = {line["name"]: line["text"] for line in done.json["lines"]}
+    last = int(re.match(r"events 0 to (\d+) match", told["readable"])[1])
+    assert last > 0
+    lost = f"event {last + 1}:" if harm == "flipped" else f"truncated in record {last + 2}:"
+    assert told["failing link"].startswith(lost)
 
 
 def test_a_proof_is_not_imported(bundle, tmp_path):

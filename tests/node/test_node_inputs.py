@@ -46,6 +46,14 @@ def test_a_configuration_that_is_not_utf8_is_named_by_its_byte(born):
     born.run("run").refused("node.toml is not UTF-8 at byte 20")
 
 
+def test_a_configuration_that_cannot_be_read_is_not_passed_over(born):
+    born.config.unlink()
+    born.config.mkdir()
+    before = born.fingerprint()
+    born.run("run").refused("node.toml cannot be read: Is a directory", "timmy config")
+    assert born.fingerprint() == before
+
+
 def test_a_wrong_configuration_stops_a_birth_before_it_begins(fresh):
     fresh.configure("[api]\nprot = 1\n")
     before = fresh.fingerprint()
@@ -61,9 +69,15 @@ def test_a_wrong_passphrase_changes_nothing(lived):
     assert lived.fingerprint() == before
 
 
-@pytest.mark.parametrize("name", ["keys/agent.keystore", "keys", "token"])
+SECRETS = [
+    "home/keys/agent.keystore", "home/keys", "home/token", "state/operator",
+    "state/operator/operator.keystore",
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("name", SECRETS)
 def test_secrets_that_others_may_read_are_refused_with_the_command_that_helps(lived, name):
-    path = lived.path / name
+    path = lived.root / name
     mode = stat.S_IMODE(path.stat().st_mode)
     path.chmod(mode | 0o044)
     before = lived.fingerprint()
@@ -285,6 +299,13 @@ def test_without_a_passphrase_a_born_agent_does_not_start(lived, given, named):
     silent.run("run", env=given).refused(named)
 
 
+def test_a_birth_that_is_given_no_passphrase_makes_nothing(place):
+    silent = place("silent", passphrase=None)
+    silent.root.mkdir()
+    silent.run("init").refused("no passphrase", "TIMMY_PASSPHRASE")
+    assert list(silent.root.iterdir()) == []
+
+
 def test_an_unattended_birth_announces_where_its_passphrase_is_and_never_the_words(place):
     home = place("unattended", passphrase=None).configure(SETTINGS)
     node = home.start()
@@ -307,3 +328,27 @@ def test_a_descriptor_gives_the_passphrase(lived):
     os.close(read)
     done.refused("wrong passphrase")
     lived.run("run", "--passphrase-fd", "77").refused("--passphrase-fd 77", "3<FILE")
+
+
+# ---- words that are no text ----------------------------------------------------------------------
+
+NO_TEXT = os.fsdecode(b"ca\xe9")
+
+
+@pytest.mark.parametrize(
+    "argv",
+    [
+        ["search", NO_TEXT],
+        ["redact", "4", "--yes", "--reason", NO_TEXT],
+        ["prove", "4", "-o", NO_TEXT],
+        ["--home", NO_TEXT, "log"],
+        ["say", "--conversation", NO_TEXT, "hello"],
+    ],
+    ids=lambda argv: argv[0],
+)
+@pytest.mark.parametrize("language", ["C", "C.UTF-8"])
+def test_an_argument_that_is_not_utf8_is_refused_before_anything_is_done(lived, argv, language):
+    before = lived.fingerprint()
+    done = lived.run(*argv, env={"LANG": language, "LC_ALL": language})
+    done.refused(f"argument {argv.index(NO_TEXT) + 1} is not UTF-8 at character 2", "iconv")
+    assert lived.fingerprint() == before
