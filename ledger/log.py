@@ -19,6 +19,7 @@ from ledger.core.errors import (
     IdempotencyConflict,
     InvalidData,
     InvalidEvent,
+    Moved,
     NotFound,
     Refused,
     StoreDamaged,
@@ -37,8 +38,6 @@ Entropy = Callable[[int], bytes]
 
 _SALTS_BYTES: Final = 2 * limits.SALT_BYTES
 _SCRUB_TRIES: Final = 50
-_NODE_STREAM: Final = bytes(limits.STREAM_BYTES)
-"""The stream of the log's own events: redactions, clock steps."""
 
 Result = list[Event] | TimmyError
 
@@ -58,6 +57,7 @@ class _Scratch:
 class _Request:
     drafts: tuple[Draft, ...]
     done: Callable[[Result], None]
+    expected: int | None = None
 
 
 class Log:
@@ -208,12 +208,13 @@ class Log:
 
     # ---- appending --------------------------------------------------------------------------
 
-    async def append(self, *drafts: Draft) -> list[Event]:
+    async def append(self, *drafts: Draft, expected: int | None = None) -> list[Event]:
         """Append all drafts in one commit and return their events, durable.
 
         A draft whose idempotency key is known returns the event it made then; with another body
-        it raises IdempotencyConflict. Raises InvalidData for a draft that breaks a bound,
-        StoreFull and StoreError from below; then nothing was appended.
+        it raises IdempotencyConflict. With `expected`, the first draft gets that position or Moved
+        is raised. Raises InvalidData for a draft that breaks a bound, StoreFull and StoreError
+        from below. Whatever is raised, nothing was appended.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Result] = loop.create_future()
@@ -227,7 +228,7 @@ class Log:
         def done(result: Result) -> None:
             loop.call_soon_threadsafe(resolve, result)
 
-        self._requests.put(_Request(drafts, done))
+        self._requests.put(_Request(drafts, done, expected))
         result = await answer
         if isinstance(result, TimmyError):
             raise result
@@ -256,7 +257,7 @@ class Log:
                 )
         return Draft(
             type=types.REDACTED.name,
-            stream=_NODE_STREAM,
+            stream=types.NODE_STREAM,
             payload={"targets": sorted(set(positions)), "reason": reason, "actor": actor},
             causes=tuple(event.cause for event in events[: limits.CAUSES_MAX]),
         )
@@ -285,7 +286,7 @@ class Log:
         """Seal every request's drafts, store them in one transaction, tell each its result."""
         with self._commit_lock:
             scratch = _Scratch(self.tree.fork(), self._last_ms)
-            results: list[Result] = [self._gather(scratch, r.drafts) for r in requests]
+            results: list[Result] = [self._gather(scratch, request) for request in requests]
             try:
                 self._store_batch(scratch)
             except TimmyError as error:
@@ -314,8 +315,11 @@ class Log:
             hint="close other programs that read this home; it is finished at the next start",
         )
 
-    def _gather(self, scratch: _Scratch, drafts: tuple[Draft, ...]) -> Result:
+    def _gather(self, scratch: _Scratch, request: _Request) -> Result:
         """Seal one request into the scratch; on a fault undo just this request."""
+        drafts, size = request.drafts, scratch.tree.size
+        if request.expected not in (None, size):
+            return Moved(f"the log has {size} events, expected {request.expected}")
         mark, erased = len(scratch.batch.events), len(scratch.batch.erase)
         lengths = {d.stream: self._next_sequence(scratch, d.stream) for d in drafts}
         tree = scratch.tree.fork()

@@ -10,7 +10,7 @@ from genesis.core.birth import Genesis, parse_genesis
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.epoch import open_epoch
 from ledger.core.errors import InvalidEvent, StoreDamaged, StoreError, StoreFull
-from ledger.core.types import EPOCH
+from ledger.core.types import EPOCH, EPOCH_STREAM
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
 from ledger.sqlite import SqliteStore
@@ -40,7 +40,7 @@ def genesis_of(log: Log) -> Genesis:
 def epoch_of(log: Log, genesis: Genesis) -> int:
     """Return the log's epoch: 0, or that of its newest epoch record, each one verified."""
     epoch = 0
-    for event in log.stream(bytes(16), last=log.size):
+    for event in log.stream(EPOCH_STREAM, last=log.size):
         if event.type == EPOCH.name:
             epoch += 1
             record = open_epoch(

@@ -53,6 +53,10 @@ class NotFound(Refused):
     """No such event, stream or range."""
 
 
+class Moved(Refused):
+    """The log grew before the append that wanted it to be of one size: look again."""
+
+
 class IdempotencyConflict(Refused):
     """The same idempotency key came with another body."""
 

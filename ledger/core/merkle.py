@@ -54,6 +54,18 @@ def fold_peaks(peaks: Sequence[bytes]) -> bytes:
     return root
 
 
+def push(peaks: list[bytes], index: int, leaf: bytes) -> None:
+    """Add leaf hash number `index` to the perfect subtrees, largest first, of the leaves before.
+
+    `fold_peaks` gives the root: all that a verifier needs who reads a log once from its beginning.
+    """
+    root = leaf
+    while index & 1:
+        root = node_hash(peaks.pop(), root)
+        index >>= 1
+    peaks.append(root)
+
+
 def inclusion_path(node: NodeSource, index: int, size: int) -> list[bytes]:
     """PATH(index, D_size) of RFC 9162 section 2.1.3.1. Requires 0 <= index < size."""
     if not 0 <= index < size:
