@@ -19,6 +19,7 @@ from ledger.core import hashing, types
 from ledger.core.errors import TimmyError
 from ledger.log import Log
 from ledger.release import Release
+from ledger.upcasting import UpcastLog
 from ledger.views import Views
 from mesh.core import nip19
 from mesh.core.nip01 import NostrSigner
@@ -37,6 +38,7 @@ from node.patching import Patching
 from runtime import sandbox
 from runtime.connection import ConnectionLimits, Identity
 from runtime.core.session import SessionLimits
+from runtime.core.turns import INTERPRETED
 from runtime.gateway import Gateway
 from runtime.host import AgentHost, HostLimits
 from runtime.journal import Journal
@@ -141,6 +143,7 @@ def assemble(opened: Opened) -> Parts:
             f"attest.network is {config.attest.network}, this agent was born on {genesis.network}"
         )
     started_ms = now_ms()
+    journal = _journal(log)
     release = Release.open(log, home.state, opened.keys.log, epoch=epoch_of(log, genesis))
     views = Views(home.views, log)
     views.catch_up()
@@ -148,7 +151,6 @@ def assemble(opened: Opened) -> Parts:
     outbox = SqliteOutbox(home.path / "outbox.db")
     publisher = Publisher(config.publish.relays, outbox, jitter=random.random)
     relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
-    journal = Journal(log)
     gateway = Gateway(journal)
     chain, service = _mind(opened, journal, views, started_ms)
     return Parts(
@@ -186,6 +188,13 @@ def assemble(opened: Opened) -> Parts:
         tree=trees.current(home.path) or genesis.architecture,
         unreleased=log.size - release.newest.size,
     )
+
+
+def _journal(log: Log) -> Journal:
+    """Return the runtime's view of the log, caught up. Raises NewerEvent."""
+    journal = Journal(UpcastLog(log, needed=INTERPRETED))
+    _ = journal.turns  # here, before anything is appended: it reads every event
+    return journal
 
 
 def _mind(opened: Opened, journal: Journal, views: Views, started_ms: int) -> tuple[Chain, Service]:

@@ -246,3 +246,7 @@ class Turns:
         types.MEMORY_NOTED.name: _stepped,
         STEPPED: _stepped,
     }
+
+
+INTERPRETED: Final = frozenset(Turns._HANDLERS)  # noqa: SLF001 - the table of this very class
+"""Types that must be understood before anything is decided: a hold may be among them."""
