@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from attest.core.anchor import Standing
+from genesis.core.birth import Genesis
 from ledger.core.event import Event
 
 UNBROKEN_FINAL: Final = "UNBROKEN-FINAL"
@@ -48,6 +49,7 @@ class Report:
     standing: Standing | None = None
     met: bool = True
     file_digest: bytes | None = None
+    genesis: Genesis | None = None
 
     @property
     def good(self) -> bool:
