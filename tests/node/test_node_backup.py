@@ -3,8 +3,11 @@
 import hashlib
 import signal
 import stat
+import subprocess
+import sys
 import threading
 import time
+from contextlib import closing
 from dataclasses import replace as changed
 from http.client import HTTPException
 from pathlib import Path
@@ -14,6 +17,7 @@ import pytest
 from genesis.soul import default_soul
 from ledger.core.bundle import Attachment, Header, Reader, SignedHead, Writer
 from ledger.core.event import Record
+from ledger.sql import connect
 
 from .world import Home, until
 
@@ -432,3 +436,30 @@ def test_a_restore_that_is_killed_leaves_no_half_home(home):
             other.run("restore", path).good()
         assert other.run("verify").good()
         assert list(other.root.glob(".home.restoring-*")) == []
+
+
+def test_a_disk_that_takes_no_more_leaves_what_was_there(home):
+    """A bound on the size of files stands for the disk: the write fails half-way."""
+    path = home.root / "late.backup"
+    before = path.read_bytes()
+    with home.config.open("a") as file:
+        file.write("# a long remark\n" * 20_000)
+    script = 'ulimit -f 200; exec "$0" -m node backup --force -o "$1"'
+    done = subprocess.run(
+        ["bash", "-c", script, sys.executable, str(path)],
+        env=home.env, capture_output=True, text=True, check=False,
+    )  # fmt: skip
+    assert done.returncode == 2, done
+    assert "cannot be written: File too large" in done.stderr
+    assert path.read_bytes() == before
+    assert list(home.root.glob(".late*")) == []
+
+
+def test_a_ledger_of_a_later_version_is_refused_by_every_command_and_untouched(home):
+    with closing(connect(home.ledger)) as database:
+        database.execute("pragma user_version=2; pragma wal_checkpoint(TRUNCATE)")
+    before = home.ledger.read_bytes()
+    out = str(home.root / "x")
+    for argv in (["run"], ["log"], ["verify"], ["replay"], ["backup", "-o", out], ["search", "a"]):
+        home.run(*argv).refused("has schema 2, this version reads 1", "upgrade timmy")
+    assert home.ledger.read_bytes() == before
