@@ -162,6 +162,10 @@ class Log:
                 ) from error
             yield event
 
+    def as_written(self, start: int = 0, stop: int | None = None) -> Iterator[Event]:
+        """The same, for a reducer of the state: what brings old payloads forward leaves these."""
+        return self.events(start, stop)
+
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         """Yield stored records of [start, stop) in order, unchecked; a gap raises StoreDamaged."""
         end = self.size if stop is None else min(stop, self.size)
@@ -250,11 +254,7 @@ class Log:
         """
         events = [self.read(position) for position in positions]
         for event in events:
-            if not event.has_content:
-                raise Refused(
-                    f"event {event.position} ({event.type}) has no content to redact",
-                    hint="only words of people and models can be erased, never facts and rules",
-                )
+            _require_erasable(event)
         return Draft(
             type=types.REDACTED.name,
             stream=types.NODE_STREAM,
@@ -367,8 +367,7 @@ class Log:
         if not isinstance(targets, list) or not all(type(t) is int for t in targets):
             raise InvalidEvent("targets is not a list of positions")
         for target in targets:
-            if not self.read(target).has_content:
-                raise Refused(f"event {target} has no content to redact")
+            _require_erasable(self.read(target))
         return targets
 
     def _next_sequence(self, scratch: _Scratch, stream: bytes) -> int:
@@ -414,6 +413,22 @@ class Log:
             waiting, self._waiting = self._waiting, []
         for loop, future in waiting:
             loop.call_soon_threadsafe(_resolve, future)
+
+
+def _require_erasable(event: Event) -> None:
+    """Raise Refused unless this version knows that what `event` says may be erased for good."""
+    kind = types.KNOWN.get(event.type)
+    if kind is None and event.has_content:
+        raise Refused(
+            f"event {event.position} is of type {event.type}, unknown to this version: "
+            "whether its content may be erased is unknown, too",
+            hint="upgrade timmy to the version that wrote it, and redact it there",
+        )
+    if kind is None or not kind.content or not event.has_content:
+        raise Refused(
+            f"event {event.position} ({event.type}) has no content to redact",
+            hint="only words of people and models can be erased, never facts and rules",
+        )
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:

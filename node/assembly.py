@@ -20,6 +20,7 @@ from ledger.core.errors import TimmyError
 from ledger.log import Log
 from ledger.release import Release
 from ledger.snapshot import SnapshotFile
+from ledger.upcasting import UpcastLog
 from ledger.views import Views
 from mesh.core import nip19
 from mesh.core.nip01 import NostrSigner
@@ -38,6 +39,7 @@ from node.open import epoch_of, genesis_of, now_ms, open_log
 from node.patching import Patching
 from runtime import sandbox
 from runtime.connection import ConnectionLimits, Identity
+from runtime.core.agenda import INTERPRETED
 from runtime.core.session import SessionLimits
 from runtime.gateway import Gateway
 from runtime.host import AgentHost, HostLimits
@@ -153,7 +155,7 @@ def assemble(opened: Opened) -> Parts:
     outbox = SqliteOutbox(home.path / "outbox.db")
     publisher = Publisher(config.publish.relays, outbox, jitter=random.random)
     relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
-    journal = Journal(log, state)
+    journal = Journal(UpcastLog(log, needed=INTERPRETED), state)
     gateway = Gateway(journal)
     chain, service = _mind(opened, journal, views, started_ms)
     return Parts(

@@ -18,7 +18,8 @@ from ledger.core.state import BASIC_REDUCERS, Reducer, State
 from ledger.log import Log
 from ledger.replay import attestation, proven, reducers_hash, replay_from
 from ledger.snapshot import SnapshotFile
-from runtime.core.agenda import reduce_agenda
+from ledger.upcasting import understood
+from runtime.core.agenda import INTERPRETED, reduce_agenda
 from runtime.journal import Journal
 
 REDUCERS: Final[tuple[Reducer, ...]] = (*BASIC_REDUCERS, reduce_agenda)
@@ -34,13 +35,16 @@ _log = structlog.get_logger(__name__)
 def fold(log: Log, released: Checkpoint, snapshots: SnapshotFile) -> State:
     """Return the state of `log` now, from a snapshot if there is one that the ledger attests.
 
-    Raises ReplayDiffers if a state attested by these reducers is not what replay gives, and
-    StoreDamaged if the events are not those that were signed.
+    Raises NewerEvent for an event that only a later version understands, ReplayDiffers if a state
+    attested by these reducers is not what replay gives, StoreDamaged if the events are not those
+    that were signed.
     """
     state = snapshots.load(log, REDUCERS)
     if state is not None:
-        return replay_from(state, log.events(state.size)).state
-    return replay_from(State(REDUCERS), proven(log, released)).state
+        events = log.events(state.size)
+    else:
+        state, events = State(REDUCERS), proven(log, released)
+    return replay_from(state, understood(events, INTERPRETED)).state
 
 
 @dataclass(slots=True, kw_only=True)
@@ -52,10 +56,11 @@ class Attester:
     snapshots: SnapshotFile
 
     async def run(self) -> None:
-        """Attest now, and again whenever a thousand events came; until cancelled."""
+        """Attest whenever a thousand events came; until cancelled."""
+        size = self.log.size
         while True:
-            size = await self.attest()
             await self.log.grown(size + ATTEST_EVENTS)
+            size = await self.attest()
 
     async def attest(self) -> int:
         """Attest the state and save it; return the size looked at last. A busy log may win."""

@@ -53,6 +53,15 @@ def epoch_of(log: Log, genesis: Genesis) -> int:
     return epoch
 
 
+def released(home: Home, log: Log, genesis: Genesis) -> SignedCheckpoint:
+    """Return the last head that was released of this log; needs no key. Raises GuardError."""
+    guard = GuardFile(home.state, log.ledger_id)
+    note = guard.read()
+    log.refresh()  # a running node may have appended, and released, since we opened it
+    key, epoch = genesis.keys["log"], epoch_of(log, genesis)
+    return check_guard(guard, log.tree, log.ledger_id, key, epoch, note=note)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reading:
     """A home opened for reading."""
@@ -64,12 +73,7 @@ class Reading:
 
     def released(self) -> SignedCheckpoint:
         """Return the last head this node released; needs no key."""
-        guard = GuardFile(self.home.state, self.log.ledger_id)
-        key = self.genesis.keys["log"]
-        note = guard.read()
-        self.log.refresh()  # a running node may have appended, and released, since we opened it
-        epoch = epoch_of(self.log, self.genesis)
-        return check_guard(guard, self.log.tree, self.log.ledger_id, key, epoch, note=note)
+        return released(self.home, self.log, self.genesis)
 
 
 @contextmanager

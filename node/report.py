@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from attest.core.anchor import Standing
+from genesis.core.birth import Genesis
 from ledger.core.event import Event
 
 UNBROKEN_FINAL: Final = "UNBROKEN-FINAL"
@@ -50,6 +51,7 @@ class Report:
     file_digest: bytes | None = None
     hint: str | None = None
     """What the owner of a home can do about it."""
+    genesis: Genesis | None = None
 
     @property
     def good(self) -> bool:

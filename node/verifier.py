@@ -7,11 +7,11 @@ those in `node.report`.
 No network, no clock, no home: bytes in, a report out.
 """
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from itertools import pairwise
-from typing import Any, BinaryIO, Final
+from typing import Any, BinaryIO, Final, cast
 
 from attest.core.anchor import ChainResult, Standing, verify_chain
 from attest.core.errors import InvalidProof as InvalidAnchor
@@ -69,15 +69,24 @@ class _Failed(TimmyError):
         self.verdict = verdict
 
 
-def verify_bundle(file: BinaryIO, soul: bytes | None, *, require: str | None = None) -> Report:
-    """Read a bundle to its end and report. Never raises for what is in the file."""
+def verify_bundle(
+    file: BinaryIO,
+    soul: bytes | None,
+    *,
+    require: str | None = None,
+    attachment: Callable[[Attachment], None] = lambda _: None,
+) -> Report:
+    """Read a bundle to its end and report. Never raises for what is in the file.
+
+    `attachment` is given each attachment of a backup, and may raise InvalidBundle.
+    """
     report = Report()
     try:
         reader = Reader(file)
         report.purpose = reader.header.purpose
         report.ledger_id = reader.header.ledger_id
-        if reader.header.purpose == "export":
-            _verify_export(report, reader, soul)
+        if reader.header.purpose in ("export", "backup"):
+            _verify_export(report, reader, soul, attachment)
         elif reader.header.purpose == "proof":
             _verify_proof(report, reader, soul)
         else:
@@ -109,7 +118,7 @@ def _identify(report: Report, first: Event, soul: bytes | None) -> Genesis:
     if first.position != 0 or first.id != report.ledger_id:
         raise _Failed(BROKEN, "event 0 is not the one this ledger is named after")
     genesis = parse_genesis(first.payload)
-    report.name = genesis.name
+    report.name, report.genesis = genesis.name, genesis
     if soul is None:
         text = f"agent {genesis.name!r}, ledger {first.id.hex()}; no SOUL.md was given to compare"
     else:
@@ -141,11 +150,15 @@ def _open_heads(
 # ---- exports ------------------------------------------------------------------------------------
 
 
-def _verify_export(report: Report, reader: Reader, soul: bytes | None) -> None:
-    tiles: dict[tuple[int, int], bytes] = {}
-    audit = Audit(Tree(lambda level, index: tiles[level, index]))
+def _verify_export(
+    report: Report,
+    reader: Reader,
+    soul: bytes | None,
+    attachment: Callable[[Attachment], None],
+) -> None:
+    audit = Audit(Tree(_Tiles()))
     try:
-        _read_export(report, reader, soul, audit, tiles)
+        _read_export(report, reader, soul, audit, attachment)
     except (InvalidData, InvalidGenesis, _Failed):
         if report.size is None and audit.tree.size:
             report.say(
@@ -156,20 +169,31 @@ def _verify_export(report: Report, reader: Reader, soul: bytes | None) -> None:
         raise
 
 
+class _Tiles(dict[tuple[int, int], bytes]):
+    """Full tiles of the tree that is being recomputed, in memory: 32 bytes an event."""
+
+    def __call__(self, level: int, index: int) -> bytes:
+        return self[level, index]
+
+    def take(self, tree: Tree) -> None:
+        self.update({(tile.level, tile.index): tile.hashes for tile in tree.take_tiles()})
+
+
 def _read_export(
     report: Report,
     reader: Reader,
     soul: bytes | None,
     audit: Audit,
-    tiles: dict[tuple[int, int], bytes],
+    attachment: Callable[[Attachment], None],
 ) -> None:
+    tiles = cast("_Tiles", audit.tree.read_tile)
     genesis: Genesis | None = None
     heads: list[SignedHead] = []
     epoch = 0
     for item in reader:
         if isinstance(item, Record):
             event = audit.add(item)
-            tiles.update({(t.level, t.index): t.hashes for t in audit.tree.take_tiles()})
+            tiles.take(audit.tree)
             genesis = genesis or _identify(report, event, soul)
             if event.type == EPOCH.name:
                 epoch = _next_epoch(genesis, report, event, epoch)
@@ -178,23 +202,25 @@ def _read_export(
             heads.append(item)
             if len(heads) > _HEADS_MAX:
                 raise _Failed(BROKEN, f"more than {_HEADS_MAX} heads")
+        elif not isinstance(item, Attachment) or report.purpose != "backup":
+            raise _Failed(BROKEN, f"{report.purpose} holds no {type(item).__name__.lower()}")
         else:
-            raise _Failed(BROKEN, f"an export holds no {type(item).__name__.lower()}")
+            attachment(item)
     if genesis is None:
         raise _Failed(INCOMPLETE, "no events")
     if epoch != reader.header.epoch:
         raise _Failed(BROKEN, f"the file is of epoch {reader.header.epoch}, its records of {epoch}")
     *older, head = _open_heads(genesis, report, heads, epoch)
     _compare_tree(audit, head)
-    for one in older:
-        if audit.tree.root(one.size) != one.root:
-            raise _Failed(REWRITTEN, f"the head of size {one.size} is of another history")
+    _compare_older(audit, older)
     report.size = head.size
     report.say("integrity", f"all {head.size} events lead to the signed root")
     _complete(report, audit)
     report.say("freshness", f"signed at size {head.size}; nothing here shows it is the newest")
     report.not_shown.append("when: nothing here is in Bitcoin")
     report.not_shown.append("that no other history was shown to somebody else")
+    if report.purpose == "backup":
+        report.not_shown.append("whose the files beside the ledger are: timmy restore checks them")
     report.verdict = RECOVERED if epoch else UNBROKEN_PENDING
 
 
@@ -227,6 +253,12 @@ def _compare_tree(audit: Audit, head: SignedCheckpoint) -> None:
         raise _Failed(
             BROKEN, f"events lead to root {audit.tree.root().hex()}, signed {head.root.hex()}"
         )
+
+
+def _compare_older(audit: Audit, heads: Iterable[SignedCheckpoint]) -> None:
+    for one in heads:
+        if audit.tree.root(one.size) != one.root:
+            raise _Failed(REWRITTEN, f"the head of size {one.size} is of another history")
 
 
 def _complete(report: Report, audit: Audit) -> None:

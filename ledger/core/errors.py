@@ -83,6 +83,10 @@ class StoreSchema(StoreError):
     """The database was written by another program or another version of this one."""
 
 
+class StoreOld(StoreSchema):
+    """An older version of this program wrote it: its next start brings it forward."""
+
+
 class StoreUnmade(StoreSchema):
     """The database is empty: its making was cut short, or it was emptied."""
 

@@ -72,7 +72,7 @@ def verify(data, soul=None):
     try:
         stream = records(data)
         header = next(stream)
-        if header[1] == "export":
+        if header[1] in {"export", "backup"}:
             return verify_export(header, stream, soul), None
         need(header[1] == "proof", "purpose")
         return verify_proof(header, stream, soul)
@@ -103,6 +103,8 @@ def open_heads(header, genesis, notes, epoch):
 def verify_export(header, stream, soul):
     genesis, notes, events, lengths, leaves, targets, epoch = None, [], [], {}, [], set(), 0
     for record in stream:  # E1
+        if record[0] == "attachment" and header[1] == "backup":
+            continue
         if record[0] == "checkpoint":
             notes.append(record[1])
             continue
