@@ -39,7 +39,7 @@ from ledger.release import Release
 from node.config import AttestSection
 from node.home import Home
 from node.open import Reading
-from node.verifier import SEAL_ATTACHMENT
+from node.verify_common import SEAL_ATTACHMENT
 
 _PROOF_BYTES_MAX: Final = 1024 * 1024
 """A link with 100 headers is 10 kB."""

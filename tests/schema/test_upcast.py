@@ -230,7 +230,7 @@ def test_an_upcaster_changes_no_state_digest_of_an_old_log():
 RAW = (
     "ledger/core/state.py", "ledger/core/audit.py", "ledger/core/bundle.py", "ledger/core/event.py",
     "ledger/replay.py", "ledger/release.py", "ledger/proof.py", "ledger/log.py",
-    "node/verifier.py", "node/selfcheck.py", "node/open.py",
+    "node/verifier.py", "node/verify_common.py", "node/verify_export.py", "node/selfcheck.py", "node/open.py",
 )  # fmt: skip
 
 

@@ -72,8 +72,8 @@ CODE = {
     "MAGIC": bundle.MAGIC.decode(),
     "RECORD_BYTES_MAX": limits.BUNDLE_RECORD_BYTES_MAX,
     "PROOF_RECORDS_MAX": verifier._ITEMS_MAX,
-    "PROOF_EVENT_BYTES_MAX": verifier._EVENT_BYTES_MAX,
-    "EXPORT_HEADS_MAX": verifier._HEADS_MAX,
+    "PROOF_EVENT_BYTES_MAX": verify_common._EVENT_BYTES_MAX,
+    "EXPORT_HEADS_MAX": verify_export._HEADS_MAX,
     **{f"{network.name.upper()}_{name}": getattr(network, name.lower())
        for network in (header.MAINNET, header.SIGNET, header.REGTEST)
        for name in ("POW_LIMIT_BITS", "WORK_MIN")},
