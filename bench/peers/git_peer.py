@@ -1,4 +1,4 @@
-"""git as a ledger: `python git_peer.py ROW FOLDER COUNT TEXTS`. A commit an event, its text as message.
+"""git as a ledger: `python git_peer.py ROW FOLDER COUNT TEXTS`. One commit an event.
 
 Single events are `git commit --allow-empty` with core.fsync=all; batches are one `git fast-import`
 that is told to checkpoint, and to answer, after each (a pack a batch); reading is `git fsck`, which
