@@ -4,6 +4,7 @@ import argparse
 import datetime as dt
 import os
 import shutil
+import signal
 import sys
 import time
 from pathlib import Path
@@ -96,6 +97,7 @@ def run(options: argparse.Namespace, console: Console) -> tuple[list[Result], li
 def main(argv: list[str]) -> int:
     """Measure, print, keep."""
     options = arguments(argv)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(1))  # or hundreds of MiB are left behind
     console = Console()
     load = f"{os.getloadavg()[0]:.1f}"
     begin = time.monotonic()

@@ -39,12 +39,13 @@ class Unfit(Exception):
 
 @dataclass(slots=True)
 class Result:
-    """What one row gave. `values` and `disk` have one entry a round."""
+    """What one row gave. `values`, `disk` and `cpu_us` (an item) have one entry a round."""
 
     row: Row
     values: dict[str, list[float]] = field(default_factory=dict)
     syncs: dict[str, float] = field(default_factory=dict)
     disk: list[float] = field(default_factory=list)
+    cpu_us: dict[str, list[float]] = field(default_factory=dict)
     absent: dict[str, str] = field(default_factory=dict)
 
 
@@ -97,7 +98,7 @@ class Contest:
             result.disk.append(disk_rate(self.folder))
             for name in present[turn:] + present[:turn]:
                 self.say(f"{row.name}: round {number + 1} of {self.rounds}, {name}")
-                result.values.setdefault(name, []).append(self._measure(row, name))
+                self._measure(result, name)
         if row.batch and self.counter is not None and self.counter.how:
             for name in present:
                 self.say(f"{row.name}: counting what {name} makes durable")
@@ -119,7 +120,8 @@ class Contest:
         work = row.sides[name].work or row.name
         return [*command(name), work, str(folder), str(count), str(self.texts)]
 
-    def _measure(self, row: Row, name: str) -> float:
+    def _measure(self, result: Result, name: str) -> None:
+        row = result.row
         with self._empty() as folder:
             argv = self._argv(row, name, folder, self._events(row.sides[name]))
             done = subprocess.run(
@@ -133,7 +135,10 @@ class Contest:
         if done.returncode:
             raise Unfit(f"{name} fails at {row.name}: {done.stderr.strip()[-2000:]}")
         found = json.loads(done.stdout.splitlines()[-1])
-        return float(found["value"] if "value" in found else found["count"] / found["seconds"])
+        value = found["value"] if "value" in found else found["count"] / found["seconds"]
+        result.values.setdefault(name, []).append(value)
+        if "cpu" in found:
+            result.cpu_us.setdefault(name, []).append(found["cpu"] / found["count"] * 1e6)
 
     def _events(self, side: Side) -> int:
         return min(side.count, QUICK_EVENTS) if self.quick else side.count

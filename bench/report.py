@@ -22,7 +22,17 @@ BEGIN: Final = "<!-- begin: written by make bench -->"
 END: Final = "<!-- end: written by make bench -->"
 PASS: Final = "PASS"
 SHORT: Final = "FALLS SHORT"
-COLUMNS: Final = ("who", "setting", "median", "min..max", "syncs", "ours/it", "goal", "verdict")
+COLUMNS: Final = (
+    "who",
+    "setting",
+    "median",
+    "min..max",
+    "CPU µs",
+    "syncs",
+    "ours/it",
+    "goal",
+    "verdict",
+)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -34,6 +44,7 @@ class Line:
     setting: str
     unit: str
     values: Sequence[float]
+    cpu_us: Sequence[float] = ()
     syncs: float | None = None
     ratios: Sequence[float] = ()
     goal: float | None = None
@@ -44,13 +55,14 @@ class Line:
     def cells(self) -> tuple[str, ...]:
         """The columns after the row's title."""
         if self.absent:
-            return self.who, f"not measured: {self.absent}", "", "", "", "", self.goal_text, ""
+            return self.who, f"not measured: {self.absent}", *[""] * 5, self.goal_text, ""
         low, high = min(self.values), max(self.values)
         return (
             self.who,
             self.setting,
             f"{number(statistics.median(self.values))} {self.unit}",
             f"{number(low)}..{number(high)}" if len(self.values) > 1 else "",
+            number(statistics.median(self.cpu_us)) if self.cpu_us else "",
             "" if self.syncs is None else f"{self.syncs:.3g}",
             f"{statistics.median(self.ratios):.2f}x" if self.ratios else "",
             self.goal_text,
@@ -81,6 +93,7 @@ def judged(result: Result) -> list[Line]:
                 setting=side.setting,
                 unit=row.unit,
                 values=values,
+                cpu_us=result.cpu_us.get(name, ()),
                 syncs=result.syncs.get(name),
                 ratios=ratios,
                 goal=side.goal,
@@ -129,7 +142,7 @@ def show(lines: Sequence[Line], disk: Sequence[float], console: Console) -> None
         table.title = None
         table.add_column("")
     for at, column in enumerate(COLUMNS):
-        table.add_column(column, justify="right" if at in {2, 3, 4, 5, 6} else "left")
+        table.add_column(column, justify="right" if at in {2, 3, 4, 5, 6, 7} else "left")
     for line in lines:
         style = "red" if line.verdict == SHORT else "green" if line.verdict == PASS else None
         cells = line.cells()
@@ -152,6 +165,7 @@ def save(path: Path, about: dict[str, Any], results: list[Result], figures: list
             "title": result.row.title,
             "unit": result.row.unit,
             "values": result.values,
+            "cpu_us_each": result.cpu_us,
             "syncs_per_commit": result.syncs,
             "disk_fdatasync_per_s": result.disk,
             "not_measured": result.absent,

@@ -30,10 +30,15 @@ def init(folder):
         git(folder, "config", *setting.split("="))
 
 
+def spent():
+    """CPU of this process and of the git processes that have ended."""
+    return sum(os.times()[:4])
+
+
 def timed(count, work):
-    start = time.perf_counter()
+    start, busy = time.perf_counter(), spent()
     work()
-    return {"count": count, "seconds": time.perf_counter() - start}
+    return {"count": count, "seconds": time.perf_counter() - start, "cpu": spent() - busy}
 
 
 def single(folder, lines):
@@ -72,6 +77,7 @@ def batches(folder, lines, batch):
             process.stdout.readline()
 
     found = timed(len(lines), work)
+    del found["cpu"]  # git's own is known only when it ends, with its start and its end
     process.stdin.close()
     process.wait()
     return found

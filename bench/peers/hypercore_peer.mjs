@@ -26,8 +26,11 @@ async function open () {
 
 async function timed (count, work) {
   const begin = performance.now()
+  const busy = process.cpuUsage()
   await work()
-  return { count, seconds: (performance.now() - begin) / 1000 }
+  const seconds = (performance.now() - begin) / 1000
+  const { user, system } = process.cpuUsage(busy)
+  return { count, seconds, cpu: (user + system) / 1e6 }
 }
 
 async function append (batch) {
