@@ -34,7 +34,7 @@ from ledger.core import (
     tiles,
     types,
 )
-from node import report, verifier
+from node import report, verifier, verify_common, verify_export
 from tests.spec import agent, make_vectors, test_vectors
 
 ROOT = Path(__file__).parents[2]
