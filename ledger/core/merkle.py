@@ -17,6 +17,8 @@ HASH_BYTES: Final = 32
 EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
 
 NodeSource: TypeAlias = Callable[[int, int], bytes]
+RangeSource: TypeAlias = Callable[[int, int], bytes]
+"""(start, stop) -> root over those leaves, where RFC 9162 splits there."""
 
 
 def leaf_hash(entry: bytes) -> bytes:
@@ -66,25 +68,22 @@ def push(peaks: list[bytes], index: int, leaf: bytes) -> None:
     peaks.append(root)
 
 
-def inclusion_path(node: NodeSource, index: int, size: int) -> list[bytes]:
-    """PATH(index, D_size) of RFC 9162 section 2.1.3.1. Requires 0 <= index < size."""
+def inclusion_path(ranges: RangeSource, index: int, size: int) -> list[bytes]:
+    """PATH(index, D_size) of RFC 9162 section 2.1.3.1. Requires 0 <= index < size.
+
+    From the leaf up: at each level the subtree beside, as far as the tree of `size` has it.
+    """
     if not 0 <= index < size:
         raise InvalidProof(f"index {index} is not in a tree of size {size}")
     path: list[bytes] = []
-    start, stop = 0, size
-    while stop - start > 1:
-        middle = start + _split(stop - start)
-        if index < middle:
-            path.append(range_root(node, middle, stop))
-            stop = middle
-        else:
-            path.append(range_root(node, start, middle))
-            start = middle
-    path.reverse()
+    for level in range((size - 1).bit_length()):
+        start = ((index >> level) ^ 1) << level
+        if start < size:
+            path.append(ranges(start, min(start + (1 << level), size)))
     return path
 
 
-def consistency_path(node: NodeSource, size1: int, size2: int) -> list[bytes]:
+def consistency_path(ranges: RangeSource, size1: int, size2: int) -> list[bytes]:
     """PROOF(size1, D_size2) of RFC 9162 section 2.1.4.1. Requires 0 < size1 <= size2."""
     if not 0 < size1 <= size2:
         raise InvalidProof(f"no consistency proof from size {size1} to {size2}")
@@ -93,13 +92,13 @@ def consistency_path(node: NodeSource, size1: int, size2: int) -> list[bytes]:
     while size1 != stop:
         middle = start + _split(stop - start)
         if size1 <= middle:
-            path.append(range_root(node, middle, stop))
+            path.append(ranges(middle, stop))
             stop = middle
         else:
-            path.append(range_root(node, start, middle))
+            path.append(ranges(start, middle))
             start, whole = middle, False
     if not whole:
-        path.append(range_root(node, start, stop))
+        path.append(ranges(start, stop))
     path.reverse()
     return path
 
