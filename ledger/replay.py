@@ -15,8 +15,9 @@ from ledger.core.checkpoint import Checkpoint
 from ledger.core.codec import encode
 from ledger.core.errors import InvalidData, LedgerError, StoreDamaged
 from ledger.core.event import Draft, Event
-from ledger.core.merkle import fold_peaks, leaf_hash, push
+from ledger.core.merkle import fold_peaks, leaf_hash, perfect_root, push
 from ledger.core.state import Reducer, State
+from ledger.core.tiles import TILE_LEVELS, TILE_WIDTH
 from ledger.log import Log
 
 
@@ -60,13 +61,19 @@ def proven(log: Log, head: Checkpoint) -> Iterator[Event]:
     not what was signed: fold into something that can be thrown away.
     """
     peaks: list[bytes] = []
+    leaves: list[bytes] = []
     for record in log.records(0, head.size):
         try:
             event = Event.open_again(record)
         except InvalidData as error:
             raise _damaged(record.position, str(error)) from error
-        push(peaks, record.position, leaf_hash(record.envelope))
+        leaves.append(leaf_hash(record.envelope))
+        if len(leaves) == TILE_WIDTH:
+            push(peaks, record.position >> TILE_LEVELS, perfect_root(leaves))
+            leaves.clear()
         yield event
+    for at, leaf in enumerate(leaves):
+        push(peaks, at, leaf)
     if fold_peaks(peaks) != head.root:
         raise _damaged(None, f"the first {head.size} events are not those that were signed")
     yield from log.events(head.size)

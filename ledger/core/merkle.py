@@ -6,15 +6,15 @@ Computing and comparing are apart: `root_from_inclusion` returns what a proof le
 [index << level, (index + 1) << level). Only perfect subtrees never change, so only they are kept.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 from ledger.core import limits
 from ledger.core.errors import InvalidProof
 
 HASH_BYTES: Final = 32
-EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+EMPTY_ROOT: Final = sha256(b"").digest()
 
 NodeSource: TypeAlias = Callable[[int, int], bytes]
 RangeSource: TypeAlias = Callable[[int, int], bytes]
@@ -23,12 +23,12 @@ RangeSource: TypeAlias = Callable[[int, int], bytes]
 
 def leaf_hash(entry: bytes) -> bytes:
     """SHA-256(0x00 || entry), RFC 9162 section 2.1.1."""
-    return hashlib.sha256(b"\x00" + entry).digest()
+    return sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """SHA-256(0x01 || left || right), RFC 9162 section 2.1.1."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right).digest()
 
 
 def _split(width: int) -> int:
@@ -56,12 +56,23 @@ def fold_peaks(peaks: Sequence[bytes]) -> bytes:
     return root
 
 
-def push(peaks: list[bytes], index: int, leaf: bytes) -> None:
-    """Add leaf hash number `index` to the perfect subtrees, largest first, of the leaves before.
+def perfect_root(hashes: Sequence[bytes]) -> bytes:
+    """Root over a power of two of hashes: the quick way up for those who have them together."""
+    row = hashes
+    while len(row) > 1:
+        row = [
+            sha256(b"\x01" + left + right).digest()
+            for left, right in zip(row[::2], row[1::2], strict=True)
+        ]
+    return row[0]
+
+
+def push(peaks: list[bytes], index: int, root: bytes) -> None:
+    """Add subtree number `index` of one size to the perfect subtrees, largest first, before it.
 
     `fold_peaks` gives the root: all that a verifier needs who reads a log once from its beginning.
+    A subtree of one size may follow larger ones only.
     """
-    root = leaf
     while index & 1:
         root = node_hash(peaks.pop(), root)
         index >>= 1
