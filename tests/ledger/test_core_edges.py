@@ -1,0 +1,167 @@
+"""Rules at the edge of the ledger's core, each one that a mutant of the code broke unnoticed.
+
+docs/MUTATION.md tells which mutants there are and which of them change nothing.
+"""
+
+import hashlib
+import io
+import random
+from dataclasses import replace
+
+import pytest
+
+from ledger.core import limits
+from ledger.core.audit import Audit
+from ledger.core.bundle import Attachment, Header, Reader, Writer
+from ledger.core.codec import encode
+from ledger.core.errors import InvalidBundle, InvalidProof, StoreDamaged
+from ledger.core.event import Draft, Event, seal
+from ledger.core.merkle import leaf_hash
+from ledger.core.state import BASIC_REDUCERS, State
+from ledger.core.tiles import TILE_WIDTH, Tree
+from tests.ledger import dumb_merkle
+
+HEADER = Header(purpose="export", ledger_id=b"l" * 32, epoch=0)
+
+
+def sealed(position, payload, kind="test.fact", sequence=None):
+    return seal(
+        Draft(type=kind, stream=bytes(16), payload=payload),
+        position=position,
+        stream_sequence=position if sequence is None else sequence,
+        ts_ms=position,
+        salts=bytes(64),
+    )
+
+
+def leaf(number):
+    return hashlib.sha256(b"%d" % number).digest()
+
+
+# ---- redactions -----------------------------------------------------------------------------------
+
+
+def audited(*events):
+    audit = Audit(Tree(lambda *_: b""))
+    for event in events:
+        audit.add(event.record)
+    return audit
+
+
+def test_only_a_redaction_redacts():
+    whole = seal(
+        Draft(type="test.said", stream=bytes(16), payload={}, content={"text": "words"}),
+        position=0,
+        stream_sequence=0,
+        ts_ms=0,
+        salts=bytes(64),
+    ).record
+    erased = Event.open(replace(whole, content=None, content_salt=None))
+    assert audited(erased, sealed(1, {"targets": [0]})).missing == [0]
+    assert audited(erased, sealed(1, {"targets": [0]}, "ledger.redacted")).redacted == {0: 1}
+
+
+def test_a_redaction_that_names_nothing_is_one_of_nothing():
+    event = sealed(0, {}, "ledger.redacted")
+    assert audited(event).redacted == {}
+    state = State(BASIC_REDUCERS)
+    state.apply(event)
+    assert not any(key.startswith("redacted/") for key in state.entries)
+
+
+# ---- state ------------------------------------------------------------------------------------------
+
+
+def test_an_entry_that_goes_leaves_no_trace_in_the_digest():
+    def keep_the_even(entries, event):
+        yield from ((key, None) for key in list(entries))
+        yield "never there", None
+        if event.payload["n"] % 2 == 0:
+            yield f"n/{event.payload['n']}", event.payload["n"]
+
+    state = State((keep_the_even,))
+    for number in range(4):
+        state.apply(sealed(number, {"n": number}))
+    assert state.entries == {}
+    assert state.digest() == State((), {}, 4).digest()
+    state.apply(sealed(4, {"n": 4}))
+    assert state.entries == {"n/4": 4}
+    assert state.digest() == State.restore((), {"n/4": 4}, 5).digest()
+
+
+# ---- bundles ----------------------------------------------------------------------------------------
+
+
+def attachment_of(length):
+    """An attachment whose record has `length` bytes."""
+    spare = length - len(encode(["attachment", "x", [bytes(2**16)]]))
+    return Attachment(name="x", value=[bytes(2**16 + spare)])
+
+
+def test_a_record_may_be_as_large_as_the_bound_and_no_larger():
+    largest = attachment_of(limits.BUNDLE_RECORD_BYTES_MAX)
+    file = io.BytesIO()
+    writer = Writer(file, HEADER)
+    writer.add(largest)
+    with pytest.raises(InvalidBundle, match="at most"):
+        writer.add(attachment_of(limits.BUNDLE_RECORD_BYTES_MAX + 1))
+    writer.end()
+    file.seek(0)
+    assert list(Reader(file)) == [largest]
+
+
+# ---- the tree ---------------------------------------------------------------------------------------
+
+
+def test_tiles_that_nobody_took_yet_are_read_from_the_tree_itself():
+    def nothing_is_stored(level, index):
+        raise StoreDamaged(f"tile {index} of level {level}")
+
+    tree, leaves = Tree(nothing_is_stored), [leaf(n) for n in range(2 * TILE_WIDTH + 90)]
+    for one in leaves:
+        tree.append(one)
+    for index in (0, 1, 255, 256, 300, 511, 512, 601):
+        assert tree.inclusion(index, tree.size) == dumb_merkle.path(index, leaves)
+
+
+def test_the_unfinished_tile_is_never_read_stale():
+    tree, leaves = Tree(lambda *_: b""), []
+    for number in range(40):
+        leaves.append(leaf(number))
+        tree.append(leaves[-1])
+        for size in range(1, len(leaves) + 1):
+            assert tree.root(size) == dumb_merkle.root(leaves[:size])
+
+
+def test_a_stored_tile_is_read_once_as_long_as_there_is_room():
+    tiles, reads = {}, []
+
+    def read_tile(level, index):
+        reads.append((level, index))
+        return tiles[level, index]
+
+    tree = Tree(read_tile)
+    for number in range(4 * TILE_WIDTH):
+        tree.append(leaf(number))
+        tiles |= {(tile.level, tile.index): tile.hashes for tile in tree.take_tiles()}
+    indexes = random.Random(1).choices(range(tree.size), k=200)
+    for index in indexes:
+        tree.inclusion(index, tree.size)
+    assert sorted(set(reads)) == sorted(reads)
+    assert {index for level, index in reads if level == 0} == set(range(4))
+
+
+@pytest.mark.parametrize(("level", "index"), [(16, 0), (8, 1), (0, 300), (9, 0), (64, 0)])
+def test_a_node_above_or_beyond_the_tree_is_no_node(level, index):
+    tree = Tree(lambda *_: b"")
+    for number in range(TILE_WIDTH):
+        tree.append(leaf(number))
+    tree.take_tiles()
+    with pytest.raises(InvalidProof):
+        tree.node(level, index)
+
+
+def test_the_audit_builds_the_tree_of_the_envelopes():
+    events = [sealed(number, {"n": number}) for number in range(5)]
+    leaves = [leaf_hash(event.record.envelope) for event in events]
+    assert audited(*events).tree.root() == dumb_merkle.root(leaves)
