@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-stamp
 TEST_STAMP := $(VENV)/.test-stamp
 
-.PHONY: help setup run test lint bench lock clean
+.PHONY: help setup run test lint bench fuzz mutate lock clean
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -51,6 +51,12 @@ test: $(TEST_STAMP) ## everything CI runs
 bench: $(TEST_STAMP) ## measure, print, write docs/BENCHMARKS.md's figures to build/bench.json
 	@mkdir -p build
 	@$(BIN)/python -m bench
+
+fuzz: $(TEST_STAMP) ## search every parser for a broken contract, SECONDS_EACH (60); keeps what it finds
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS_EACH),60)
+
+mutate: $(TEST_STAMP) ## break the ledger's core in 1,800 ways and see which the tests notice (an hour)
+	@tests/mutate.sh $(MUTANTS)
 
 lock: ## compile the hash-pinned requirement files again
 	@$(BIN)/pip install --quiet uv

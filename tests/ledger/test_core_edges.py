@@ -16,7 +16,7 @@ from ledger.core.bundle import Attachment, Header, Reader, Writer
 from ledger.core.codec import encode
 from ledger.core.errors import InvalidBundle, InvalidProof, StoreDamaged
 from ledger.core.event import Draft, Event, seal
-from ledger.core.merkle import leaf_hash
+from ledger.core.merkle import leaf_hash, node_hash, root_from_inclusion, roots_from_consistency
 from ledger.core.state import BASIC_REDUCERS, State
 from ledger.core.tiles import TILE_WIDTH, Tree
 from tests.ledger import dumb_merkle
@@ -165,3 +165,31 @@ def test_the_audit_builds_the_tree_of_the_envelopes():
     events = [sealed(number, {"n": number}) for number in range(5)]
     leaves = [leaf_hash(event.record.envelope) for event in events]
     assert audited(*events).tree.root() == dumb_merkle.root(leaves)
+
+
+# ---- proofs -----------------------------------------------------------------------------------------
+
+
+def test_the_largest_tree_that_may_be_claimed():
+    whole, half, top, other = limits.TREE_SIZE_MAX, limits.TREE_SIZE_MAX // 2, leaf(1), leaf(2)
+    assert roots_from_consistency(half, whole, [other], top) == (top, node_hash(top, other))
+    path = [leaf(n) for n in range(48)]
+    root = top
+    for one in path:
+        root = node_hash(root, one)
+    assert root_from_inclusion(top, 0, whole, path) == root
+    with pytest.raises(InvalidProof, match="no consistency"):
+        roots_from_consistency(half, whole + 1, [other], top)
+    with pytest.raises(InvalidProof, match="not in a tree"):
+        root_from_inclusion(top, 0, whole + 1, path)
+
+
+@pytest.mark.parametrize(("size1", "size2", "hashes"), [(3, 3, 2), (4, 3, 2), (-1, 3, 2)])
+def test_two_sizes_must_grow_whatever_the_path(size1, size2, hashes):
+    with pytest.raises(InvalidProof, match="no consistency"):
+        roots_from_consistency(size1, size2, [leaf(n) for n in range(hashes)], leaf(0))
+
+
+def test_from_nothing_nothing_is_computed():
+    with pytest.raises(InvalidProof, match="no consistency"):
+        roots_from_consistency(0, 3, [leaf(1), leaf(2)], leaf(0))
