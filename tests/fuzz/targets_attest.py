@@ -154,10 +154,16 @@ def answers():
     return [json.dumps(value).encode() for value in (good, bad)]
 
 
+def counted(n, size):
+    """A count of three bytes, and that many zeroed items of `size` bytes: n bytes or more."""
+    count = max(0xFD, n // size)
+    return b"\xfd" + count.to_bytes(2, "little") + bytes(count * size + 5)
+
+
+ONE_INPUT = b"\x02\0\0\0\x01" + bytes(36) + b"\0" + bytes(4)
 TX_BULK = {
-    "inputs": lambda n: b"\x02\0\0\0\xfd" + (n // 41 % 65536).to_bytes(2, "little") + bytes(n),
-    "outputs": lambda n: b"\x02\0\0\0\x01" + bytes(36) + b"\0" + bytes(4) + b"\xfd"
-    + (n // 9 % 65536).to_bytes(2, "little") + bytes(n),
+    "inputs": lambda n: b"\x02\0\0\0" + counted(n, 41),
+    "outputs": lambda n: ONE_INPUT + counted(n, 9),
     "claimed inputs": lambda n: b"\x02\0\0\0\xff" + b"\xff" * 8 + bytes(n),
     "witness": lambda n: transactions()[0][:-4] + bytes(n),
     "long script": lambda n: b"\x02\0\0\0\x01" + bytes(36) + b"\xfd"

@@ -249,7 +249,7 @@ TARGETS = [
            specimens=identifiers, bulk={"long": lambda n: b"npub1" + b"q" * n}),
     Target(name="nip19-records", run=run_identifier_records, errors=(),
            specimens=identifier_records, weight=12,
-           bulk={"relays": lambda n: b"\0\x20" + bytes(32) + b"\x01\0" * (n // 2)}),
+           bulk={"relays": lambda n: b"\0\x20" + bytes(32) + b"\x01\0" * (n // 16)}),
     Target(name="agent-frames", run=run_frames, errors=(), specimens=agent_frames,
            bulk=FRAME_BULK),
     Target(name="agent-frame", run=run_frame_body, errors=(), kind="cbor",

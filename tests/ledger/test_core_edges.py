@@ -14,9 +14,10 @@ from ledger.core import limits
 from ledger.core.audit import Audit
 from ledger.core.bundle import Attachment, Header, Reader, Writer
 from ledger.core.codec import encode
-from ledger.core.errors import InvalidBundle, InvalidProof, StoreDamaged
+from ledger.core.errors import InvalidBundle, InvalidNote, InvalidProof, StoreDamaged
 from ledger.core.event import Draft, Event, seal
 from ledger.core.merkle import leaf_hash, node_hash, root_from_inclusion, roots_from_consistency
+from ledger.core.note import parse_note
 from ledger.core.state import BASIC_REDUCERS, State
 from ledger.core.tiles import TILE_WIDTH, Tree
 from tests.ledger import dumb_merkle
@@ -193,3 +194,75 @@ def test_two_sizes_must_grow_whatever_the_path(size1, size2, hashes):
 def test_from_nothing_nothing_is_computed():
     with pytest.raises(InvalidProof, match="no consistency"):
         roots_from_consistency(0, 3, [leaf(1), leaf(2)], leaf(0))
+
+
+# ---- notes ------------------------------------------------------------------------------------------
+
+LINE = "— a AAAAAAA="
+"""A key id of four zero bytes and a signature of one."""
+
+
+def note_of(*lines, text="text\n"):
+    return (text + "\n" + "".join(f"{line}\n" for line in lines)).encode()
+
+
+@pytest.mark.parametrize(
+    "data",
+    [
+        note_of(LINE.removeprefix("— ")),
+        note_of("x " + LINE.removeprefix("— ")),
+        note_of("— aAAAAAAA="),
+        note_of("— a AAAAAA=="),  # a key id and no signature
+        note_of("— a AAAAAAB="),  # bits behind the end
+        note_of("— a AAAA AAA="),
+        note_of("— a AA!AAAAA="),
+        note_of("— a b AAAAAAA="),
+        note_of(LINE)[:-1],
+        note_of(LINE)[:-1] + b"x",
+        note_of(),
+        note_of(LINE, text="text\x07\n"),
+        note_of(LINE, text="text\x1f\n"),
+        note_of(LINE, text="text\x7f\n"),
+        note_of(LINE, text="\n"),
+        note_of(LINE, text=""),
+        note_of("— é AAAAAAA="),
+        note_of("—  AAAAAAA="),
+        note_of("— a+ AAAAAAA="),
+        note_of("— \x7f AAAAAAA="),
+    ],
+)
+def test_a_note_that_is_written_in_another_way_is_refused(data):
+    with pytest.raises(InvalidNote):
+        parse_note(data)
+
+
+@pytest.mark.parametrize("name", ["a", "!", "~", "a/b", "timmy.example"])
+def test_a_note_is_written_as_it_was_read(name):
+    data = note_of(LINE, f"— {name} AAAAAAAB", text="text \n\nmore\n")
+    note = parse_note(data)
+    assert note.text == "text \n\nmore\n"
+    assert [s.name for s in note.signatures] == ["a", name]
+    assert note.encode() == data
+
+
+def test_a_note_has_a_size_and_a_number_of_signatures():
+    spare = limits.NOTE_BYTES_MAX - len(note_of(LINE, text="\n"))
+    largest = note_of(LINE, text="x" * spare + "\n")
+    assert len(largest) == limits.NOTE_BYTES_MAX
+    assert parse_note(largest).encode() == largest
+    with pytest.raises(InvalidNote, match="at most"):
+        parse_note(b"x" + largest)
+    most = note_of(*[LINE] * limits.NOTE_SIGNATURES_MAX)
+    assert len(parse_note(most).signatures) == limits.NOTE_SIGNATURES_MAX
+    with pytest.raises(InvalidNote, match="signatures"):
+        parse_note(note_of(*[LINE] * (limits.NOTE_SIGNATURES_MAX + 1)))
+
+
+# ---- errors -----------------------------------------------------------------------------------------
+
+
+def test_damage_says_what_where_and_what_to_do():
+    error = StoreDamaged("event 3 is torn", position=3, hint="run: timmy doctor")
+    assert (str(error), error.position, error.hint) == ("event 3 is torn", 3, "run: timmy doctor")
+    plain = StoreDamaged("torn")
+    assert (str(plain), plain.position, plain.hint) == ("torn", None, None)
