@@ -6,21 +6,26 @@ docs/MUTATION.md tells which mutants there are and which of them change nothing.
 import hashlib
 import io
 import random
+import re
+import sys
+from contextlib import suppress
 from dataclasses import replace
 
+import cbor2
 import pytest
 
 from ledger.core import limits
 from ledger.core.audit import Audit
 from ledger.core.bundle import Attachment, Header, Reader, Writer
-from ledger.core.codec import encode
-from ledger.core.errors import InvalidBundle, InvalidNote, InvalidProof, StoreDamaged
+from ledger.core.codec import decode, encode
+from ledger.core.errors import InvalidBundle, InvalidCbor, InvalidNote, InvalidProof, StoreDamaged
 from ledger.core.event import Draft, Event, seal
 from ledger.core.merkle import leaf_hash, node_hash, root_from_inclusion, roots_from_consistency
 from ledger.core.note import parse_note
 from ledger.core.state import BASIC_REDUCERS, State
 from ledger.core.tiles import TILE_WIDTH, Tree
 from tests.ledger import dumb_merkle
+from tests.spec.agent import bundle
 
 HEADER = Header(purpose="export", ledger_id=b"l" * 32, epoch=0)
 
@@ -266,3 +271,61 @@ def test_damage_says_what_where_and_what_to_do():
     assert (str(error), error.position, error.hint) == ("event 3 is torn", 3, "run: timmy doctor")
     plain = StoreDamaged("torn")
     assert (str(plain), plain.position, plain.hint) == ("torn", None, None)
+
+
+# ---- tags -------------------------------------------------------------------------------------------
+
+TAGGED = {
+    0: "2013-03-21T20:04:00Z", 1: 1, 2: b"\x01" * 9, 4: [5, 7], 30: [1, 3], 35: "(a|b)*c",
+    36: "MIME-Version: 1.0\n\nx", 37: b"\x01" * 16, 52: b"\x01\x02\x03\x04", 258: [1, 2],
+}  # fmt: skip
+
+CARRIES_OUT = re.compile(r"/(re|email)/|/(uuid|fractions|ipaddress|numbers|_?strptime|decimal)\.py")
+"""Modules of Python's own that cbor2 hands such values to."""
+
+
+@pytest.mark.parametrize("tag", TAGGED)
+def test_no_tag_is_carried_out_before_it_is_refused(tag):
+    """A pattern would be compiled, a message parsed: whoever sends it decides what that costs."""
+    called = set()
+
+    def profile(frame, event, _argument):
+        if event == "call":
+            called.add(frame.f_code.co_filename)
+
+    data = cbor2.dumps(cbor2.CBORTag(tag, TAGGED[tag]))
+    sys.setprofile(profile)
+    try:
+        with suppress(InvalidCbor):
+            decode(data, bytes_max=100)
+            called.add("accepted")
+    finally:
+        sys.setprofile(None)
+    assert "accepted" not in called
+    assert not [name for name in called if CARRIES_OUT.search(name)]
+
+
+# ---- records of a bundle ------------------------------------------------------------------------------
+
+WHOLE = ["event", 0, b"", b"", b"", None, None]
+MALFORMED = [
+    [], {}, [1], ["unknown", 1], ["subject"], ["subject", -1], ["subject", True], ["subject", 1, 1],
+    ["inclusion", 1, 2, [1]], ["inclusion", 1, 2, [b"x", "x"]], ["inclusion", 1, 2, [b"x"] * 64],
+    ["consistency", 1, 2, b""], ["checkpoint", "text"], ["attachment", "x", 1],
+    ["attachment", b"x", {}], ["header", "export", b"", 0], WHOLE[:-1], [*WHOLE, None],
+    *([*WHOLE[:at], "x", *WHOLE[at + 1 :]] for at in range(1, 7)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize("value", MALFORMED, ids=range(len(MALFORMED)))
+def test_a_malformed_record_is_refused_in_a_bundle_that_is_whole(value):
+    """Cut bundles are refused anyway: only a closed one shows that the record was looked at."""
+    with pytest.raises(InvalidBundle):
+        list(Reader(io.BytesIO(bundle([["header", "export", b"", 0], value]))))
+
+
+def test_a_whole_bundle_with_good_records_is_read():
+    good = [WHOLE, ["inclusion", 1, 2, [b"x"] * 63], ["attachment", "x", []], ["subject", 0]]
+    reader = Reader(io.BytesIO(bundle([["header", "", b"", 0], *good])))
+    assert len(list(reader)) == len(good)
+    assert reader.digest is not None
