@@ -17,8 +17,15 @@ import pytest
 from ledger.core import limits
 from ledger.core.audit import Audit
 from ledger.core.bundle import Attachment, Header, Reader, Writer
-from ledger.core.codec import decode, encode
-from ledger.core.errors import InvalidBundle, InvalidCbor, InvalidNote, InvalidProof, StoreDamaged
+from ledger.core.codec import decode, encode, encode_flat
+from ledger.core.errors import (
+    InvalidBundle,
+    InvalidCbor,
+    InvalidEvent,
+    InvalidNote,
+    InvalidProof,
+    StoreDamaged,
+)
 from ledger.core.event import Draft, Event, seal
 from ledger.core.merkle import leaf_hash, node_hash, root_from_inclusion, roots_from_consistency
 from ledger.core.note import parse_note
@@ -329,3 +336,48 @@ def test_a_whole_bundle_with_good_records_is_read():
     reader = Reader(io.BytesIO(bundle([["header", "", b"", 0], *good])))
     assert len(list(reader)) == len(good)
     assert reader.digest is not None
+
+
+# ---- values and sizes ---------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("value", [True, False, None, b"x", "y", limits.INT_MIN, limits.INT_MAX])
+def test_every_kind_of_value_is_encoded(value):
+    assert decode(encode([value, {"k": value}]), bytes_max=99) == [value, {"k": value}]
+    assert decode(encode_flat([value, [value]]), bytes_max=99) == [value, [value]]
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda value: [value], lambda value: {"k": value}], ids=["lists", "maps"]
+)
+def test_lists_and_maps_are_nested_as_deep_as_the_bound(wrap):
+    value = 0
+    for _ in range(limits.CBOR_DEPTH_MAX):
+        value = wrap(value)
+    assert decode(encode(value), bytes_max=999) == value
+    with pytest.raises(InvalidCbor):
+        encode(wrap(value))
+
+
+def test_payload_and_content_may_be_as_large_as_their_bounds():
+    spare = limits.PAYLOAD_BYTES_MAX - len(encode({"n": bytes(2**15)}))
+    event = sealed(0, {"n": bytes(2**15 + spare)})
+    assert len(event.record.payload) == limits.PAYLOAD_BYTES_MAX
+    assert Event.open(event.record).payload == event.payload
+    with pytest.raises(InvalidEvent):
+        sealed(0, {"n": bytes(2**15 + spare + 1)})
+    words = {"text": "x" * (limits.CONTENT_BYTES_MAX - len(encode({"text": "x" * 2**16})) + 2**16)}
+    draft = Draft(type="test.said", stream=bytes(16), payload={}, content=words)
+    facts = {"position": 0, "stream_sequence": 0, "ts_ms": 0, "salts": bytes(64)}
+    record = seal(draft, **facts).record
+    assert len(record.content) == limits.CONTENT_BYTES_MAX
+    assert Event.open(record).content == words
+    with pytest.raises(InvalidEvent):
+        seal(replace(draft, content={"text": words["text"] + "x"}), **facts)
+
+
+def test_a_tree_of_nothing_is_restored_and_grows():
+    tree = Tree.restore(lambda *_: b"", lambda *_: [], lambda _: [], 0)
+    assert tree.root() == dumb_merkle.root([])
+    tree.append(leaf(0))
+    assert (tree.size, tree.root()) == (1, leaf(0))
