@@ -20,4 +20,4 @@ cd $work/tree
 git add --all
 unset PYTHONPATH
 nice ../env/bin/mutmut run "$@"
-../env/bin/mutmut results
+../env/bin/mutmut results | grep -v 'not checked' || true

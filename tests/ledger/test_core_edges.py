@@ -27,11 +27,13 @@ from ledger.core.errors import (
     StoreDamaged,
 )
 from ledger.core.event import Draft, Event, seal
+from ledger.core.keys import verify
 from ledger.core.merkle import leaf_hash, node_hash, root_from_inclusion, roots_from_consistency
 from ledger.core.note import parse_note
 from ledger.core.state import BASIC_REDUCERS, State
 from ledger.core.tiles import TILE_WIDTH, Tree
 from tests.ledger import dumb_merkle
+from tests.ledger.makers import SIGNER
 from tests.spec.agent import bundle
 
 HEADER = Header(purpose="export", ledger_id=b"l" * 32, epoch=0)
@@ -381,3 +383,16 @@ def test_a_tree_of_nothing_is_restored_and_grows():
     assert tree.root() == dumb_merkle.root([])
     tree.append(leaf(0))
     assert (tree.size, tree.root()) == (1, leaf(0))
+
+
+# ---- signatures -----------------------------------------------------------------------------------------
+
+
+def test_a_key_or_signature_of_another_length_is_refused():
+    """The curve library reads 32 bytes of a longer key and would find the signature good."""
+    signature = SIGNER.sign("test", b"message")
+    assert verify(SIGNER.public, "test", b"message", signature)
+    for public in (SIGNER.public + b"x", SIGNER.public[:-1], b""):
+        assert not verify(public, "test", b"message", signature)
+    for cut in (signature + b"x", signature[:-1], b""):
+        assert not verify(SIGNER.public, "test", b"message", cut)
