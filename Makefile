@@ -7,7 +7,7 @@ RUN_STAMP := $(VENV)/.run-stamp
 TEST_STAMP := $(VENV)/.test-stamp
 PEERS_STAMP := .venv-bench/.stamp
 
-.PHONY: help setup run test lint bench lock clean
+.PHONY: help setup run test lint bench fuzz mutate lock clean
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -59,6 +59,12 @@ $(PEERS_STAMP): requirements/bench.txt bench/peers/package-lock.json | $(BIN)/py
 
 bench: $(RUN_STAMP) $(PEERS_STAMP) ## measure beside the peers, write docs/BENCHMARKS.md; BENCH="--quick" and others
 	@$(BIN)/python -m bench $(if $(BENCH),$(BENCH),--write)
+
+fuzz: $(TEST_STAMP) ## search every parser for a broken contract, SECONDS_EACH (60); keeps what it finds
+	@$(BIN)/python -m tests.fuzz --seconds $(or $(SECONDS_EACH),60)
+
+mutate: $(TEST_STAMP) ## break the ledger's core in 1,800 ways and see which the tests notice (an hour)
+	@tests/mutate.sh $(MUTANTS)
 
 lock: ## compile the hash-pinned requirement files again
 	@$(BIN)/pip install --quiet uv

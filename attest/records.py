@@ -98,18 +98,17 @@ class LinkRecord:
         """Read the map back. Raises StateDamaged."""
         try:
             fields = take(value, kind=int, variants=list, since=list, mined=(list, type(None)))
-            since_height, since_hash = fields["since"]
-            mined = fields["mined"]
+            if not fields["variants"]:
+                raise ValueError("no transaction")  # noqa: TRY301 - one place names the record
+            since_height, since_hash = _exact(fields["since"], int, bytes)
             return cls(
                 kind=Kind(fields["kind"]),
                 variants=tuple(_variant_from_value(variant) for variant in fields["variants"]),
                 since_height=since_height,
                 since_hash=since_hash,
-                mined=None
-                if mined is None
-                else Mined(txid=mined[0], height=mined[1], block_hash=mined[2]),
+                mined=None if fields["mined"] is None else _mined_from_value(fields["mined"]),
             )
-        except (InvalidProof, ValueError, TypeError, IndexError) as error:
+        except (InvalidProof, ValueError, TypeError) as error:
             raise StateDamaged(f"a link's record is damaged: {error}") from error
 
 
@@ -154,9 +153,22 @@ def coin_from_value(value: Any) -> Coin:
     return Coin(outpoint=outpoint_from_value(outpoint), output=output_from_value(output))
 
 
+def _exact(value: Any, *kinds: type) -> list[Any]:
+    if not isinstance(value, list) or [type(item) for item in value] != list(kinds):
+        raise ValueError(f"not a list of {', '.join(kind.__name__ for kind in kinds)}")
+    return value
+
+
+def _mined_from_value(value: Any) -> Mined:
+    txid, height, block_hash = _exact(value, bytes, int, bytes)
+    return Mined(txid=txid, height=height, block_hash=block_hash)
+
+
 def _variant_from_value(value: Any) -> Variant:
     fields = take(value, transaction=bytes, digest=bytes, coins=list)
     transaction = parse_transaction(fields["transaction"])
+    if len(transaction.outputs) <= SEAL_INDEX:
+        raise ValueError("a transaction without a next seal")
     return Variant(
         transaction=transaction,
         digest=fields["digest"],

@@ -128,6 +128,8 @@ def load(path: Path | None) -> Config:
             raise ConfigError(f"{path} is not TOML: {_lower(str(error))}", hint=_HINT) from error
         except UnicodeDecodeError as error:
             raise ConfigError(f"{path} is not UTF-8 at byte {error.start}", hint=_HINT) from error
+        except RecursionError as error:
+            raise ConfigError(f"{path} is nested too deep", hint=_HINT) from error
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}", hint=_HINT) from error
         merged = _merged(merged, own)

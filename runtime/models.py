@@ -191,7 +191,7 @@ def _parse(data: bytes, model: str) -> Reply:
         completion = msgspec.json.decode(data, type=_Completion)
         text = completion.choices[0].message.content or ""
         size = len(text.encode())
-    except (msgspec.DecodeError, UnicodeError, IndexError) as error:
+    except (msgspec.DecodeError, UnicodeError, IndexError, RecursionError) as error:
         raise ModelFailed("malformed: not a chat completion") from error
     if size > REPLY_BYTES_MAX:
         raise ModelFailed(f"malformed: a reply of {size} bytes, at most {REPLY_BYTES_MAX}")

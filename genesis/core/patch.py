@@ -203,7 +203,7 @@ def _git_header(lines: _Lines) -> tuple[str | None, bool, bool]:
 def _path(lines: _Lines, mark: bytes, prefix: str) -> str | None:
     line = lines.take()
     if not line.startswith(mark):
-        raise lines.error(f"expected {mark.decode().strip()!r}, found {line[:60].decode()!r}")
+        raise lines.error(f"expected {mark.decode().strip()!r}, found {line.decode()[:60]!r}")
     name = line[len(mark) :].split(b"\t")[0].decode()  # diff -u puts a time after the tab
     if name == _NOWHERE:
         return None

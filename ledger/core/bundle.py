@@ -198,7 +198,7 @@ class Reader:
         self.header = first
 
     def _take(self, length: int) -> bytes:
-        data = self._file.read(length)
+        data = self._read(length)
         if len(data) != length:
             raise InvalidBundle(
                 f"truncated in record {self._count}: {len(data)} of {length} bytes",
@@ -206,6 +206,13 @@ class Reader:
             )
         self._sha.update(data)
         return data
+
+    def _read(self, length: int) -> bytes:
+        """Read `length` bytes, fewer at the end only: a pipe gives less than was asked for."""
+        data = bytearray()
+        while len(data) < length and (more := self._file.read(length - len(data))):
+            data += more
+        return bytes(data)
 
     def _next(self) -> Item | None:
         before = self._sha.digest()

@@ -143,6 +143,7 @@ REFUSED = {
     "prose after": (GOOD + b"-- \n2.39\n", "expected '---'"),
     "prose between": (HEAD + HUNK + b"\n" + HEAD + HUNK, "expected '---'"),
     "no hunk": (HEAD, "no hunk"),
+    "cut in a character": (b"--- a/x\nx" + "é".encode() * 40 + b"\n", "expected '+++'"),
     "not utf-8": (HEAD + HUNK.replace(b"first", b"\xff"), "UTF-8"),
     "absolute path": (HEAD.replace(b"a/runtime/agent/a.py", b"/etc/passwd") + HUNK, "does not begin"),
     "absolute below": (HEAD.replace(b"/runtime/agent/a.py", b"//etc/passwd") + HUNK, "plain path"),

@@ -29,6 +29,7 @@ CONFIGS = {
     "not TOML": ("[api\n", "is not TOML"),
     "mainnet by accident": ("[attest]\nnetwork = 'mainnet'\n", "mainnet costs money"),
     "no address": ("[api]\nhost = '999.0.0.1'\nport = 0\n", "999.0.0.1:0: no such address"),
+    "nested too deep": ("a = " + "[" * 2000, "node.toml is nested too deep"),
     "not a key": ("[relay]\nwriters = ['somebody']\n", "somebody"),
 }
 
