@@ -422,13 +422,22 @@ def seal(draft: Draft, *, position: int, stream_sequence: int, ts_ms: int, salts
 def same_body(event: Event, draft: Draft) -> bool:
     """Tell whether `draft` asks for what `event` already is: everything but salts and time.
 
-    Erased content is not compared: what is gone cannot tell two requests apart.
+    Compared as they are encoded: in Python 1, True and 1.0 are equal. Erased content is not
+    compared: what is gone cannot tell two requests apart.
     """
     facts = {key: value for key, value in event.payload.items() if key != CONTENT_KEY}
-    envelope = event.envelope
-    return (
-        (envelope.type, envelope.schema, envelope.stream, envelope.causes, facts)
-        == (draft.type, draft.schema, draft.stream, draft.causes, draft.payload)
-        and event.has_content == (draft.content is not None)
-        and (event.redacted or event.content == draft.content)
+    found = event.envelope
+    if event.has_content != (draft.content is not None):
+        return False
+    erased = event.redacted or draft.content is None
+    if not erased and encode(draft.content) != event.record.content:
+        return False
+    return _body(found.type, found.schema, found.stream, found.causes, facts) == _body(
+        draft.type, draft.schema, draft.stream, draft.causes, draft.payload
     )
+
+
+def _body(
+    kind: str, schema: int, stream: bytes, causes: tuple[Cause, ...], facts: dict[str, Any]
+) -> bytes:
+    return encode([kind, schema, stream, [cause.to_value() for cause in causes], facts])

@@ -1,6 +1,7 @@
 import asyncio
 import itertools
 import os
+from dataclasses import replace
 
 import apsw
 import pytest
@@ -425,3 +426,15 @@ def test_batch_sizes_do_not_matter(size):
 
 ROOT = "7c63e0a16058cd8a0c84be8d1013df035f9b578efc90209fd51e16ce866d90aa"
 DIGEST = "a1ddec65be836d9a9359d9821f3a6a8cc0bb6429d4944495df8cb4b31135f0e8"
+
+
+@pytest.mark.parametrize("other", [True, [1], "1"])
+def test_under_one_key_one_and_true_are_two_bodies(store, other):
+    with open_log(store) as log:
+        log.append_now(genesis())
+        key = b"k" * 16
+        draft = Draft(type="test.fact", stream=STREAM, payload={"n": 1}, idempotency_key=key)
+        [first] = log.append_now(draft)
+        assert log.append_now(draft) == [first]
+        with pytest.raises(IdempotencyConflict):
+            log.append_now(replace(draft, payload={"n": other}))
