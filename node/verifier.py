@@ -38,6 +38,7 @@ from ledger.core.event import Event, Record
 from ledger.core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from ledger.core.tiles import Tree
 from ledger.core.types import EPOCH, SEAL_OPENED
+from ledger.salvage import PURPOSE
 from node.report import (
     BROKEN,
     DIVERGED,
@@ -50,6 +51,7 @@ from node.report import (
     UNBROKEN_PENDING,
     Report,
 )
+from node.salvaged import verify_salvage
 
 SEAL_ATTACHMENT: Final = "seal"
 _ITEMS_MAX: Final = 10_000
@@ -80,6 +82,8 @@ def verify_bundle(file: BinaryIO, soul: bytes | None, *, require: str | None = N
             _verify_export(report, reader, soul)
         elif reader.header.purpose == "proof":
             _verify_proof(report, reader, soul)
+        elif reader.header.purpose == PURPOSE:
+            _verify_salvage(report, reader, soul)
         else:
             report.say("failing link", f"unknown purpose {reader.header.purpose[:32]!r}")
         report.file_digest = reader.digest
@@ -136,6 +140,15 @@ def _open_heads(
     if not opened:
         raise _Failed(INCOMPLETE, "no signed checkpoint")
     return opened
+
+
+def _verify_salvage(report: Report, reader: Reader, soul: bytes | None) -> None:
+    verify_salvage(
+        report,
+        reader,
+        lambda first: _identify(report, first, soul),
+        lambda genesis, heads: _open_heads(genesis, report, heads, reader.header.epoch),
+    )
 
 
 # ---- exports ------------------------------------------------------------------------------------
