@@ -5,6 +5,7 @@ VENV := .venv
 BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-stamp
 TEST_STAMP := $(VENV)/.test-stamp
+PEERS_STAMP := .venv-bench/.stamp
 
 .PHONY: help setup run test lint bench lock clean
 help: ## say what can be made
@@ -48,14 +49,23 @@ test: $(TEST_STAMP) ## everything CI runs
 	@$(MAKE) --no-print-directory lint
 	@tests/run.sh $(TESTS)
 
-bench: $(TEST_STAMP) ## measure, print, write docs/BENCHMARKS.md's figures to build/bench.json
-	@mkdir -p build
-	@$(BIN)/python -m bench
+$(PEERS_STAMP): requirements/bench.txt bench/peers/package-lock.json | $(BIN)/python
+	@echo "timmy: installing the peers that the ledger is measured against"
+	@$(BIN)/python -m venv .venv-bench
+	@.venv-bench/bin/pip install --quiet --disable-pip-version-check --require-hashes -r requirements/bench.txt
+	@if command -v npm > /dev/null; then cd bench/peers && npm ci --silent --no-audit --no-fund; \
+	  else echo "timmy: note: there is no npm: hypercore is not measured"; fi
+	@touch $@
+
+bench: $(RUN_STAMP) $(PEERS_STAMP) ## measure beside the peers, write docs/BENCHMARKS.md; BENCH="--quick" and others
+	@$(BIN)/python -m bench $(if $(BENCH),$(BENCH),--write)
 
 lock: ## compile the hash-pinned requirement files again
 	@$(BIN)/pip install --quiet uv
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/run.in -o requirements/run.txt
 	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/test.in -o requirements/test.txt
+	@$(BIN)/uv pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-emit-index-url --no-header requirements/bench.in -o requirements/bench.txt
+	@if command -v npm > /dev/null; then cd bench/peers && npm install --silent --package-lock-only --omit-lockfile-registry-resolved; fi
 
 clean: ## remove what make made
-	@rm -rf $(VENV) build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*
+	@rm -rf $(VENV) .venv-bench bench/peers/node_modules build .mypy_cache .ruff_cache .pytest_cache .hypothesis .coverage*

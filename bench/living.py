@@ -1,4 +1,7 @@
-"""A whole node as a user starts it: birth, start-up, an append and a turn by HTTP, idle memory."""
+"""A whole node as a user starts it: birth, start-up, an append and a turn by HTTP, idle memory.
+
+Used by figures.py, in its own process: what is measured are the node's processes.
+"""
 
 import json
 import os
@@ -7,11 +10,33 @@ import statistics
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
 from http.client import HTTPConnection
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
-_READY_SECONDS = 60.0
+_READY_SECONDS: Final = 900.0
+"""A start that replays a million events twice takes minutes; more is a hang."""
+_POLL_SECONDS: Final = 0.005
+_STOP_SECONDS: Final = 60.0
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Running:
+    """A node that answers. `start_ms` is from the start of its process to its run.json."""
+
+    pid: int
+    host: str
+    port: int
+    start_ms: float
+
+
+def settle(folder: Path) -> None:
+    """Make the home's folder and its settings; the first start is the birth."""
+    (folder / "home").mkdir(parents=True, mode=0o700)
+    (folder / "home" / "node.toml").write_text("[api]\nport = 0\n")
 
 
 def _environment(folder: Path) -> dict[str, str]:
@@ -22,31 +47,43 @@ def _environment(folder: Path) -> dict[str, str]:
     }
 
 
-def _start(folder: Path) -> tuple["subprocess.Popen[bytes]", dict[str, Any], float]:
+@contextmanager
+def started(folder: Path) -> Iterator[Running]:
+    """A node for the time of a block, stopped as a user stops it."""
     begin = time.perf_counter()
-    process = subprocess.Popen(
-        [sys.executable, "-m", "node", "run"],
-        env=_environment(folder),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-        stderr=subprocess.DEVNULL,
-    )
-    running = folder / "home" / "run.json"
-    while time.perf_counter() - begin < _READY_SECONDS:
+    with (folder / "run.err").open("wb") as errors:
+        process = subprocess.Popen(
+            [sys.executable, "-m", "node", "run"],
+            env=_environment(folder),
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.DEVNULL,
+            stderr=errors,
+        )
+    try:
+        running = _ready(folder, process, begin)
+        yield running
+        process.send_signal(signal.SIGTERM)
+        process.wait(_STOP_SECONDS)
+    finally:
+        if process.poll() is None:
+            process.kill()
+            process.wait()
+
+
+def _ready(folder: Path, process: "subprocess.Popen[bytes]", begin: float) -> Running:
+    path = folder / "home" / "run.json"
+    while time.perf_counter() - begin < _READY_SECONDS and process.poll() is None:
         try:
-            found: dict[str, Any] = json.loads(running.read_text())
+            found: dict[str, Any] = json.loads(path.read_text())
             if found["pid"] == process.pid:
-                return process, found, (time.perf_counter() - begin) * 1000
+                passed = (time.perf_counter() - begin) * 1000
+                return Running(
+                    pid=process.pid, host=found["host"], port=found["port"], start_ms=passed
+                )
         except (OSError, ValueError):
             pass
-        time.sleep(0.005)
-    process.kill()
-    raise SystemExit("the node did not start")
-
-
-def _stop(process: "subprocess.Popen[bytes]") -> None:
-    process.send_signal(signal.SIGTERM)
-    process.wait(30)
+        time.sleep(_POLL_SECONDS)
+    raise SystemExit(f"the node did not start: {(folder / 'run.err').read_text()[-2000:]}")
 
 
 def _descendants(pid: int) -> list[int]:
@@ -54,10 +91,11 @@ def _descendants(pid: int) -> list[int]:
     return [pid, *(found for child in children for found in _descendants(int(child)))]
 
 
-def _rss_mib(pid: int) -> float:
+def memory_mib(pid: int, line: str = "VmRSS") -> float:
+    """Resident memory of one process now (VmRSS) or at its highest (VmHWM), in MiB."""
     text = Path(f"/proc/{pid}/status").read_text()
-    line = next(line for line in text.splitlines() if line.startswith("VmRSS"))
-    return int(line.split()[1]) / 1024
+    found = next(found for found in text.splitlines() if found.startswith(line))
+    return int(found.split()[1]) / 1024
 
 
 def _say(connection: HTTPConnection, token: str, **body: Any) -> float:
@@ -67,29 +105,19 @@ def _say(connection: HTTPConnection, token: str, **body: Any) -> float:
     return (time.perf_counter() - begin) * 1000
 
 
-def living_rows(folder: Path) -> list[tuple[str, float, str]]:
-    """Measure a node."""
-    folder = folder / "living"
-    (folder / "home").mkdir(parents=True, mode=0o700)
-    (folder / "home" / "node.toml").write_text("[api]\nport = 0\n")
-    process, _, birth_ms = _start(folder)
-    _stop(process)
-    process, running, start_ms = _start(folder)
-    time.sleep(3)
-    memory = [(_rss_mib(pid), pid) for pid in _descendants(process.pid)]
-    host = next(rss for rss, pid in memory if pid == process.pid)
-    rest = sum(rss for rss, pid in memory if pid != process.pid)
-    connection = HTTPConnection(running["host"], running["port"])
-    token = (folder / "home" / "token").read_text().strip()
-    appends = [_say(connection, token, text=f"note {n}", wait_s=0) for n in range(30)]
-    time.sleep(3)
-    turns = [_say(connection, token, text=f"and {n}?") for n in range(30)]
-    _stop(process)
-    return [
-        ("birth and first start", birth_ms, "ms"),
-        ("start-up (scrypt included)", start_ms, "ms"),
-        ("message acknowledged durable, by HTTP, p50", statistics.median(appends), "ms"),
-        ("one turn with the responder, by HTTP, p50", statistics.median(turns), "ms"),
-        ("idle memory: host", host, "MiB"),
-        ("idle memory: agent process and sandbox", rest, "MiB"),
-    ]
+def measure(folder: Path, messages: int, idle_s: float) -> dict[str, float]:
+    """Measure a new node in `folder`."""
+    settle(folder)
+    with started(folder) as born:
+        pass
+    with started(folder) as running:
+        time.sleep(idle_s)
+        rest = sum(memory_mib(pid) for pid in _descendants(running.pid)[1:])
+        found = {"birth": born.start_ms, "start": running.start_ms}
+        found |= {"idle-host": memory_mib(running.pid), "idle-agent": rest}
+        connection = HTTPConnection(running.host, running.port)
+        token = (folder / "home" / "token").read_text().strip()
+        told = [_say(connection, token, text=f"note {n}", wait_s=0) for n in range(messages)]
+        time.sleep(idle_s)
+        turns = [_say(connection, token, text=f"and {n}?") for n in range(messages)]
+    return found | {"said": statistics.median(told), "turn": statistics.median(turns)}

@@ -59,7 +59,7 @@ class Played:
     def answer(self, message: Message) -> str | None:
         """Return the text a turn was answered with, None if it failed."""
         last = self.calls[message.position][-1]
-        return last.args["text"] if last.op == "answer" else None
+        return last.args["text"] if last.op == "answer" and last.refused is None else None
 
     def prompts(self, message: Message) -> list[list[dict[str, Any]]]:
         """Return the items of each model call of a turn that was not refused."""
@@ -71,11 +71,16 @@ class Played:
         return [item["ref"] for item in self.prompts(message)[-1] if "ref" in item]
 
     def texts(self) -> Iterable[str]:
-        """Yield every text the subject put into a prompt by copying it there."""
+        """Yield every text the subject put into a prompt by copying it there.
+
+        Refused prompts count too, whatever their shape: what has none that we know has no texts.
+        """
         for calls in self.calls.values():
             for call in calls:
-                if call.op == "model":
-                    yield from (item["text"] for item in call.args["items"] if "text" in item)
+                items = call.args.get("items") if call.op == "model" else None
+                for item in items if isinstance(items, list) else ():
+                    if isinstance(item, dict) and isinstance(item.get("text"), str):
+                        yield item["text"]
 
 
 Check = Callable[[Played], str | None]

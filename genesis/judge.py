@@ -8,13 +8,21 @@
 After a failure only the first failed gate is tried on parent and mutants: one sound reason to
 reject is enough.
 
+Being late, or dying, can be the machine's doing. A candidate found so is played once more, alone
+but for the parent, which plays the same case beside it again and again: only if the candidate
+fails again while the parent is in time is it a failure, and if it does not fail again, or the
+parent is late too, the gate is inconclusive. It is never a pass: a patch that fails now and then
+shall not get by on a second try. Parent and mutants are played once more without such ado; a
+mutant that is late twice was not found by its gate.
+
 All of them run in the sandbox, as fresh processes, on the same snapshot and the same cases, which
 are drawn from a seed that was committed to before the patch was frozen and is revealed in the
 verdict. Only protocol frames cross the border; expectations stay here.
 
 Accept means: the parent and the candidate passed everything, all mutants died, and the engine
-contains. What cannot be found out is inconclusive: no engine, a start that fails, time over. A
-patch that cannot be read or applied, or that reaches outside the agent's tree, is invalid.
+contains. What cannot be found out is inconclusive: no engine, a start that fails, time over, a
+machine too busy. A patch that cannot be read or applied, or that reaches outside the agent's tree,
+is invalid.
 
 Not covered: whether the change is wise (people read it); a subject that waits for a later day, or
 that tells the judge from a node by its timing; leaks through the verdict's transcript digests to
@@ -27,7 +35,8 @@ import platform
 import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
 from importlib import resources
 from pathlib import Path
 from typing import Any, Final
@@ -61,6 +70,7 @@ from runtime.core.protocol import EventFrame
 from runtime.core.protocol import encode as encode_frame
 from runtime.core.turns import Turns
 from runtime.sandbox import MIB, Engine, SandboxError, SandboxLimits
+from runtime.tasks import to_its_end
 
 EVALUATOR_TAG: Final = "timmy/evaluator/v1"
 _EVALUATOR: Final = (
@@ -71,6 +81,7 @@ _EVALUATOR: Final = (
     *(("runtime.core", f"{name}.py") for name in ("agenda", "calls", "limits", "protocol")),
     *(("runtime.core", f"{name}.py") for name in ("seccomp", "turns")),
     *(("runtime", f"{name}.py") for name in ("bubblewrap", "child", "interpreter", "sandbox")),
+    ("runtime", "tasks.py"),
 )
 """The judge's own code: two verdicts compare only if it was the same."""
 _TIMED_GATE: Final = "answer"
@@ -123,6 +134,8 @@ class _Trial:
     usage: Usage = field(default_factory=Usage)
     why: str = ""
     timed_out: bool = False
+    doubtful: bool = False
+    """It failed, or was not tried, for what may be the machine's doing."""
     took_ms: int = 0
 
 
@@ -142,7 +155,8 @@ async def judge(
 
     `snapshot` is the ledger's events below `head`, in order; `seed` is 32 secret random bytes
     that were committed to (`verdict.seed_commitment`); `clock` gives Unix milliseconds. Raises
-    InvalidVerdict for a malformed head or seed; everything a patch can do ends in a verdict.
+    InvalidVerdict for a malformed head or seed; everything a patch or the machine can do ends in
+    a verdict.
     """
     try:
         parsed = patch.parse(data)
@@ -217,6 +231,7 @@ class _Bench:
         self._started_ms = clock()
         self._started = time.perf_counter_ns()
         self._hung: set[str] = set()
+        self._faults: list[Exception] = []
         self.notes: list[str] = []
 
     async def verdict(self, inputs: Inputs, snapshot: Sequence[Event], why: str) -> Verdict:
@@ -230,11 +245,8 @@ class _Bench:
                 return await self._run(inputs, snapshot, self._result)
         except TimeoutError:
             return self._conclude(nothing, "the judgment took too long")
-        except ExceptionGroup as group:
-            ours, bugs = group.split((SandboxError, OSError))
-            if ours is None or bugs is not None:
-                raise
-            self.notes += [str(error) for error in ours.exceptions]
+        except (SandboxError, OSError) as error:
+            self._note("the machine", str(error))
             return self._conclude(nothing, "a subject could not be started")
 
     async def _run(self, inputs: Inputs, snapshot: Sequence[Event], result: Tree) -> Verdict:
@@ -247,10 +259,11 @@ class _Bench:
             folder = Path(name)
             trees = {"parent": self._parent, "candidate": result}
             trees |= {mutant.defect: specimen(mutant.defect) for mutant in MUTANTS}
-            await asyncio.to_thread(_write_all, trees, folder)
+            await to_its_end(asyncio.to_thread(_write_all, trees, folder))
             candidate = await self._candidate(cases, folder, past)
             failed = [trial.gate for trial in candidate if trial.outcome is Outcome.FAIL]
-            asked = failed[:1] or list(by_gate)
+            passed = all(trial.outcome is Outcome.PASS for trial in candidate)
+            asked = list(by_gate) if passed else failed[:1]
             teeth = [mutant for mutant in MUTANTS if mutant.gate in asked]
             jobs = [
                 *(("parent", by_gate[gate]) for gate in asked),
@@ -267,51 +280,110 @@ class _Bench:
             if findings.decision is Decision.ACCEPT:
                 turns_us = await self._timed(by_gate[_TIMED_GATE], folder, past)
         trials = {"parent": list(parent.values()), "candidate": candidate}
-        return self._conclude(findings, _reason(findings), trials=trials, turns_us=turns_us)
+        why = _reason(findings, [*candidate, *done])
+        return self._conclude(findings, why, trials=trials, turns_us=turns_us)
 
     async def _candidate(self, cases: Sequence[Case], folder: Path, past: Past) -> list[_Trial]:
         """Try all gates; but what cannot even shake hands is not asked for more."""
         first = await self._trials([("candidate", cases[0])], folder, past)
-        if first[0].outcome is Outcome.FAIL:
+        if first[0].outcome is not Outcome.PASS:
             return first + [_Trial(gate=case.gate, outcome=Outcome.NOT_RUN) for case in cases[1:]]
         return first + await self._trials([("candidate", c) for c in cases[1:]], folder, past)
 
     async def _trials(
         self, jobs: Sequence[tuple[str, Case]], folder: Path, past: Past
     ) -> list[_Trial]:
-        async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(self._trial(who, case, folder / who, past)) for who, case in jobs
-            ]
-        return [task.result() for task in tasks]
+        """Play all, some at once; then what may be the machine's doing once more, one by one.
 
-    async def _trial(self, who: str, case: Case, tree: Path, past: Past) -> _Trial:
-        """Play one case; a subject that made us wait till the end is not waited for again."""
-        async with self._places:
-            if who in self._hung:
-                return _Trial(gate=case.gate, outcome=Outcome.NOT_RUN)
-            started = time.perf_counter_ns()
-            try:
-                recording = await self._played(case, tree, past)
-            except Violation as violation:
-                if violation.timed_out:
-                    self._hung.add(who)
-                if who in ("parent", "candidate"):
-                    self._note(f"{who}: {violation.reason}", violation.detail)
-                return _Trial(
-                    gate=case.gate,
-                    outcome=Outcome.FAIL,
-                    why=violation.reason,
-                    timed_out=violation.timed_out,
-                    took_ms=_since_ms(started),
-                )
+        Trials raise nothing into their group: before Python 3.13 a group that is cancelled in the
+        moment a child fails reports the failure and forgets the cancellation.
+        """
+
+        async def attempt(who: str, case: Case) -> _Trial:
+            async with self._places:
+                if self._faults or who in self._hung:
+                    return _Trial(gate=case.gate, outcome=Outcome.NOT_RUN, doubtful=True)
+                return await self._trial(who, case, folder, past)
+
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(attempt(who, case)) for who, case in jobs]
+        done = [task.result() for task in tasks]
+        self._hung.clear()
+        for index, (who, case) in enumerate(jobs):
+            if done[index].doubtful and not self._faults:
+                done[index] = await self._again(who, case, folder, past, first=done[index])
+        if self._faults:
+            raise self._faults[0]
+        return done
+
+    async def _trial(self, who: str, case: Case, folder: Path, past: Past) -> _Trial:
+        """Play one case. Raises nothing: what we could not do is in `self._faults`."""
+        started = time.perf_counter_ns()
+        try:
+            recording = await self._played(case, folder / who, past)
+        except Violation as violation:
+            if violation.timed_out:
+                self._hung.add(who)
+            if who in ("parent", "candidate"):
+                self._note(f"{who}: {violation.reason}", violation.detail)
             return _Trial(
                 gate=case.gate,
-                outcome=Outcome.PASS,
-                transcript=recording.transcript,
-                usage=recording.usage,
+                outcome=Outcome.FAIL,
+                why=violation.reason,
+                timed_out=violation.timed_out,
+                doubtful=violation.doubtful,
                 took_ms=_since_ms(started),
             )
+        except Exception as error:  # noqa: BLE001 - raised by `_trials`
+            self._faults.append(error)
+            return _Trial(gate=case.gate, outcome=Outcome.NOT_RUN)
+        return _Trial(
+            gate=case.gate,
+            outcome=Outcome.PASS,
+            transcript=recording.transcript,
+            usage=recording.usage,
+            took_ms=_since_ms(started),
+        )
+
+    async def _again(
+        self, who: str, case: Case, folder: Path, past: Past, *, first: _Trial
+    ) -> _Trial:
+        """Play once more what may have been the machine's doing, and say what it was."""
+        if who in self._hung:  # twice late in another gate: not waited for again
+            return _Trial(gate=case.gate, outcome=Outcome.NOT_RUN)
+        if who != "candidate":
+            again = await self._trial(who, case, folder, past)
+            if again.timed_out:
+                return replace(again, outcome=Outcome.NOT_RUN)
+            return replace(again, doubtful=False)
+        again, calm = await self._beside_the_parent(case, folder, past)
+        failed_soundly = again.outcome is Outcome.FAIL and (calm or not again.doubtful)
+        if failed_soundly or (first.outcome is Outcome.NOT_RUN and again.outcome is Outcome.PASS):
+            return replace(again, doubtful=False)
+        return replace(again, outcome=Outcome.NOT_RUN, transcript=None, doubtful=True)
+
+    async def _beside_the_parent(self, case: Case, folder: Path, past: Past) -> tuple[_Trial, bool]:
+        """Play the candidate, and the parent beside it, at least once, until the candidate is done.
+
+        The two have the same machine in the same moments, half of which the parent rests. Returns
+        the candidate's trial and whether the machine let the parent be in time throughout.
+        """
+        done = asyncio.Event()
+
+        async def control() -> bool:
+            while True:
+                trial = await self._trial("parent", case, folder, past)
+                if trial.doubtful or done.is_set():
+                    return not trial.doubtful
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(trial.took_ms / 1_000):
+                        await done.wait()
+
+        async with asyncio.TaskGroup() as group:
+            calm = group.create_task(control())
+            again = await self._trial("candidate", case, folder, past)
+            done.set()
+        return again, calm.result()
 
     def _note(self, reason: str, detail: str) -> None:
         """Keep what the operator may want to see, once."""
@@ -338,6 +410,9 @@ class _Bench:
                 recording = await play(case, folder / who, past, self._cage)
             except Violation as violation:
                 self._note(f"{who}, timing: {violation.reason}", violation.detail)
+                continue
+            except (SandboxError, OSError) as error:
+                self._note(f"{who}, timing", str(error))
                 continue
             times[who].append(recording.rounds_us[0])
         return times
@@ -381,8 +456,11 @@ def _tooth(mutant: Mutant, trial: _Trial) -> Tooth:
     return Tooth(mutant=mutant.defect, gate=mutant.gate, outcome=trial.outcome)
 
 
-def _reason(findings: Findings) -> str:
+def _reason(findings: Findings, trials: Sequence[_Trial]) -> str:
     """Say in our own words what decided."""
+    doubtful = sorted({trial.gate for trial in trials if trial.doubtful})
+    if findings.decision is Decision.INCONCLUSIVE and doubtful:
+        return f"the machine may have been too busy to tell: {', '.join(doubtful)}"
     parent = [gate.name for gate in findings.gates if gate.parent is Outcome.FAIL]
     blunt = [tooth.mutant for tooth in findings.teeth if tooth.outcome is not Outcome.FAIL]
     failed = [gate.name for gate in findings.gates if gate.candidate is Outcome.FAIL]

@@ -5,8 +5,8 @@ events, notes are taken and forgotten. What the real host refuses is refused her
 parser and for the same reasons. The discipline of the protocol is demanded in every case:
 
     calls count from 1 and steps from 0, without gaps; every call belongs to a turn that is open;
-    a turn ends once, within its number of steps; between turns there is silence, and a ping is
-    answered by its pong; after stop the process ends with status 0
+    a turn ends once, within its number of steps, by a refused last step too; between turns there is
+    silence, and a ping is answered by its pong; after stop the process ends with status 0
 """
 
 import asyncio
@@ -44,6 +44,8 @@ from runtime.core.protocol import encode as encode_frame
 
 TRANSCRIPT_TAG: Final = "timmy/judge-transcript/v1"
 _WORD_LETTERS_MIN: Final = 4
+_APOLOGY: Final = "I could not work out an answer to this."
+"""What a user reads where a last step was refused; the real host's words are longer."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,10 +85,14 @@ async def play(case: Case, tree: Path, past: Past, cage: Cage) -> Recording:
 
 
 def transcript_digest(played: Played) -> bytes:
-    """Return 32 bytes over what was asked, turn by turn, whatever the order between turns."""
+    """Return 32 bytes over what was asked, turn by turn, whatever the order between turns.
+
+    Arguments go in as the bytes of their encoding: they may be as deep as a frame allows, and
+    would be too deep in a list of lists.
+    """
     turns = [
-        [position, [[asked.op, asked.args, asked.refused] for asked in played.calls[position]]]
-        for position in sorted(played.calls)
+        [position, [[call.op, encode_cbor(call.args), call.refused] for call in asked]]
+        for position, asked in sorted(played.calls.items())
     ]
     return tagged(TRANSCRIPT_TAG, b"".join(encode_cbor(turn) for turn in turns))
 
@@ -117,8 +123,7 @@ class _Player:
                 await self._silence()
         async with _within(self._patience.stop_s, "it did not stop in time"):
             self._subject.send(Stop())
-            if await self._subject.ended() != 0:
-                raise Violation("it did not end with status 0")
+            await self._subject.ended()
         return Recording(
             played=self._played,
             transcript=transcript_digest(self._played),
@@ -183,6 +188,10 @@ class _Player:
         except StepRefused as error:
             turn.asked.append(Asked(op=call.op, args=call.args, refused=str(error)))
             self._subject.send(Error(call=call.call, reason=str(error)))
+            turn.ended = call.op in calls.LAST_STEPS
+            if turn.ended:
+                self._next += 1  # for the plain words with which the host answers then
+                self._tell_end(turn)
             return
         turn.asked.append(Asked(op=call.op, args=call.args))
         self._subject.send(Result(call=call.call, value=value))
@@ -245,9 +254,9 @@ class _Player:
         event, last = turn.message.event, turn.asked[-1]
         facts = {"turn": turn.id, "message": event.position}
         who = {name: event.payload[name] for name in ("conversation", "author")}
-        outcome = "answered" if last.op == "answer" else "failed"
-        if last.op == "answer":
-            content = {"text": last.args["text"]}
+        outcome = "answered" if last.op == "answer" and last.refused is None else "failed"
+        if last.op == "answer" or last.refused is not None:
+            content = {"text": _APOLOGY if last.refused is not None else last.args["text"]}
             self._tell(self._event("message.sent", event, self._next - 1, facts | who, content))
         self._next += 1
         finished = facts | {"outcome": outcome, "reason": None}

@@ -24,18 +24,25 @@ _READ_BYTES: Final = 64 * 1024
 
 
 class Violation(Exception):
-    """The subject broke the protocol, or the patience of the judge."""
+    """The subject broke the protocol, or the patience of the judge.
 
-    def __init__(self, reason: str, *, detail: str = "", timed_out: bool = False) -> None:
+    `doubtful`: it was late or died, and that can also be the doing of the machine it ran on.
+    `timed_out`: it was late.
+    """
+
+    def __init__(
+        self, reason: str, *, detail: str = "", timed_out: bool = False, died: bool = False
+    ) -> None:
         super().__init__(reason)
         self.reason = reason
         self.detail = detail
         self.timed_out = timed_out
+        self.doubtful = timed_out or died
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Patience:
-    """How long a subject may take. Generous: a slow machine must not fail an honest patch."""
+    """How long a subject may take. Generous, but no proof: a busy machine makes anybody late."""
 
     start_s: float = 10.0
     turn_s: float = 10.0
@@ -71,7 +78,9 @@ class Subject:
         while not self._frames:
             data = await self._read()
             if not data:
-                raise Violation("it ended", detail=await self._last_words())
+                words = await self._last_words()
+                late = self._child.timed_out
+                raise Violation("it ended", detail=words, timed_out=late, died=True)
             self._bytes += len(data)
             if self._bytes > limits.TRANSCRIPT_BYTES_MAX:
                 raise Violation("it said too much")
@@ -81,11 +90,15 @@ class Subject:
                 raise Violation("it sent what is no frame", detail=str(error)) from error
         return self._frames.popleft()
 
-    async def ended(self) -> int:
-        """Return the exit status of a subject that was told to stop. Raises Violation."""
+    async def ended(self) -> None:
+        """See a subject that was told to stop to its end. Raises Violation."""
         if self._frames or await self._read():
             raise Violation("it spoke after stop")
-        return await self._child.wait()
+        status = await self._child.wait()
+        if status != 0:
+            raise Violation(
+                "it did not end with status 0", detail=await self._last_words(), died=True
+            )
 
     def usage(self) -> Usage:
         """What it has used so far, where that was counted."""
@@ -126,5 +139,4 @@ async def run_subject(tree: Path, cage: Cage) -> AsyncIterator[Subject]:
             finally:
                 writer.transport.abort()
         finally:
-            child.kill()
-            await child.wait()
+            await child.end()

@@ -95,7 +95,7 @@ def store_tree(home: Path, tree: Tree) -> Path:
             write_tree(tree, working)
             _rename(working, target)
         except BaseException:
-            _discard(working)
+            discard(working)
             raise
     except OSError as error:
         raise TreeError(f"cannot store tree {tree.digest.hex()}: {error.strerror}") from error
@@ -174,13 +174,14 @@ def _rename(working: Path, target: Path) -> None:
     except OSError:
         if not target.is_dir():
             raise
-        _discard(working)
+        discard(working)
     else:
         target.chmod(0o555)
         _sync(target.parent)
 
 
-def _discard(working: Path) -> None:
+def discard(working: Path) -> None:
+    """Remove a folder and what is in it, read-only trees included."""
     for folder in (working, *(p for p in working.rglob("*") if p.is_dir())):
         folder.chmod(0o700)
     shutil.rmtree(working, ignore_errors=True)

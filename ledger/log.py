@@ -20,6 +20,7 @@ from ledger.core.errors import (
     InvalidData,
     InvalidEvent,
     InvalidProof,
+    Moved,
     NotFound,
     Refused,
     StoreDamaged,
@@ -38,8 +39,6 @@ Entropy = Callable[[int], bytes]
 
 _SALTS_BYTES: Final = 2 * limits.SALT_BYTES
 _SCRUB_TRIES: Final = 50
-_NODE_STREAM: Final = bytes(limits.STREAM_BYTES)
-"""The stream of the log's own events: redactions, clock steps."""
 
 Result = list[Event] | TimmyError
 
@@ -59,6 +58,7 @@ class _Scratch:
 class _Request:
     drafts: tuple[Draft, ...]
     done: Callable[[Result], None]
+    expected: int | None = None
 
 
 class Log:
@@ -166,6 +166,10 @@ class Log:
                 ) from error
             yield event
 
+    def as_written(self, start: int = 0, stop: int | None = None) -> Iterator[Event]:
+        """The same, for a reducer of the state: what brings old payloads forward leaves these."""
+        return self.events(start, stop)
+
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         """Yield stored records of [start, stop) in order, unchecked; a gap raises StoreDamaged."""
         end = self.size if stop is None else min(stop, self.size)
@@ -210,12 +214,13 @@ class Log:
 
     # ---- appending --------------------------------------------------------------------------
 
-    async def append(self, *drafts: Draft) -> list[Event]:
+    async def append(self, *drafts: Draft, expected: int | None = None) -> list[Event]:
         """Append all drafts in one commit and return their events, durable.
 
         A draft whose idempotency key is known returns the event it made then; with another body
-        it raises IdempotencyConflict. Raises InvalidData for a draft that breaks a bound,
-        StoreFull and StoreError from below; then nothing was appended.
+        it raises IdempotencyConflict. With `expected`, the first draft gets that position or Moved
+        is raised. Raises InvalidData for a draft that breaks a bound, StoreFull and StoreError
+        from below. Whatever is raised, nothing was appended.
         """
         loop = asyncio.get_running_loop()
         answer: asyncio.Future[Result] = loop.create_future()
@@ -229,7 +234,7 @@ class Log:
         def done(result: Result) -> None:
             loop.call_soon_threadsafe(resolve, result)
 
-        self._requests.put(_Request(drafts, done))
+        self._requests.put(_Request(drafts, done, expected))
         result = await answer
         if isinstance(result, TimmyError):
             raise result
@@ -251,14 +256,10 @@ class Log:
         """
         events = [self.read(position) for position in positions]
         for event in events:
-            if not event.has_content:
-                raise Refused(
-                    f"event {event.position} ({event.type}) has no content to redact",
-                    hint="only words of people and models can be erased, never facts and rules",
-                )
+            _require_erasable(event)
         return Draft(
             type=types.REDACTED.name,
-            stream=_NODE_STREAM,
+            stream=types.NODE_STREAM,
             payload={"targets": sorted(set(positions)), "reason": reason, "actor": actor},
             causes=tuple(event.cause for event in events[: limits.CAUSES_MAX]),
         )
@@ -287,7 +288,7 @@ class Log:
         """Seal every request's drafts, store them in one transaction, tell each its result."""
         with self._commit_lock:
             scratch = _Scratch(self.tree.fork(), self._last_ms)
-            results: list[Result] = [self._gather(scratch, r.drafts) for r in requests]
+            results: list[Result] = [self._gather(scratch, request) for request in requests]
             try:
                 self._store_batch(scratch)
             except TimmyError as error:
@@ -316,8 +317,11 @@ class Log:
             hint="close other programs that read this home; it is finished at the next start",
         )
 
-    def _gather(self, scratch: _Scratch, drafts: tuple[Draft, ...]) -> Result:
+    def _gather(self, scratch: _Scratch, request: _Request) -> Result:
         """Seal one request into the scratch; on a fault undo just this request."""
+        drafts, size = request.drafts, scratch.tree.size
+        if request.expected not in (None, size):
+            return Moved(f"the log has {size} events, expected {request.expected}")
         mark, erased = len(scratch.batch.events), len(scratch.batch.erase)
         lengths = {d.stream: self._next_sequence(scratch, d.stream) for d in drafts}
         tree = scratch.tree.fork()
@@ -365,8 +369,7 @@ class Log:
         if not isinstance(targets, list) or not all(type(t) is int for t in targets):
             raise InvalidEvent("targets is not a list of positions")
         for target in targets:
-            if not self.read(target).has_content:
-                raise Refused(f"event {target} has no content to redact")
+            _require_erasable(self.read(target))
         return targets
 
     def _next_sequence(self, scratch: _Scratch, stream: bytes) -> int:
@@ -415,6 +418,22 @@ class Log:
             waiting, self._waiting = self._waiting, []
         for loop, future in waiting:
             loop.call_soon_threadsafe(_resolve, future)
+
+
+def _require_erasable(event: Event) -> None:
+    """Raise Refused unless this version knows that what `event` says may be erased for good."""
+    kind = types.KNOWN.get(event.type)
+    if kind is None and event.has_content:
+        raise Refused(
+            f"event {event.position} is of type {event.type}, unknown to this version: "
+            "whether its content may be erased is unknown, too",
+            hint="upgrade timmy to the version that wrote it, and redact it there",
+        )
+    if kind is None or not kind.content or not event.has_content:
+        raise Refused(
+            f"event {event.position} ({event.type}) has no content to redact",
+            hint="only words of people and models can be erased, never facts and rules",
+        )
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:

@@ -82,8 +82,8 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> aps
     return connection
 
 
-def check_schema(connection: apsw.Connection, what: str, application: int, version: int) -> None:
-    """Refuse a database of another program or another version of this one."""
+def check_application(connection: apsw.Connection, what: str, application: int) -> int:
+    """Refuse a database of another program; return the version of ours."""
     found = connection.pragma("application_id"), connection.pragma("user_version")
     if found == (0, 0) and not connection.pragma("schema_version"):
         raise StoreUnmade(
@@ -94,12 +94,14 @@ def check_schema(connection: apsw.Connection, what: str, application: int, versi
             f"{what} is not ours: application id {found[0]}, expected {application}",
             hint="another program wrote it: restore ours from a backup, or choose another home",
         )
-    if found[1] != version:
-        newer = found[1] > version
-        raise StoreSchema(
-            f"{what} has schema {found[1]}, this version reads {version}",
-            hint="upgrade timmy" if newer else "start the version that wrote it, and export",
-        )
+    return int(found[1])
+
+
+def check_schema(connection: apsw.Connection, what: str, application: int, version: int) -> None:
+    """Refuse a database of another program or another version of this one."""
+    found = check_application(connection, what, application)
+    if found != version:
+        raise StoreSchema(f"{what} has schema {found}, this version reads {version}")
 
 
 def truncate_wal(connection: apsw.Connection) -> bool:

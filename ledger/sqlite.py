@@ -14,9 +14,10 @@ from typing import Any, Final
 
 import apsw
 
-from ledger.core.errors import StoreDamaged, StoreError, StoreLocked
+from ledger.core.errors import StoreDamaged, StoreError, StoreLocked, StoreOld
 from ledger.core.event import Envelope, Record
-from ledger.sql import check_schema, connect, translated, truncate_wal
+from ledger.migrations import Free, History, free_bytes, migrate
+from ledger.sql import connect, translated, truncate_wal
 from ledger.store import Batch
 from ledger.whole import count_events, cut_short, newest_is_false, touch
 
@@ -74,6 +75,23 @@ create trigger key_same before update on idempotency
 """
 _HASH_BYTES: Final = 32
 
+HISTORY: Final = History(
+    application=APPLICATION_ID,
+    version=SCHEMA_VERSION,
+    steps={},
+    kept={
+        1: {
+            "events": "select position, envelope, salt, payload, content_salt, content"
+            " from event order by position",
+            "streams": "select position, id, sequence from event"
+            " join stream on number = stream order by position",
+            "keys": "select key, position from idempotency order by key",
+            "tiles": "select level, number, root, hashes from tile order by level, number, root",
+        }
+    },
+)
+"""Every released schema of `ledger.db`; a file of each is in tests/vectors/stores."""
+
 
 def _lock(path: Path) -> int:
     """Take the one writer's lock beside the database. Raises StoreLocked."""
@@ -102,8 +120,8 @@ class SqliteStore:
         self._size = 0
         self.damage: StoreDamaged | None = None
         """What opening noticed. A reader goes on with what is left; there is no writer then."""
+        self._notice()
         if writer is not None:
-            self._look()
             self.require_whole()
             with translated(self._name):
                 touch(self._reader())
@@ -130,9 +148,15 @@ class SqliteStore:
         return cls(path, writer, lock)
 
     @classmethod
-    def open(cls, path: Path) -> "SqliteStore":
-        """Open as the one writer."""
-        seen = cls.open_read_only(path)  # a database that is not ours is not even touched
+    def open(
+        cls, path: Path, *, history: History = HISTORY, free: Free = free_bytes
+    ) -> "SqliteStore":
+        """Open as the one writer; a ledger of an older version is brought forward.
+
+        Raises StoreSchema, StoreFull (for bringing it forward), StoreLocked, StoreDamaged.
+        """
+        _look(path, history)  # a database that is not ours is not even touched
+        seen = cls(path, None, None)
         seen.close()
         seen.require_whole()
         lock = _lock(path)
@@ -140,25 +164,23 @@ class SqliteStore:
             with translated(str(path)):
                 writer = connect(path)
                 writer.execute("pragma synchronous=FULL")
-                check_schema(writer, str(path), APPLICATION_ID, SCHEMA_VERSION)
+            if migrate(writer, path, history, free=free):
+                with translated(str(path)):
+                    truncate_wal(writer)  # no old page outlives the step
             return cls(path, writer, lock)
         except BaseException:
             os.close(lock)
             raise
 
     @classmethod
-    def open_read_only(cls, path: Path) -> "SqliteStore":
-        """Open beside a running writer, or without one."""
-        _require_file(path)
-        store = cls(path, None, None)
-        try:
-            with translated(str(path)):
-                check_schema(store._reader(), str(path), APPLICATION_ID, SCHEMA_VERSION)
-            store._look()
-        except BaseException:
-            store.close()
-            raise
-        return store
+    def open_read_only(cls, path: Path, *, history: History = HISTORY) -> "SqliteStore":
+        """Open beside a running writer, or without one. Changes nothing, so refuses an old one."""
+        if not _look(path, history):
+            raise StoreOld(
+                f"{path} is of an older version of timmy, and was opened for reading only",
+                hint="start the node first, it brings the ledger forward: timmy run",
+            )
+        return cls(path, None, None)
 
     def _reader(self) -> apsw.Connection:
         found: apsw.Connection | None = getattr(self._readers, "connection", None)
@@ -168,7 +190,7 @@ class SqliteStore:
             self._all_readers.append(found)
         return found
 
-    def _look(self) -> None:
+    def _notice(self) -> None:
         """Note damage that reads would not: a file cut short, a newest event that cannot be it."""
         with translated(self._name):
             try:
@@ -392,6 +414,17 @@ def first_unreadable(path: Path) -> int | None:
     finally:
         connection.close()
     return following
+
+
+def _look(path: Path, history: History) -> bool:
+    """Tell whether the ledger is of today's version. Raises what `History.check` does."""
+    _require_file(path)
+    with translated(str(path)):
+        reader = connect(path, read_only=True)
+        try:
+            return history.check(reader, str(path))
+        finally:
+            reader.close()
 
 
 def _require_file(path: Path) -> None:

@@ -3,6 +3,10 @@
 Durability class: rebuildable. A missing, damaged or foreign file is deleted and filled from the
 ledger. The cursor moves in the transaction of the rows it covers, so a crash costs nothing. Erased
 content leaves no byte here: FTS5 with secure-delete, secure_delete pages, an emptied WAL.
+
+Its schema is never migrated: another one is thrown away and computed again. So it is when this
+version reads other types than the one that filled it: the words of an opaque event are not taken
+in, since nobody here knows what they are.
 """
 
 import contextlib
@@ -14,6 +18,7 @@ from typing import Any, Final
 import apsw
 
 from ledger.core import types
+from ledger.core.codec import encode
 from ledger.core.errors import (
     LedgerError,
     NotFound,
@@ -23,11 +28,12 @@ from ledger.core.errors import (
 )
 from ledger.core.event import Event
 from ledger.core.snippet import SCAN_CHARS_MAX, folded_words, snippet
+from ledger.core.upcast import UPCASTERS, Upcasters
 from ledger.log import Log
 from ledger.sql import check_schema, connect, translated, truncate_wal
 
 APPLICATION_ID: Final = 0x54494D56
-SCHEMA_VERSION: Final = 1
+SCHEMA_VERSION: Final = 2
 _CHUNK: Final = 2000
 """Events a transaction: a rebuild of 100k events commits fifty times."""
 HITS_MAX: Final = 200
@@ -38,7 +44,9 @@ _QUERY_TERMS_MAX: Final = 32
 _SNIPPET_WORDS_MAX: Final = 64
 
 _SCHEMA: Final = """
-create table cursor (ledger blob not null, size integer not null) strict;
+create table cursor (
+    ledger blob not null, size integer not null, reads blob not null
+) strict;
 create table id (prefix integer not null, position integer not null) strict;
 create index id_by_prefix on id (prefix);
 create virtual table words using fts5(text, tokenize = "unicode61 remove_diacritics 2");
@@ -83,9 +91,10 @@ def _fts_query(text: str, joint: str) -> str:
 class Views:
     """Open views of a log. `catch_up` before asking."""
 
-    def __init__(self, path: Path, log: Log) -> None:
+    def __init__(self, path: Path, log: Log, *, upcasters: Upcasters = UPCASTERS) -> None:
         self._path = path
         self._log = log
+        self._upcasters = upcasters
         self._unscrubbed = True  # an erasure may have been cut short before this
         self._connection = self._open()
 
@@ -111,14 +120,21 @@ class Views:
                 f"begin immediate; pragma application_id={APPLICATION_ID};"
                 f"pragma user_version={SCHEMA_VERSION}; {_SCHEMA}"
             )
-            connection.execute("insert into cursor values (?, 0)", (self._log.ledger_id,))
+            connection.execute(
+                "insert into cursor values (?, 0, ?)", (self._log.ledger_id, self._reads())
+            )
             connection.execute("commit")
         check_schema(connection, str(self._path), APPLICATION_ID, SCHEMA_VERSION)
-        ledger, size = connection.execute("select ledger, size from cursor").get
-        if ledger != self._log.ledger_id or size > self._log.size:
+        ledger, size, reads = connection.execute("select ledger, size, reads from cursor").get
+        if ledger != self._log.ledger_id or size > self._log.size or reads != self._reads():
             connection.close()
-            raise StoreSchema(f"{self._path} belongs to another ledger")
+            raise StoreSchema(f"{self._path} belongs to another ledger, or another version")
         return connection
+
+    def _reads(self) -> bytes:
+        """The types that may have words, with the newest schema of each."""
+        known = {kind.name: kind.schema for kind in self._upcasters.types.values() if kind.content}
+        return encode(known)
 
     def _delete_files(self) -> None:
         for suffix in ("", "-wal", "-shm"):
@@ -185,7 +201,7 @@ class Views:
 
     def _take(self, event: Event) -> bool:
         self._connection.execute("insert into id values (?,?)", (_prefix(event.id), event.position))
-        words = words_of(event)
+        words = "" if self._upcasters.read(event).standing.opaque else words_of(event)
         if words:
             self._connection.execute(
                 "insert into words (rowid, text) values (?,?)", (event.position, words)

@@ -5,13 +5,16 @@ refused before it is touched. WAL, so that a reader never waits; how much a powe
 the caller's `synchronous`: NORMAL may lose the last commits, FULL none; neither corrupts.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Literal
 
 import apsw
 
+from ledger.core.errors import StoreError as LedgerStoreError
+from ledger.migrations import History, Step, migrate
 from mesh.core.errors import StoreError, StoreSchema
 
 _APPLICATION_ID = 0x54696D79
@@ -40,9 +43,14 @@ def transaction(connection: apsw.Connection, path: Path) -> Iterator[None]:
 
 
 def open_database(
-    path: Path, *, schema: str, version: int, synchronous: Literal["NORMAL", "FULL"]
+    path: Path,
+    *,
+    schema: str,
+    version: int,
+    synchronous: Literal["NORMAL", "FULL"],
+    steps: Mapping[int, Step] = MappingProxyType({}),
 ) -> apsw.Connection:
-    """Open or create the database at `path`.
+    """Open or create the database at `path`, or bring one of an older version forward by `steps`.
 
     Raises StoreSchema if the file is another program's or another version's, StoreError for the
     rest. `schema` is run once, in the transaction that also marks the file.
@@ -51,7 +59,7 @@ def open_database(
         connection = apsw.Connection(str(path))
         try:
             connection.set_busy_timeout(5000)  # a backup may hold the file for a moment
-            _own(connection, path, schema, version)
+            _own(connection, path, schema, version, steps)
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA journal_size_limit = 16777216")
@@ -61,11 +69,16 @@ def open_database(
     return connection
 
 
-def _own(connection: apsw.Connection, path: Path, schema: str, version: int) -> None:
+def _own(
+    connection: apsw.Connection, path: Path, schema: str, version: int, steps: Mapping[int, Step]
+) -> None:
     found_id = connection.pragma("application_id")
     found_version = connection.pragma("user_version")
     if (found_id, found_version) == (_APPLICATION_ID, version):
         connection.execute("PRAGMA journal_mode = WAL")
+        return
+    if found_id == _APPLICATION_ID and found_version in steps:
+        _bring_forward(connection, path, version, steps)
         return
     tables = connection.execute("SELECT count(*) FROM sqlite_schema").get
     if tables or found_id or found_version:
@@ -79,3 +92,15 @@ def _own(connection: apsw.Connection, path: Path, schema: str, version: int) -> 
         connection.execute(schema)
         connection.pragma("application_id", _APPLICATION_ID)
         connection.pragma("user_version", version)
+
+
+def _bring_forward(
+    connection: apsw.Connection, path: Path, version: int, steps: Mapping[int, Step]
+) -> None:
+    """Take the steps to `version`, each whole or not at all, as the ledger's own are taken."""
+    history = History(application=_APPLICATION_ID, version=version, steps=steps, kept={})
+    try:
+        migrate(connection, path, history)
+    except LedgerStoreError as error:
+        raise StoreError(str(error), hint=error.hint) from error
+    connection.execute("PRAGMA journal_mode = WAL")

@@ -39,9 +39,8 @@ from ledger.release import Release
 from node.config import AttestSection
 from node.home import Home
 from node.open import Reading
-from node.verifier import SEAL_ATTACHMENT
+from node.verify_common import SEAL_ATTACHMENT
 
-_STREAM: Final = bytes(16)
 _PROOF_BYTES_MAX: Final = 1024 * 1024
 """A link with 100 headers is 10 kB."""
 _FINAL: Final = 100
@@ -84,7 +83,7 @@ class Anchoring:
             [event] = await self.log.append(
                 Draft(
                     type=types.SEAL_OPENED.name,
-                    stream=_STREAM,
+                    stream=types.SEAL_STREAM,
                     payload={"opening": opening.to_value()},
                     idempotency_key=self._key(b"opening"),
                 )
@@ -114,7 +113,7 @@ class Anchoring:
                 await self.log.append(
                     Draft(
                         type=types.ANCHORED.name,
-                        stream=_STREAM,
+                        stream=types.SEAL_STREAM,
                         payload={
                             "link": index,
                             "digest": link.digest,
@@ -166,7 +165,7 @@ class Anchoring:
         await self.log.append(
             Draft(
                 type=types.ANCHOR_REQUESTED.name,
-                stream=_STREAM,
+                stream=types.SEAL_STREAM,
                 payload={"size": head.size, "note": head.anchor_preimage(), "digest": digest},
                 causes=() if cause is None else (cause.cause,),
                 idempotency_key=key or self._key(b"request", digest),
@@ -304,7 +303,7 @@ def evidence(home: Reading, position: int) -> Evidence:
 
 
 def _own(home: Reading) -> list[Event]:
-    return home.log.stream(_STREAM, last=home.log.size)
+    return home.log.stream(types.SEAL_STREAM, last=home.log.size)
 
 
 def _kept(home: Home) -> Iterator[Kept]:

@@ -19,6 +19,8 @@ from ledger.core import hashing, types
 from ledger.core.errors import TimmyError
 from ledger.log import Log
 from ledger.release import Release
+from ledger.snapshot import SnapshotFile
+from ledger.upcasting import UpcastLog
 from ledger.views import Views
 from mesh.core import nip19
 from mesh.core.nip01 import NostrSigner
@@ -31,11 +33,13 @@ from mesh.sqlite_outbox import SqliteOutbox
 from node.anchoring import Anchoring, make_anchoring
 from node.broadcast import Broadcast
 from node.config import Config, public_key
+from node.folding import Attester, fold
 from node.home import Home
 from node.open import epoch_of, genesis_of, now_ms, open_log
 from node.patching import Patching
 from runtime import sandbox
 from runtime.connection import ConnectionLimits, Identity
+from runtime.core.agenda import INTERPRETED
 from runtime.core.session import SessionLimits
 from runtime.gateway import Gateway
 from runtime.host import AgentHost, HostLimits
@@ -62,6 +66,7 @@ class Parts:
     views: Views
     release: Release
     journal: Journal
+    attester: Attester
     gateway: Gateway
     host: AgentHost
     chain: Chain
@@ -144,11 +149,13 @@ def assemble(opened: Opened) -> Parts:
     release = Release.open(log, home.state, opened.keys.log, epoch=epoch_of(log, genesis))
     views = Views(home.views, log)
     views.catch_up()
+    snapshots = SnapshotFile(home.snapshot)
+    state = fold(log, release.newest.checkpoint, snapshots)
     signer = NostrSigner(opened.keys.nostr.secret)
     outbox = SqliteOutbox(home.path / "outbox.db")
     publisher = Publisher(config.publish.relays, outbox, jitter=random.random)
     relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
-    journal = Journal(log)
+    journal = Journal(UpcastLog(log, needed=INTERPRETED), state)
     gateway = Gateway(journal)
     chain, service = _mind(opened, journal, views, started_ms)
     return Parts(
@@ -159,6 +166,7 @@ def assemble(opened: Opened) -> Parts:
         views=views,
         release=release,
         journal=journal,
+        attester=Attester(log=log, journal=journal, snapshots=snapshots),
         gateway=gateway,
         host=_host(opened, journal, gateway, service),
         chain=chain,

@@ -16,11 +16,12 @@ from genesis.core.errors import PrivateFileExists
 from genesis.core.recovery import render_kit
 from genesis.private import create
 from genesis.soul import Soul, default_soul, read_soul
-from ledger.core.errors import StoreUnmade
+from ledger.core.errors import StoreOld, StoreUnmade
 from ledger.core.keys import Signer
 from ledger.log import Log
+from ledger.migrations import History
 from ledger.release import Release
-from ledger.sqlite import SqliteStore
+from ledger.sqlite import HISTORY, SqliteStore
 from mesh.core import nip19
 from node.home import Home
 from node.open import now_ms
@@ -64,11 +65,13 @@ def is_born(home: Home) -> bool:
     return birth.is_born(home.path, has_genesis=_has_genesis(home.ledger))
 
 
-def _has_genesis(ledger: Path) -> bool:
+def _has_genesis(ledger: Path, *, history: History = HISTORY) -> bool:
     if not ledger.exists():
         return False
     try:
-        store = SqliteStore.open_read_only(ledger)
+        store = SqliteStore.open_read_only(ledger, history=history)
+    except StoreOld:  # an agent's of an older version: opening it for writing brings it forward
+        return True
     except StoreUnmade:  # a birth that was cut short while it made the file
         return False
     try:

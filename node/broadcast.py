@@ -22,7 +22,6 @@ from mesh.relay import Relay
 from node.config import PublishSection
 from node.open import now_ms
 
-_STREAM = bytes(16)
 _RECORD_EVERY_MS = 3_600_000
 """One event an hour says what was published: the relays keep the rest."""
 _COME_BACK_MS_MAX = 300_000
@@ -108,7 +107,8 @@ class Broadcast:
             return
         self._last_record_ms = now_ms()
         payload = {"size": head.size, "root": head.root, "relays": len(self.section.relays)}
-        await self.log.append(Draft(type=types.PUBLISHED.name, stream=_STREAM, payload=payload))
+        draft = Draft(type=types.PUBLISHED.name, stream=types.NODE_STREAM, payload=payload)
+        await self.log.append(draft)
 
     async def _tell_clock(self) -> None:
         behind = self.log.clock_behind_ms
@@ -117,6 +117,8 @@ class Broadcast:
         elif not self._clock_told:
             self._clock_told = True
             draft = Draft(
-                type=types.CLOCK_STEPPED.name, stream=_STREAM, payload={"behind_ms": behind}
+                type=types.CLOCK_STEPPED.name,
+                stream=types.NODE_STREAM,
+                payload={"behind_ms": behind},
             )
             await self.log.append(draft)

@@ -17,6 +17,8 @@ GROUPS: Final = {
         "run": "start the node (and be born first, if there is no agent here)",
         "status": "tell whether the node answers, and how it is",
         "doctor": "look for what is wrong, and say what to do about it",
+        "backup": "write the whole home to one file, while the node runs",
+        "restore": "make a home from a backup",
         "service": "print a systemd unit that runs this node",
         "config": "print the commented default configuration",
     },

@@ -8,6 +8,7 @@ from typing import Any
 
 from ledger.core.errors import TimmyError
 from ledger.core.event import Event
+from ledger.core.upcast import UPCASTERS
 
 _WIDTH_PIPED = 200
 """Columns of a table that no person looks at directly: wide enough that grep finds whole lines."""
@@ -65,12 +66,15 @@ def when(ts_ms: int) -> str:
 
 
 def row(event: Event) -> dict[str, Any]:
-    """Show an event as the JSON row that scripts rely on."""
+    """Show an event as the JSON row that scripts rely on: `payload` as this version reads it."""
     envelope = event.envelope
+    reading = UPCASTERS.read(event)
     return {
         "position": event.position,
         "id": event.id,
         "type": event.type,
+        "schema": envelope.schema,
+        "read_as": reading.standing.value,
         "ts_ms": event.ts_ms,
         "stream": event.stream,
         "stream_sequence": envelope.stream_sequence,
@@ -79,7 +83,7 @@ def row(event: Event) -> dict[str, Any]:
             | ({"ledger": cause.ledger} if cause.ledger else {})
             for cause in envelope.causes
         ],
-        "payload": event.payload,
+        "payload": reading.event.payload,
         "content": event.content,
         "redacted": event.redacted,
     }

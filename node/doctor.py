@@ -1,6 +1,7 @@
 """Looking for what is wrong with a home and its machine: a line a finding, with a way out each."""
 
 import shutil
+from collections import Counter
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from typing import Final
@@ -8,6 +9,8 @@ from typing import Final
 from genesis import keystore, trees
 from genesis.core.errors import GenesisError
 from ledger.core.errors import TimmyError
+from ledger.core.event import Envelope
+from ledger.core.upcast import UPCASTERS, Standing
 from node.client import Client, NotRunning
 from node.config import load
 from node.home import Home
@@ -16,6 +19,9 @@ from node.selfcheck import check_home
 
 _DISK_FREE_MIN: Final = 256 * 1024 * 1024
 """Enough for a day of talk and a checkpointed log; below it appends may soon be refused."""
+_TYPES_NAMED_MAX: Final = 5
+"""More than a line holds."""
+_WHAT: Final = {Standing.UNKNOWN: "the unknown type", Standing.NEWER: "a newer schema of"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -115,6 +121,28 @@ def _ledger(home: Home, name: str) -> Finding:
     return Finding(name=name, ok=False, text=f"{report.verdict}: {text}", hint=report.hint or hint)
 
 
+def _types(home: Home, name: str) -> Finding:
+    """Count what the ledger holds and this version does not understand."""
+    found: Counter[tuple[Standing, str]] = Counter()
+    with open_log(home) as log:
+        for record in log.records():
+            envelope = Envelope.parse(record.envelope)
+            standing = UPCASTERS.standing(envelope.type, envelope.schema)
+            if standing.opaque:
+                found[standing, envelope.type] += 1
+    if not found:
+        return Finding(name=name, ok=True, text="every event is of a type this version knows")
+    newest = found.most_common(_TYPES_NAMED_MAX)
+    named = ", ".join(f"{count} of {_WHAT[standing]} {kind}" for (standing, kind), count in newest)
+    more = f" and {len(found) - len(newest)} more types" if len(found) > len(newest) else ""
+    return Finding(
+        name=name,
+        ok=None,
+        text=f"{found.total()} events are kept and proven, not interpreted: {named}{more}",
+        hint="a later version wrote them: upgrade timmy to see what they mean",
+    )
+
+
 def _views(home: Home, name: str) -> Finding:
     from ledger.views import Views
 
@@ -148,5 +176,6 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "sandbox": _sandbox,
     "node": _node,
     "ledger": _ledger,
+    "types": _types,
     "search": _views,
 }

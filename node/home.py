@@ -2,6 +2,7 @@
 
 <home>/ledger.db      the ledger: the only truth
 <home>/views.db       search and ids; rebuildable
+<home>/snapshot.db    the state at the last attestation; rebuildable
 <home>/relay.db       events of the embedded relay; rebuildable
 <home>/outbox.db      what is still to be sent to relays; losing it delays, never loses
 <home>/anchors/       signed transactions not yet final; must not be lost
@@ -55,6 +56,11 @@ class Home:
     def views(self) -> Path:
         """The rebuildable views."""
         return self.path / "views.db"
+
+    @property
+    def snapshot(self) -> Path:
+        """The state at the last attestation."""
+        return self.path / "snapshot.db"
 
     @property
     def soul(self) -> Path:

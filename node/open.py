@@ -10,7 +10,7 @@ from genesis.core.birth import Genesis, parse_genesis
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.epoch import open_epoch
 from ledger.core.errors import InvalidEvent, StoreDamaged, StoreError, StoreFull
-from ledger.core.types import EPOCH
+from ledger.core.types import EPOCH, EPOCH_STREAM
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
 from ledger.sqlite import SqliteStore
@@ -42,7 +42,7 @@ def genesis_of(log: Log) -> Genesis:
 def epoch_of(log: Log, genesis: Genesis) -> int:
     """Return the log's epoch: 0, or that of its newest epoch record, each one verified."""
     epoch = 0
-    for event in log.stream(bytes(16), last=log.size):
+    for event in log.stream(EPOCH_STREAM, last=log.size):
         if event.type == EPOCH.name:
             epoch += 1
             record = open_epoch(
@@ -53,6 +53,15 @@ def epoch_of(log: Log, genesis: Genesis) -> int:
             if record.epoch != epoch:
                 raise InvalidEvent(f"epoch record {record.epoch} where {epoch} belongs")
     return epoch
+
+
+def released(home: Home, log: Log, genesis: Genesis) -> SignedCheckpoint:
+    """Return the last head that was released of this log; needs no key. Raises GuardError."""
+    guard = GuardFile(home.state, log.ledger_id)
+    note = guard.read()
+    log.refresh()  # a running node may have appended, and released, since we opened it
+    key, epoch = genesis.keys["log"], epoch_of(log, genesis)
+    return check_guard(guard, log.tree, log.ledger_id, key, epoch, note=note)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,12 +75,7 @@ class Reading:
 
     def released(self) -> SignedCheckpoint:
         """Return the last head this node released; needs no key."""
-        guard = GuardFile(self.home.state, self.log.ledger_id)
-        key = self.genesis.keys["log"]
-        note = guard.read()
-        self.log.refresh()  # a running node may have appended, and released, since we opened it
-        epoch = epoch_of(self.log, self.genesis)
-        return check_guard(guard, self.log.tree, self.log.ledger_id, key, epoch, note=note)
+        return released(self.home, self.log, self.genesis)
 
 
 @contextmanager

@@ -24,8 +24,10 @@ from ledger.core.event import Draft, Event
 from ledger.core.keys import Signer
 from ledger.log import Log
 from ledger.release import Release
+from ledger.upcasting import UpcastLog
 from node.home import Home
 from node.open import now_ms
+from runtime.core.agenda import INTERPRETED
 from runtime.sandbox import Engine
 
 DIFF_BYTES_MAX: Final = 256 * 1024
@@ -41,6 +43,10 @@ class Patching:
     release: Release
     signer: Signer
     engine: Engine
+
+    @property
+    def _reading(self) -> UpcastLog:
+        return UpcastLog(self.log, needed=INTERPRETED | {types.PATCH_PROPOSED.name})
 
     async def propose(self, diff: str, *, author: str) -> Event:
         """Record a patch. Raises InvalidPatch or Constitutional for what no judge may see."""
@@ -80,7 +86,7 @@ class Patching:
         judgment = await judge(
             str((proposal.content or {})["diff"]).encode(),
             self._parent(),
-            snapshot=list(self.log.events(0, head.size)),
+            snapshot=list(self._reading.events(0, head.size)),
             head=Head(size=head.size, root=head.root),
             signer=self.signer,
             seed=self._seed(proposal.stream),
@@ -112,7 +118,7 @@ class Patching:
         }
 
     def _proposal(self, position: int) -> Event:
-        event = self.log.read(position)
+        event = self._reading.read(position)
         if event.type != types.PATCH_PROPOSED.name:
             raise NotFound(f"event {position} is {event.type}, no proposed patch")
         if event.redacted:

@@ -14,6 +14,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from attest.core.anchor import Standing
+from genesis.core.birth import Genesis
 from ledger.core.event import Event
 
 UNBROKEN_FINAL: Final = "UNBROKEN-FINAL"
@@ -52,6 +53,7 @@ class Report:
     """How many events from 0 on a salvage proves without a gap."""
     hint: str | None = None
     """What the owner of a home can do about it."""
+    genesis: Genesis | None = None
 
     @property
     def good(self) -> bool:

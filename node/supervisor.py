@@ -27,9 +27,7 @@ from genesis.core.keys import AgentKeys
 from ledger.core import types
 from ledger.core.errors import StoreFull, TimmyError
 from ledger.core.event import Draft
-from ledger.core.state import BASIC_REDUCERS
 from ledger.files import write_atomically
-from ledger.replay import attestation, reducers_hash, replay
 from mesh.core.errors import StoreError as MeshStoreError
 from node.anchoring import bitcoind
 from node.api import Api
@@ -39,7 +37,6 @@ from node.home import Home
 from node.open import now_ms
 from runtime.screening import warm_up
 
-_STREAM: Final = bytes(16)
 _TOKEN_BYTES: Final = 32
 _STOP_SECONDS: Final = 10.0
 """A turn under way may finish its present call; what is left is done at the next start."""
@@ -134,7 +131,7 @@ class Node:
         parts = self.parts
         api = Api(parts, _token(parts.home), self.status)
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=2.0)
-        await self._attest_state()
+        await parts.attester.attest()
         await self._append(types.NODE_STARTED.name, self._birthmark())
         try:
             async with asyncio.TaskGroup() as group:
@@ -143,6 +140,7 @@ class Node:
                     group.create_task(self._lasting(parts.broadcast.run)),
                     group.create_task(self._lasting(parts.publisher.run)),
                     group.create_task(self._lasting(self._keep_views)),
+                    group.create_task(self._lasting(parts.attester.run)),
                     group.create_task(self._lasting(self._purge_relay)),
                     group.create_task(self._lasting(parts.anchoring.run)),
                 ]
@@ -198,15 +196,10 @@ class Node:
         with suppress(TimmyError):
             parts.views.catch_up()
         parts.views.close()
+        parts.attester.snapshots.close()
 
     async def _append(self, kind: str, payload: dict[str, Any]) -> None:
-        await self.parts.log.append(Draft(type=kind, stream=_STREAM, payload=payload))
-
-    async def _attest_state(self) -> None:
-        """Replay everything, compare with every attested state, attest where we begin."""
-        log = self.parts.log
-        done = await asyncio.to_thread(replay, log.events(), BASIC_REDUCERS)
-        await log.append(attestation(done.state, reducers_hash(BASIC_REDUCERS)))
+        await self.parts.log.append(Draft(type=kind, stream=types.NODE_STREAM, payload=payload))
 
     def _birthmark(self) -> dict[str, Any]:
         return {

@@ -13,11 +13,11 @@ import signal
 import socket
 import subprocess
 import tempfile
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import suppress
 from typing import Final, cast
 
 from runtime.cgroups import Cgroup, Usage
+from runtime.tasks import to_its_end
 
 OUTPUT_TAIL_BYTES_MAX: Final = 16 * 1024
 """A traceback and the lines before it."""
@@ -53,17 +53,25 @@ class Child(asyncio.SubprocessProtocol):
 
     def kill(self) -> None:
         """End the child and all it started, at once. A dead one is left alone."""
-        if self._done.done():
+        if self._done.done() or self._collected:
             return
         with suppress(ProcessLookupError):
             if self._first is not None:
                 signal.pidfd_send_signal(self._first, signal.SIGKILL)
-            elif self._folder is not None:
+            else:
                 os.killpg(self.pid, signal.SIGKILL)
         # Not the transport's kill: it polls first, reaps, and the watcher then reports 255.
         if self._process().get_returncode() is None:
             with suppress(ProcessLookupError):
                 os.kill(self.pid, signal.SIGKILL)
+
+    async def end(self) -> int:
+        """Kill it and return its exit status, cancelled or not: nothing is left when this returns.
+
+        SIGKILL is the bound of this wait.
+        """
+        self.kill()
+        return await to_its_end(self.wait())
 
     def stderr_tail(self) -> str:
         """The last of what it wrote to its standard output and error, joined."""
@@ -115,18 +123,13 @@ class Child(asyncio.SubprocessProtocol):
             start_new_session=True,
         )
 
-    @contextmanager
-    def unless_started(self) -> Iterator[None]:
-        """Leave nothing behind when starting fails or is cancelled (`spawn` calls this)."""
-        try:
-            yield
-        except BaseException:
-            if self._transport is None:
-                self._done.set_result(-1)
-                self._release()
-            else:
-                self.kill()
-            raise
+    async def abandon(self) -> None:
+        """Leave nothing behind of a start that failed (`spawn` calls this)."""
+        if self._transport is None:
+            await asyncio.to_thread(self._release)
+            self._done.set_result(-1)
+        else:
+            await self.end()
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Keep the transport (asyncio calls this)."""
@@ -142,8 +145,12 @@ class Child(asyncio.SubprocessProtocol):
             self._loop.call_later(OUTPUT_PAUSE_S, pipe.resume_reading)
 
     def process_exited(self) -> None:
-        """Sweep what the first process left behind in its group, where there is no namespace."""
-        if self._first is None and self._folder is not None:
+        """Sweep what the first process left behind in its group, where no namespace does it.
+
+        With the bare engine that is the tree's doing. With bubblewrap it is a start cut short: its
+        child is tied to it, and leaves the group, only after it was put into its control group.
+        """
+        if self._first is None:
             with suppress(ProcessLookupError, PermissionError):
                 os.killpg(self.pid, signal.SIGKILL)
 

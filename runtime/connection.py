@@ -6,7 +6,7 @@ carried out when the process died are finished and recorded, so that the next li
 
 import asyncio
 import socket
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,7 +16,8 @@ from typing import Final, Protocol
 from ledger.core import types
 from ledger.core.event import Event
 from runtime.core.agenda import STREAMED
-from runtime.core.errors import Diverged, ProtocolError, StepRefused
+from runtime.core.calls import LAST_STEPS
+from runtime.core.errors import AgentError, Diverged, ProtocolError, StepRefused
 from runtime.core.protocol import (
     AGENT_FRAMES,
     VERSION,
@@ -56,6 +57,9 @@ class Child(Protocol):
     def kill(self) -> None:
         """End it now; harmless if it is gone."""
 
+    async def end(self) -> int:
+        """End it now and return its exit status; it is gone even if this is cancelled."""
+
     def stderr_tail(self) -> str:
         """Return the last of what it wrote to standard error."""
 
@@ -64,7 +68,10 @@ class Spawn(Protocol):
     """Starts `main.py` of `tree` with `channel` as its descriptor 0."""
 
     async def __call__(self, tree: Path, channel: socket.socket, /) -> Child:
-        """Return the started process. The caller closes its copy of `channel`."""
+        """Return the started process. The caller closes its copy of `channel`.
+
+        Raises AgentError, OSError if it cannot be started.
+        """
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,6 +95,9 @@ class ConnectionLimits:
     """How often due times are looked at."""
     stop_s: float = 2.0
     """Time to exit after `stop`; the process holds nothing worth more."""
+    unread_bytes: int = 16 * 1024 * 1024
+    """What may wait for an agent that does not read: four of the largest frames. What the host
+    sends in answer does not wait for the agent, lest one turn stop the others."""
 
 
 class Ending(StrEnum):
@@ -149,47 +159,65 @@ class Connection:
         """Start the process, serve it to its end, and see that it is gone."""
         ours, theirs = socket.socketpair()
         with ours:
-            with theirs:
-                child = await self._spawn(self._tree, theirs)
+            try:
+                with theirs:
+                    child = await self._spawn(self._tree, theirs)
+            except (AgentError, OSError) as error:
+                return self._life(_Over(Ending.FAILED, f"it could not be started: {error}"), "")
             self._session.started = self._clock()
             try:
                 over = await self._serve(child, ours)
             finally:
-                child.kill()
-            status = await child.wait()
-        reason = str(over)
-        if over.ending is Ending.FAILED:
-            tail = child.stderr_tail().strip()[-2000:]
-            reason = f"{reason}; exit status {status}" + (f"; it said: {tail}" if tail else "")
+                status = await child.end()
+        tail = child.stderr_tail().strip()[-2000:]
+        return self._life(over, f"; exit status {status}" + (f"; it said: {tail}" if tail else ""))
+
+    def _life(self, over: _Over, details: str) -> Life:
+        failed = over.ending is Ending.FAILED
         return Life(
             ending=over.ending,
-            reason=reason,
+            reason=f"{over}{details}" if failed else str(over),
             ready=self._session.ready,
             in_flight=self._session.in_flight,
         )
 
     async def _serve(self, child: Child, channel: socket.socket) -> _Over:
-        """Run until some task raises `_Over`; then let open calls come to their end."""
+        """Run until some task raises `_Over`; then let open calls come to their end.
+
+        `_Over` does not pass through the TaskGroup: before Python 3.13 a group that is cancelled in
+        the moment a child fails reports the failure and forgets the cancellation.
+        """
         reader, writer = await asyncio.open_connection(sock=channel)
-        over = _Over(Ending.FAILED, "ended")
+        ended = asyncio.Event()
+        overs: list[_Over] = []
+
+        async def guard(function: Callable[[], Awaitable[None]]) -> None:
+            try:
+                await function()
+            except _Over as over:
+                overs.append(over)
+                ended.set()
+
         try:
             async with asyncio.TaskGroup() as calls:
-                try:
-                    async with asyncio.TaskGroup() as tasks:
-                        tasks.create_task(self._read(reader, writer, calls))
-                        tasks.create_task(self._watch(writer))
-                        tasks.create_task(self._tell(writer))
-                        tasks.create_task(self._stop(writer, child))
-                except* _Over as group:
-                    over = _first(group)
+                async with asyncio.TaskGroup() as group:
+                    tasks = [
+                        group.create_task(guard(lambda: self._read(reader, writer, calls))),
+                        group.create_task(guard(lambda: self._watch(writer))),
+                        group.create_task(guard(lambda: self._tell(writer))),
+                        group.create_task(guard(lambda: self._stop(writer, child))),
+                    ]
+                    await ended.wait()
+                    for task in tasks:
+                        task.cancel()
                 child.kill()
                 if self._stopping.is_set():
-                    over = _Over(Ending.STOPPED, "asked to stop")
+                    overs.append(_Over(Ending.STOPPED, "asked to stop"))
                     for task in self._open_calls:
                         task.cancel()
         finally:
             writer.transport.abort()
-        return over
+        return _first(overs)
 
     # ---- what the agent sends ---------------------------------------------------------------
 
@@ -235,6 +263,9 @@ class Connection:
             outcome = await self._service.call(message, frame)
         except StepRefused as error:
             answer = Error(call=frame.call, reason=str(error))
+            if frame.op in LAST_STEPS:  # an agent with nothing left to say would wait for ever
+                await self._service.give_up(message, "failed", "refused")
+                self._session.end(frame.turn)
         except Diverged as error:
             await self._service.give_up(message, "diverged", "diverged")
             self._session.end(frame.turn)
@@ -345,6 +376,10 @@ class Connection:
                 self._session.check(now)
             except ProtocolError as error:
                 raise _Over(Ending.FAILED, str(error)) from error
+            unread = writer.transport.get_write_buffer_size()
+            if unread > self._limits.unread_bytes:
+                reason = f"it left {unread} bytes unread, at most {self._limits.unread_bytes}"
+                raise _Over(Ending.FAILED, reason)
             if self._session.ready and now >= next_ping:
                 next_ping = now + self._limits.ping_s
                 _send(writer, Ping(n=self._session.ping(now)))
@@ -358,17 +393,9 @@ class Connection:
         raise _Over(Ending.STOPPED, "asked to stop")
 
 
-def _first(group: BaseExceptionGroup[_Over]) -> _Over:
+def _first(overs: list[_Over]) -> _Over:
     """Return what ended the life; a stop that was asked for counts before what it caused."""
-    found: list[_Over] = []
-    rest: list[BaseException] = [group]
-    while rest:
-        item = rest.pop()
-        if isinstance(item, BaseExceptionGroup):
-            rest.extend(item.exceptions)
-        elif isinstance(item, _Over):
-            found.append(item)
-    return min(found, key=lambda over: list(Ending).index(over.ending))
+    return min(overs, key=lambda over: list(Ending).index(over.ending))
 
 
 def _send(writer: asyncio.StreamWriter, frame: Frame) -> None:

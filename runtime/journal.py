@@ -25,6 +25,7 @@ class Log(Protocol):
     async def append(self, *drafts: Draft) -> list[Event]: ...  # noqa: D102 - as above
     def read(self, position: int) -> Event: ...  # noqa: D102 - as above
     def events(self, start: int = 0, stop: int | None = None) -> Iterator[Event]: ...  # noqa: D102
+    def as_written(self, start: int = 0, stop: int | None = None) -> Iterator[Event]: ...  # noqa: D102
     def find(self, idempotency_key: bytes) -> Event | None: ...  # noqa: D102 - as above
     def follow(self, start: int = 0) -> AsyncIterator[Event]: ...  # noqa: D102 - as above
 
@@ -42,7 +43,7 @@ class Journal:
     def state(self) -> State:
         """The state after every event that is durable now."""
         if self._state.size < self.log.size:
-            for event in self.log.events(self._state.size):
+            for event in self.log.as_written(self._state.size):
                 self._state.apply(event)
         return self._state
 

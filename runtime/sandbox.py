@@ -46,6 +46,7 @@ from runtime.bubblewrap import SandboxError
 from runtime.cgroups import Usage
 from runtime.child import Child
 from runtime.core import seccomp
+from runtime.tasks import to_its_end
 
 __all__ = [
     "MIB",
@@ -63,6 +64,8 @@ __all__ = [
 MIB: Final = 1024 * 1024
 PROBE_S: Final = 10.0
 """A start takes 25 ms; a machine that needs four hundred times that cannot run an agent."""
+START_S: Final = 30.0
+"""How long bubblewrap may take to make its namespaces, 10 ms on an idle machine."""
 DESCRIPTORS_MAX: Final = 64
 """The agent opens its modules one at a time, a database, and little else."""
 
@@ -179,8 +182,11 @@ async def _ask_probe(tree: Path) -> str:
     with ours:
         ours.setblocking(False)  # noqa: FBT003 - the socket module's own signature
         child = await spawn(tree, theirs, limits=limits, engine=Engine.BUBBLEWRAP)
-        said = await asyncio.get_running_loop().sock_recv(ours, 4096)
-        code = await child.wait()
+        try:
+            said = await asyncio.get_running_loop().sock_recv(ours, 4096)
+            code = await child.wait()
+        finally:
+            await child.end()
     if not said:
         raise SandboxError(f"trial ended with {code}: {child.stderr_tail().strip()[-300:]}")
     return said.decode(errors="replace")
@@ -198,14 +204,22 @@ async def spawn(
     """Start `entry` of `tree` with `channel` as its file descriptor 0; see the module.
 
     `channel` belongs to the child from here on: it is closed on this side in any case. Raises
-    SandboxError if the engine cannot start, OSError if the machine cannot.
+    SandboxError if the engine cannot start, OSError if the machine cannot. A cancelled start is
+    finished first, at most START_S long, and then undone: before that nobody could undo it all.
     """
     child = Child(wall_s=limits.wall_s)
-    with channel, child.unless_started():
-        if engine is Engine.NONE:
-            await _spawn_bare(child, tree, channel, limits, entry)
-        else:
-            await _spawn_bubblewrap(child, tree, channel, limits, entry=entry, snapshot=snapshot)
+    with channel:
+        try:
+            if engine is Engine.NONE:
+                start = _spawn_bare(child, tree, channel, limits, entry)
+            else:
+                start = _spawn_bubblewrap(
+                    child, tree, channel, limits, entry=entry, snapshot=snapshot
+                )
+            await to_its_end(start)
+        except BaseException:
+            await to_its_end(child.abandon())
+            raise
     return child
 
 
@@ -250,14 +264,39 @@ async def _spawn_bubblewrap(
         ]
         await child.start(argv, channel, pass_fds=tuple(fds))
         info_end.close()
-        said = await asyncio.to_thread(info.read)
-        first_pid = bubblewrap.first_pid(said)
+        first_pid = bubblewrap.first_pid(await _told(info, child))
         if first_pid is None:
             raise await _start_failed(child)
         child.hold(first=os.pidfd_open(first_pid))
         if cgroup is not None:
             await asyncio.to_thread(cgroup.add, first_pid)
         go.write(b"\0")
+
+
+async def _told(info: BinaryIO, child: Child) -> bytes:
+    """Return all that bubblewrap says about itself; it is killed if that takes too long.
+
+    On the event loop and not in a thread: a descriptor that is closed under a reading thread may
+    be another's by the time it is read.
+    """
+    loop = asyncio.get_running_loop()
+    said = bytearray()
+    ended: asyncio.Future[None] = loop.create_future()
+
+    def take() -> None:
+        data = os.read(info.fileno(), 4096)
+        said.extend(data)
+        if not data and not ended.done():
+            ended.set_result(None)
+
+    late = loop.call_later(START_S, child.kill)
+    loop.add_reader(info, take)
+    try:
+        await ended
+    finally:
+        loop.remove_reader(info)
+        late.cancel()
+    return bytes(said)
 
 
 async def _start_failed(child: Child) -> SandboxError:

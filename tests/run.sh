@@ -14,12 +14,7 @@ else
 fi
 rm -f .coverage .coverage.*
 workers=$(nproc)
-suite() { "${alone[@]}" "$bin/coverage" run -m pytest "$@"; }
-if ! suite -n "$workers" --dist loadfile "$@"; then
-  # Real processes on a loaded machine: what failed is tried once more, alone, and said to be.
-  echo "timmy: note: trying the tests that failed once more, one at a time"
-  suite -n 0 --last-failed --last-failed-no-failures none "$@"
-fi
+"${alone[@]}" "$bin/coverage" run -m pytest -n "$workers" --dist loadfile "$@"
 if [ $# -eq 0 ]; then
   "$bin/coverage" combine --quiet
   "$bin/coverage" report --skip-covered --include='*/core/*' --fail-under=97 > build/coverage-core.txt || { cat build/coverage-core.txt; exit 1; }

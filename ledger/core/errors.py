@@ -60,6 +60,10 @@ class NotFound(Refused):
     """No such event, stream or range."""
 
 
+class Moved(Refused):
+    """The log grew before the append that wanted it to be of one size: look again."""
+
+
 class IdempotencyConflict(Refused):
     """The same idempotency key came with another body."""
 
@@ -84,6 +88,10 @@ class StoreDamaged(StoreError):
 
 class StoreSchema(StoreError):
     """The database was written by another program or another version of this one."""
+
+
+class StoreOld(StoreSchema):
+    """An older version of this program wrote it: its next start brings it forward."""
 
 
 class StoreUnmade(StoreSchema):

@@ -6,27 +6,29 @@ Computing and comparing are apart: `root_from_inclusion` returns what a proof le
 [index << level, (index + 1) << level). Only perfect subtrees never change, so only they are kept.
 """
 
-import hashlib
 from collections.abc import Callable, Sequence
+from hashlib import sha256
 from typing import Final, TypeAlias
 
 from ledger.core import limits
 from ledger.core.errors import InvalidProof
 
 HASH_BYTES: Final = 32
-EMPTY_ROOT: Final = hashlib.sha256(b"").digest()
+EMPTY_ROOT: Final = sha256(b"").digest()
 
 NodeSource: TypeAlias = Callable[[int, int], bytes]
+RangeSource: TypeAlias = Callable[[int, int], bytes]
+"""(start, stop) -> root over those leaves, where RFC 9162 splits there."""
 
 
 def leaf_hash(entry: bytes) -> bytes:
     """SHA-256(0x00 || entry), RFC 9162 section 2.1.1."""
-    return hashlib.sha256(b"\x00" + entry).digest()
+    return sha256(b"\x00" + entry).digest()
 
 
 def node_hash(left: bytes, right: bytes) -> bytes:
     """SHA-256(0x01 || left || right), RFC 9162 section 2.1.1."""
-    return hashlib.sha256(b"\x01" + left + right).digest()
+    return sha256(b"\x01" + left + right).digest()
 
 
 def _split(width: int) -> int:
@@ -54,25 +56,45 @@ def fold_peaks(peaks: Sequence[bytes]) -> bytes:
     return root
 
 
-def inclusion_path(node: NodeSource, index: int, size: int) -> list[bytes]:
-    """PATH(index, D_size) of RFC 9162 section 2.1.3.1. Requires 0 <= index < size."""
+def perfect_root(hashes: Sequence[bytes]) -> bytes:
+    """Root over a power of two of hashes: the quick way up for those who have them together."""
+    row = hashes
+    while len(row) > 1:
+        row = [
+            sha256(b"\x01" + left + right).digest()
+            for left, right in zip(row[::2], row[1::2], strict=True)
+        ]
+    return row[0]
+
+
+def push(peaks: list[bytes], index: int, root: bytes) -> None:
+    """Add subtree number `index` of one size to the perfect subtrees, largest first, before it.
+
+    `fold_peaks` gives the root: all that a verifier needs who reads a log once from its beginning.
+    A subtree of one size may follow larger ones only.
+    """
+    while index & 1:
+        root = node_hash(peaks.pop(), root)
+        index >>= 1
+    peaks.append(root)
+
+
+def inclusion_path(ranges: RangeSource, index: int, size: int) -> list[bytes]:
+    """PATH(index, D_size) of RFC 9162 section 2.1.3.1. Requires 0 <= index < size.
+
+    From the leaf up: at each level the subtree beside, as far as the tree of `size` has it.
+    """
     if not 0 <= index < size:
         raise InvalidProof(f"index {index} is not in a tree of size {size}")
     path: list[bytes] = []
-    start, stop = 0, size
-    while stop - start > 1:
-        middle = start + _split(stop - start)
-        if index < middle:
-            path.append(range_root(node, middle, stop))
-            stop = middle
-        else:
-            path.append(range_root(node, start, middle))
-            start = middle
-    path.reverse()
+    for level in range((size - 1).bit_length()):
+        start = ((index >> level) ^ 1) << level
+        if start < size:
+            path.append(ranges(start, min(start + (1 << level), size)))
     return path
 
 
-def consistency_path(node: NodeSource, size1: int, size2: int) -> list[bytes]:
+def consistency_path(ranges: RangeSource, size1: int, size2: int) -> list[bytes]:
     """PROOF(size1, D_size2) of RFC 9162 section 2.1.4.1. Requires 0 < size1 <= size2."""
     if not 0 < size1 <= size2:
         raise InvalidProof(f"no consistency proof from size {size1} to {size2}")
@@ -81,13 +103,13 @@ def consistency_path(node: NodeSource, size1: int, size2: int) -> list[bytes]:
     while size1 != stop:
         middle = start + _split(stop - start)
         if size1 <= middle:
-            path.append(range_root(node, middle, stop))
+            path.append(ranges(middle, stop))
             stop = middle
         else:
-            path.append(range_root(node, start, middle))
+            path.append(ranges(start, middle))
             start, whole = middle, False
     if not whole:
-        path.append(range_root(node, start, stop))
+        path.append(ranges(start, stop))
     path.reverse()
     return path
 

@@ -57,6 +57,7 @@ class State:
     size: int = 0
     _sum: int = 0
     _dirty: dict[str, Any] = field(default_factory=dict)
+    _unsaved: set[str] = field(default_factory=set)
 
     def apply(self, event: Event) -> None:
         """Fold the next event. Events come in order, without gaps."""
@@ -80,14 +81,27 @@ class State:
                 self._sum = _subtract(self._sum, _lanes(key, old))
             if (new := self.entries.get(key)) is not None:
                 self._sum = _add(self._sum, _lanes(key, new))
+        self._unsaved.update(self._dirty)
         self._dirty.clear()
         lanes = self._sum.to_bytes(_WIDTH_BYTES, "little")
         return hashing.digest(hashing.STATE_ENTRY, encode([self.size, lanes]))
 
+    def take_unsaved(self) -> dict[str, Any]:
+        """Entries that changed since the last call, as of the last `digest`; None: removed."""
+        keys, self._unsaved = self._unsaved, set()
+        return {key: self.entries.get(key) for key in keys}
+
+    def put_back(self, keys: Iterable[str]) -> None:
+        """Count entries as unsaved again: whoever took them could not save them."""
+        self._unsaved.update(keys)
+
     @classmethod
     def restore(cls, reducers: tuple[Reducer, ...], entries: dict[str, Any], size: int) -> "State":
         """Take up a snapshot's entries; its digest is computed, never believed."""
-        return cls(reducers, entries, size, 0, dict.fromkeys(entries))
+        state = cls(reducers, entries, size, 0, dict.fromkeys(entries))
+        state.digest()
+        state.take_unsaved()
+        return state
 
 
 def reduce_basics(entries: Mapping[str, Any], event: Event) -> Iterable[Change]:

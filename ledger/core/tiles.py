@@ -19,6 +19,9 @@ TILE_WIDTH: Final = 1 << TILE_LEVELS
 _CACHED_TILES_MAX: Final = 1024
 """1,024 expanded tiles are 16 MiB: random proofs in a quarter million events from memory."""
 
+_RANGES_MAX: Final = 4096
+"""A tree has at most 48 of them; this holds those of the last hundred sizes asked for."""
+
 TileReader: TypeAlias = Callable[[int, int], bytes]
 """(tile level, tile index) -> the 8,192 bytes of a full tile."""
 
@@ -44,6 +47,7 @@ class Tree:
     _full: list[Tile] = field(default_factory=list)
     _cache: "OrderedDict[tuple[int, int], list[bytes]]" = field(default_factory=OrderedDict)
     _edges: dict[int, list[bytes]] = field(default_factory=dict)
+    _ranges: dict[tuple[int, int], bytes] = field(default_factory=dict)
 
     @classmethod
     def restore(
@@ -122,21 +126,39 @@ class Tree:
             return merkle.fold_peaks(self._peaks)
         if not 0 <= size < self.size:
             raise InvalidProof(f"size {size} is beyond this tree of {self.size}")
-        return merkle.range_root(self.node, 0, size)
+        return self.range_root(0, size)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
         """Return the inclusion path of leaf `index` in the tree of `size`."""
         self._within(size)
-        return merkle.inclusion_path(self.node, index, size)
+        return merkle.inclusion_path(self.range_root, index, size)
 
     def consistency(self, size1: int, size2: int) -> list[bytes]:
         """Return the consistency path from `size1` to `size2`."""
         self._within(size2)
-        return merkle.consistency_path(self.node, size1, size2)
+        return merkle.consistency_path(self.range_root, size1, size2)
 
     def _within(self, size: int) -> None:
         if size > self.size:
             raise InvalidProof(f"size {size} is beyond this tree of {self.size}")
+
+    def range_root(self, start: int, stop: int) -> bytes:
+        """Root over leaves [start, stop), where RFC 9162 splits there.
+
+        What is no perfect subtree is folded once and remembered: leaves never change, and every
+        proof in a tree of one size needs the same few.
+        """
+        width = stop - start
+        if width and width & (width - 1) == 0:
+            level = width.bit_length() - 1
+            return self.node(level, start >> level)
+        root = self._ranges.get((start, stop))
+        if root is None:
+            root = merkle.range_root(self.node, start, stop)
+            if len(self._ranges) >= _RANGES_MAX:
+                self._ranges.clear()
+            self._ranges[start, stop] = root
+        return root
 
     def node(self, level: int, index: int) -> bytes:
         """Hash of the perfect subtree over leaves [index << level, (index + 1) << level)."""

@@ -20,6 +20,13 @@ class EventType:
     housekeeping: bool = False
 
 
+NODE_STREAM: Final = bytes(16)
+"""The log's own events: births, starts, redactions, attestations, what was published."""
+EPOCH_STREAM: Final = bytes(15) + b"\x01"
+"""Epoch records: read at every opening of a log, so they do not lie among a million others."""
+SEAL_STREAM: Final = bytes(15) + b"\x02"
+"""The seal's opening, requests for anchors, anchors that were mined."""
+
 GENESIS = EventType(name="genesis.born", about="SOUL digest, keys, network: fixes the ledger id")
 MESSAGE_RECEIVED = EventType(
     name="message.received", about="words to the agent, with conversation and author", content=True

@@ -7,22 +7,14 @@ with the same agent, bring <home>/keys and SOUL.md along, and the guard from the
 """
 
 import argparse
-import os
 from pathlib import Path
 
-from ledger.core.audit import Audit
-from ledger.core.bundle import Reader
 from ledger.core.errors import InvalidBundle, StoreError, TimmyError
-from ledger.core.event import Record
-from ledger.core.tiles import Tree
 from ledger.salvage import PURPOSE
-from ledger.sqlite import SqliteStore
-from ledger.store import Batch
 from node import console
+from node.filling import fill
 from node.home import Home
 from node.report import BROKEN
-
-_BATCH = 1000
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -44,7 +36,7 @@ def run(arguments: argparse.Namespace) -> int:
     partial = home.path / "ledger.importing.db"
     _remove(partial)
     try:
-        count = _fill(arguments.file, partial, digest, stop)
+        count = fill(arguments.file, partial, digest, stop)
         partial.replace(home.ledger)
     finally:
         _remove(partial)
@@ -88,7 +80,9 @@ def _check_first(path: Path) -> tuple[bytes | None, int | None]:
     if report.good and report.purpose != "export":
         raise InvalidBundle(
             f"{path} is a {report.purpose}, not an export",
-            hint="only a whole ledger can be imported: timmy export",
+            hint="only a whole ledger can be imported: timmy export"
+            if report.purpose != "backup"
+            else "a backup becomes a home with: timmy restore",
         )
     if not report.good:
         why = report.lines[-1][1]
@@ -97,35 +91,3 @@ def _check_first(path: Path) -> tuple[bytes | None, int | None]:
             hint=f"see more: timmy verify {path}",
         )
     return report.file_digest, None
-
-
-def _fill(path: Path, target: Path, digest: bytes | None, stop: int | None) -> int:
-    """Copy the events (the first `stop`) of the file that was verified, whose digest this is."""
-    store = SqliteStore.create(target)
-    try:
-        with path.open("rb") as file:
-            reader = Reader(file)
-            size = _copy(reader, store, stop)
-        if reader.digest != digest:
-            raise InvalidBundle(f"{path} changed while it was read", hint="import it again")
-        store.scrub()
-    finally:
-        store.close()
-    os.chmod(target, 0o600)  # noqa: PTH101 - the mode matters, not the path
-    return size
-
-
-def _copy(reader: Reader, store: SqliteStore, stop: int | None) -> int:
-    tree = Tree(store.tile)
-    audit = Audit(tree)
-    batch = Batch()
-    for item in reader:
-        if isinstance(item, Record) and (stop is None or tree.size < stop):
-            batch.events.append((item, audit.add(item).envelope))
-            if len(batch.events) == _BATCH:
-                batch.tiles = tree.take_tiles()
-                store.append(batch)
-                batch = Batch()
-    batch.tiles = tree.take_tiles()
-    store.append(batch)
-    return tree.size

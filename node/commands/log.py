@@ -9,14 +9,21 @@ timmy log --type message  only types that start so
 import argparse
 from collections.abc import Iterable, Iterator
 from itertools import islice
+from typing import Final
 
 from ledger.core.errors import StoreDamaged
 from ledger.core.event import Event
+from ledger.core.upcast import UPCASTERS, Standing
 from ledger.log import Log
 from ledger.views import words_of
 from node import console
 from node.home import Home
 from node.open import reading
+
+_OPAQUE: Final = {
+    Standing.UNKNOWN: "of a type unknown to this version",
+    Standing.NEWER: "newer than this version",
+}
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -87,8 +94,11 @@ def summary(event: Event) -> str:
     """Say in a few words what an event is about."""
     if event.redacted:
         return "(redacted)"
+    reading = UPCASTERS.read(event)
+    if reading.standing.opaque:
+        return f"({_OPAQUE[reading.standing]})"
     words = " ".join(words_of(event).split())
     if words:
         return words if len(words) <= 160 else words[:159] + "…"
-    facts = {k: v for k, v in event.payload.items() if isinstance(v, str | int)}
+    facts = {k: v for k, v in reading.event.payload.items() if isinstance(v, str | int)}
     return ", ".join(f"{key} {value}" for key, value in list(facts.items())[:4])

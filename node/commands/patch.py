@@ -15,6 +15,7 @@ from typing import Any
 
 from ledger.core.errors import TimmyError
 from ledger.core.types import PATCH_JUDGED, PATCH_PROPOSED
+from ledger.core.upcast import UPCASTERS
 from node import console
 from node.client import Client
 from node.home import Home
@@ -94,9 +95,10 @@ def _show(found: dict[str, Any]) -> None:
 def _verdicts(home: Home, *, as_json: bool) -> int:
     with reading(home) as opened:
         events = [
-            event
-            for event in opened.log.events()
-            if event.type in {PATCH_PROPOSED.name, PATCH_JUDGED.name}
+            reading.event
+            for reading in map(UPCASTERS.read, opened.log.events())
+            if reading.event.type in {PATCH_PROPOSED.name, PATCH_JUDGED.name}
+            and not reading.standing.opaque
         ]
     if as_json:
         console.out_json([console.row(event) for event in events])

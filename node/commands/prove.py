@@ -12,7 +12,7 @@ from pathlib import Path
 from ledger.core.bundle import Attachment
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.errors import TimmyError
-from ledger.core.types import EPOCH
+from ledger.core.types import EPOCH, EPOCH_STREAM
 from ledger.files import write_atomically
 from ledger.proof import prove
 from node import console
@@ -68,7 +68,7 @@ def refresh(home: Home) -> None:
 def make_proof(home: Reading, position: int, *, anchored: bool, content: bool = True) -> bytes:
     """Return the bytes of a proof of the event at `position`."""
     heads: list[SignedCheckpoint] = [home.released()]
-    own = home.log.stream(bytes(16), last=home.log.size)
+    own = home.log.stream(EPOCH_STREAM, last=home.log.size)
     also = [event.position for event in own if event.type == EPOCH.name]
     attachments: list[Attachment] = []
     if anchored:

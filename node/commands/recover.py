@@ -35,7 +35,7 @@ def run(arguments: argparse.Namespace) -> int:
     from ledger.core.epoch import EpochRecord
     from ledger.core.errors import GuardError
     from ledger.core.event import Draft
-    from ledger.core.types import EPOCH
+    from ledger.core.types import EPOCH, EPOCH_STREAM
     from ledger.release import GuardFile, Release, check_guard
     from node.open import epoch_of, genesis_of, open_log
 
@@ -74,7 +74,7 @@ def run(arguments: argparse.Namespace) -> int:
             kept_root=log.tree.root(),
         )
         payload = record.to_payload(kit.recovery_key, arguments.reason)
-        [event] = log.append_now(Draft(type=EPOCH.name, stream=bytes(16), payload=payload))
+        [event] = log.append_now(Draft(type=EPOCH.name, stream=EPOCH_STREAM, payload=payload))
         Release.begin(log, home.state, keys.log, epoch=record.epoch)
     result = {"epoch": record.epoch, "kept_size": record.kept_size, "position": event.position}
     if arguments.json:

@@ -2,9 +2,9 @@
 
 import argparse
 
-from ledger.core.state import BASIC_REDUCERS
 from ledger.replay import ReplayDiffers, replay
 from node import console
+from node.folding import REDUCERS
 from node.home import Home
 from node.open import open_log
 
@@ -17,7 +17,7 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay; exit 1 if a state differs."""
     with open_log(Home.find(arguments.home)) as log:
         try:
-            done = replay(log.events(), BASIC_REDUCERS)
+            done = replay(log.events(), REDUCERS)
         except ReplayDiffers as error:
             console.fail(error)
             if arguments.json:

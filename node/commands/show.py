@@ -11,6 +11,7 @@ from typing import Final
 from ledger.core.bundle import Reader
 from ledger.core.errors import NotFound, TimmyError
 from ledger.core.event import Event, Record
+from ledger.core.upcast import UPCASTERS, Reading, Standing
 from node import console
 from node.home import Home
 from node.open import reading
@@ -60,10 +61,13 @@ def _is_id(event: Event, wanted: str) -> bool:
 
 
 def _show(event: Event) -> None:
+    reading = UPCASTERS.read(event)
+    event = reading.event
     rows = [
         ("event", str(event.position)),
         ("id", event.id.hex()),
         ("type", event.type),
+        *_standing(reading),
         ("when", console.when(event.ts_ms)),
         ("stream", f"{event.stream.hex()} number {event.envelope.stream_sequence}"),
     ]
@@ -75,6 +79,21 @@ def _show(event: Event) -> None:
         rows.append(("content", "redacted: erased, its commitment stays"))
     for name, text in rows:
         console.out(f"{console.one_line(name):20} {console.one_line(text)}")
+
+
+def _standing(reading: Reading) -> list[tuple[str, str]]:
+    """Say what this version makes of the event, unless it is of the newest schema it knows."""
+    schema = reading.event.envelope.schema
+    match reading.standing:
+        case Standing.UNKNOWN:
+            text = "unknown to this version: kept, proven, not interpreted"
+        case Standing.NEWER:
+            text = f"schema {schema}, newer than this version: kept, proven, not interpreted"
+        case Standing.OLDER:
+            text = f"schema {schema}, an older one: the payload is shown as this version reads it"
+        case Standing.CURRENT:
+            return []
+    return [("read as", text)]
 
 
 def _text(value: object) -> str:

@@ -253,3 +253,6 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
     types.MEMORY_NOTED.name: _stepped,
     STEPPED: _stepped,
 }
+
+INTERPRETED: Final = frozenset(_HANDLERS)
+"""Types that must be understood before anything is decided: a hold may be among them."""

@@ -24,6 +24,8 @@ REQUEST: Final = "timmy-node 2026-11 model request v1"
 GATEWAY_KEY: Final = "timmy-node 2026-11 gateway idempotency key v1"
 
 DIGEST_KEY_BYTES: Final = 32
+LAST_STEPS: Final = frozenset({"answer", "fail"})
+"""Ops that end a turn, refused or not: whoever asked for one has nothing more to do in it."""
 _ROLES: Final = frozenset({"system", "user", "assistant"})
 _WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
 

@@ -31,12 +31,15 @@ from .diffs import agent_tree, change, diff, rewrite
 SIGNER = Signer(bytes([7]) * 32)
 SEED = bytes(range(32))
 ROOT = bytes([9]) * 32
+UNHURRIED = Patience(start_s=60, turn_s=60, stop_s=60, case_s=300)
 QUICK = Budget(
-    patience=Patience(turn_s=1.5, start_s=5, stop_s=1.5),
-    limits=SandboxLimits(cpu_seconds=10, wall_s=20),
+    patience=UNHURRIED,
+    limits=SandboxLimits(cpu_seconds=10, wall_s=400),
+    total_s=1_800,
     parallel=4,
     timed_rounds=0,
 )
+"""For subjects that never hang: no machine is so busy that they are late."""
 PARENT = agent_tree()
 HONEST = change(PARENT, "prompt.py", "plainly and briefly", "plainly and kindly")
 
@@ -113,7 +116,8 @@ SNAPSHOT = history(20)
 
 @pytest.fixture(scope="module")
 def honest():
-    return asyncio.run(judged(HONEST, snapshot=SNAPSHOT, budget=Budget(timed_rounds=1)))
+    budget = Budget(patience=UNHURRIED, total_s=1_800, timed_rounds=1)
+    return asyncio.run(judged(HONEST, snapshot=SNAPSHOT, budget=budget))
 
 
 def test_an_honest_patch_is_accepted(honest):
@@ -137,7 +141,8 @@ def test_an_honest_patch_is_accepted(honest):
 
 async def test_the_digest_is_the_seed_s_and_nobody_else_s(honest):
     """Another budget, another order of work, another machine's times: the same digest."""
-    budget = Budget(limits=SandboxLimits(cpu_seconds=9, wall_s=19), timed_rounds=0, parallel=3)
+    limits = SandboxLimits(cpu_seconds=9, wall_s=399)
+    budget = replace(QUICK, limits=limits, parallel=3)
     again = await judged(HONEST, snapshot=SNAPSHOT, budget=budget)
     assert again.verdict.digest == honest.verdict.digest
     assert again.envelope != honest.envelope
@@ -170,7 +175,7 @@ WRONG = {
     "forgets the conversation": (change(PARENT, "loop.py", "memory.before(position, RECENT)]", "memory.before(position, 0)] and []"), "the conversation so far is not in the prompt", "history"),
     "mixes conversations": (change(PARENT, "memory.py", *MIXED), "another conversation is in the prompt", "isolation"),
     "asks for ever": (change(PARENT, "loop.py", '        reply = yield "model", {"items": items, "max_tokens": MAX_TOKENS}\n    except Refused:\n        return ""\n', '        reply = yield "model", {"items": items, "max_tokens": MAX_TOKENS}\n    except Refused:\n        return (yield from _ask(items))\n'), "its turn has too many steps", "refusal"),
-    "is not the same twice": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    import os\n    words = memory.text(position)\n    yield 'recall', {'query': os.urandom(8).hex(), 'limit': 1}\n"), "it did not do the same twice", "determinism"),
+    "is not the same twice": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    import os\n    words = memory.text(position)\n    try:\n        yield 'recall', {'query': os.urandom(8).hex(), 'limit': 1}\n    except Refused:\n        pass\n"), "it did not do the same twice", "determinism"),
     "ends at import": (change(PARENT, "main.py", "import sys\n", "import os\nimport sys\nos._exit(0)\n"), "it ended", "handshake"),
     "does not compile": (rewrite(PARENT, "loop.py", "def answer(:\n"), "it ended", "handshake"),
     "opens a socket": (change(PARENT, "process.py", "PROTOCOL = 1\n", "PROTOCOL = 1\nsocket.create_connection(('127.0.0.1', 9))\n"), "it ended", "handshake"),
@@ -201,10 +206,14 @@ SLOW = {
 
 @pytest.mark.parametrize("name", SLOW)
 async def test_a_patch_that_takes_too_much_is_rejected(name):
+    """Late while the parent is not. A machine too busy for that is asked again, with more time."""
     patch, why = SLOW[name]
-    patience = Patience(turn_s=1, start_s=1.5, stop_s=1)
-    judgment = await judged(patch, budget=replace(QUICK, patience=patience))
-    assert judgment.verdict.decision is Decision.REJECT, judgment.notes
+    decision, seconds = Decision.INCONCLUSIVE, 1
+    while decision is Decision.INCONCLUSIVE:
+        patience = Patience(turn_s=seconds, start_s=seconds, stop_s=seconds)
+        judgment = await judged(patch, budget=replace(QUICK, patience=patience))
+        decision, seconds = judgment.verdict.decision, 2 * seconds
+        assert decision is Decision.REJECT or "too busy" in judgment.verdict.measured["reason"]
     assert why in whys(judgment)
 
 
@@ -265,10 +274,60 @@ async def test_an_engine_that_goes_missing_is_inconclusive(monkeypatch, tmp_path
     assert "could not be started" in judgment.verdict.measured["reason"]
 
 
-async def test_a_judgment_out_of_time_is_inconclusive():
-    judgment = await judged(HONEST, budget=Budget(total_s=0.2))
+@pytest.mark.parametrize("total_s", [0.001, 0.05, 0.1, 0.2])
+async def test_a_judgment_out_of_time_is_inconclusive(total_s):
+    """Wherever it was cut off: drawing cases, writing trees, starting subjects, playing."""
+    judgment = await judged(HONEST, budget=Budget(total_s=total_s))
     assert judgment.verdict.decision is Decision.INCONCLUSIVE
     assert "too long" in judgment.verdict.measured["reason"]
+
+
+async def test_a_machine_too_busy_for_the_parent_says_nothing_about_the_patch():
+    """A parent that hangs stands for a machine on which nobody is in time."""
+    slow = Tree(
+        {**PARENT, "process.py": PARENT["process.py"] + b"\nimport time\ntime.sleep(600)\n"}
+    )
+    hangs = change(slow, "prompt.py", "plainly and briefly", "plainly and kindly")
+    patience = Patience(turn_s=0.5, start_s=0.5, stop_s=0.5)
+    judgment = await judged(hangs, parent=slow, budget=replace(QUICK, patience=patience))
+    assert judgment.verdict.decision is Decision.INCONCLUSIVE
+    assert "too busy to tell: handshake" in judgment.verdict.measured["reason"]
+
+
+NOW_AND_THEN = (
+    "PROTOCOL = 1\nimport time\nif time.time_ns() // 1_000_000_000 % 3:\n    raise SystemExit(5)\n"
+)
+
+
+async def test_what_fails_now_and_then_is_never_accepted():
+    """A second try tells the machine's faults from the patch's; it is no second chance."""
+    patch = change(PARENT, "process.py", "PROTOCOL = 1\n", NOW_AND_THEN)
+    assert (await judged(patch)).verdict.decision is not Decision.ACCEPT
+
+
+async def test_a_mutant_that_is_late_was_not_found(monkeypatch):
+    whole = mutants.specimen
+    late = Tree({"main.py": b"import time\ntime.sleep(600)\n"})
+    monkeypatch.setattr(judging, "specimen", lambda d: late if d == "loner" else whole(d))
+    patience = Patience(start_s=20, turn_s=20, stop_s=20, case_s=20)
+    patch = WRONG["forgets the conversation"][0]
+    quick = replace(QUICK, patience=patience)
+    monkeypatch.setattr(judging, "MUTANTS", [m for m in mutants.MUTANTS if m.defect == "loner"])
+    judgment = await judged(patch, budget=replace(quick, patience=replace(patience, start_s=3)))
+    assert judgment.verdict.decision is Decision.INCONCLUSIVE
+    assert "too busy to tell: history" in judgment.verdict.measured["reason"]
+
+
+async def test_calls_as_deep_as_a_frame_allows_end_in_a_verdict():
+    deep = '{"a": ' + "[" * 30 + "]" * 30 + "}"  # as deep as the codec takes in a frame
+    patch = change(
+        PARENT,
+        "loop.py",
+        "    recalled = yield from _recall(words[:QUERY_CHARS])\n",
+        f"    try:\n        yield 'recall', {deep}\n    except Refused:\n        pass\n"
+        "    recalled = yield from _recall(words[:QUERY_CHARS])\n",
+    )
+    assert (await judged(patch)).verdict.decision in Decision
 
 
 async def test_a_parent_that_fails_makes_it_inconclusive():
@@ -328,12 +387,10 @@ async def test_a_cancelled_judgment_leaves_no_process():
     others = children()
     async with asyncio.TaskGroup() as group:
         task = group.create_task(judged(patch))
-        await asyncio.sleep(0.6)
-        assert children() - others
-        task.cancel()
-    async with asyncio.timeout(10):  # a killed process is gone when the kernel has run it once more
-        while children() - others:
+        while not children() - others:
             await asyncio.sleep(0.02)
+        task.cancel()
+    assert children() <= others
 
 
 def children() -> set[str]:

@@ -6,15 +6,17 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
+import structlog
 
 from ledger.core import types
+from ledger.core.event import Draft
 from runtime.connection import ConnectionLimits
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import NoAnswer
 from runtime.core.session import SessionLimits
-from runtime.sandbox import Child, SandboxLimits, detect, spawn
+from runtime.sandbox import Child, SandboxError, SandboxLimits, detect, spawn
 from runtime.service import APOLOGIES
-from tests.runtime.world import LIMITS, World, a_world, running, tree_of, until
+from tests.runtime.world import LIMITS, World, a_world, bare, running, tree_of, until
 
 
 async def test_a_message_is_answered_and_written_down_once(world: World, tmp_path: Path):
@@ -203,6 +205,71 @@ async def test_a_turn_ends_at_its_step_limit(world: World, tmp_path: Path):
     assert world.text_of(answer) == APOLOGIES["failed"]
     assert len(world.of(types.RECALLED.name)) == 7
     assert host.lives == 1
+
+
+@pytest.mark.parametrize("op", ["answer", "fail"])
+async def test_a_refused_last_step_ends_the_turn_at_once(world: World, tmp_path: Path, op: str):
+    asked = await world.say("refuse this")
+    async with running(world.host(tree_of(tmp_path, "stubborn", op))) as host:
+        answer = await host.answer_to(asked.position)
+        assert world.text_of(answer) == APOLOGIES["failed"]
+        after = await world.say("and now")
+        assert world.text_of(await host.answer_to(after.position)) == "heard: and now"
+    [finished, _] = world.of(types.TURN_FINISHED.name)
+    assert (finished.payload["outcome"], finished.payload["reason"]) == ("failed", "refused")
+    assert host.lives == 1
+    world.check_nothing_doubled()
+
+
+async def test_an_agent_that_does_not_read_is_replaced(world: World, tmp_path: Path):
+    note = {"kind": "fact", "turn": bytes(16), "step": 0, "op": "remember", "args": bytes(32)}
+    for number in range(20):
+        noted = Draft(
+            type=types.MEMORY_NOTED.name,
+            stream=bytes(16),
+            payload={**note, "step": number},
+            content={"text": "plover " + "x" * 1_990},
+        )
+        await world.journal.append(noted)
+    asked = await world.say("hello owl")
+    session = replace(LIMITS.connection.session, pong_s=60.0, turn_s=60.0)
+    connection = replace(LIMITS.connection, session=session, unread_bytes=1)
+    limits = replace(LIMITS, connection=connection)
+    with structlog.testing.capture_logs() as logs:
+        async with running(world.host(tree_of(tmp_path, "unread"), limits)) as host:
+            answer = await host.answer_to(asked.position)
+    assert world.text_of(answer) == APOLOGIES["diverged"]  # the next life asks for other things
+    reasons = [log["reason"] for log in logs if log["event"] == "agent ended"]
+    assert "bytes unread, at most 1;" in reasons[0]
+
+
+@pytest.mark.parametrize("error", [OSError("no more processes"), SandboxError("no bubblewrap")])
+async def test_a_process_that_cannot_be_started_is_tried_again(
+    world: World, tmp_path: Path, error: Exception
+):
+    asked = await world.say("hello owl")
+    errors = [error, error]
+
+    async def flaky(tree: Path, channel: socket.socket) -> Child:
+        if errors:
+            raise errors.pop()
+        return await bare(tree, channel)
+
+    async with running(world.host(tree_of(tmp_path), spawn=flaky)) as host:
+        assert world.text_of(await host.answer_to(asked.position)) == "a reply"
+    assert host.lives == 3
+
+
+async def test_a_cancelled_host_ends_whatever_its_agent_does(world: World, tmp_path: Path):
+    """Also in the moment in which the agent dies, and while it starts."""
+    await world.say("poison")
+    tree = tree_of(tmp_path, "poison")
+    limits = replace(LIMITS, attempts=1_000, backoff_first_s=0.001, backoff_max_s=0.001)
+    for number in range(20):
+        host = world.host(tree, limits)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0.02 * number):
+                await host.run()
 
 
 async def test_an_agent_that_never_gets_ready_leaves_nobody_waiting(world: World, tmp_path: Path):

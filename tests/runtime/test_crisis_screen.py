@@ -203,7 +203,7 @@ def test_no_text_takes_long(unit: str):
     text = (unit * SCREEN_PIECE_CHARS)[:SCREEN_PIECE_CHARS]
     screen_input("warm up, k1ll i w a n t su*x")
     screen_output("warm up")
-    start = time.perf_counter()
+    start = time.thread_time()  # what it costs, not how busy the machine is
     screen_input(text)
     screen_output(text)
-    assert time.perf_counter() - start < 1.0
+    assert time.thread_time() - start < 1.0

@@ -15,6 +15,7 @@ import pytest
 from runtime import bubblewrap, cgroups, sandbox
 from runtime import child as child_module
 from runtime.sandbox import Engine, SandboxError, SandboxLimits, spawn
+from runtime.tasks import to_its_end
 from tests.sandbox.sandbox_driver import run_child
 
 MIB = 1 << 20
@@ -30,12 +31,8 @@ def tree(tmp_path):
 
 
 async def run(tree, source, **limits):
-    values = {"memory_bytes": 96 * MIB, "wall_s": 8, "cpu_seconds": 5, "state_bytes": 8 * MIB}
-    started = time.monotonic()
-    said, child, code = await run_child(
-        tree(source), Engine.BUBBLEWRAP, SandboxLimits(**values | limits)
-    )
-    return said, child, code, time.monotonic() - started
+    values = {"memory_bytes": 96 * MIB, "wall_s": 120, "cpu_seconds": 5, "state_bytes": 8 * MIB}
+    return await run_child(tree(source), Engine.BUBBLEWRAP, SandboxLimits(**values | limits))
 
 
 async def test_the_engine_works_here():
@@ -82,7 +79,7 @@ async def test_an_engine_that_leaks_is_not_used(monkeypatch):
 
 
 async def test_memory_hog_ends(tree):
-    _, child, code, _ = await run(tree, "b = []\nwhile True: b.append(bytearray(4 << 20))")
+    _, child, code = await run(tree, "b = []\nwhile True: b.append(bytearray(4 << 20))")
     assert code in (1, 137)  # MemoryError, or killed by the kernel
     peak = child.usage().memory_peak_bytes
     assert peak is None or peak <= 96 * MIB
@@ -90,7 +87,7 @@ async def test_memory_hog_ends(tree):
 
 async def test_memory_hog_ends_without_a_control_group(tree, monkeypatch):
     monkeypatch.setattr(cgroups, "create", lambda *_: None)
-    _, child, code, _ = await run(tree, "b = []\nwhile True: b.append(bytearray(4 << 20))")
+    _, child, code = await run(tree, "b = []\nwhile True: b.append(bytearray(4 << 20))")
     assert code == 1
     assert "MemoryError" in child.stderr_tail()
     assert child.usage() == cgroups.Usage()
@@ -98,37 +95,35 @@ async def test_memory_hog_ends_without_a_control_group(tree, monkeypatch):
 
 async def test_memory_in_files_counts(tree):
     source = "import os\nfor n in range(64): open(f'f{n}', 'wb').write(bytes(1 << 20))"
-    _, child, code, _ = await run(tree, source)
+    _, child, code = await run(tree, source)
     assert code == 1
     assert "No space left" in child.stderr_tail()
 
 
 async def test_a_file_is_bounded(tree):
     source = "import signal; signal.signal(signal.SIGXFSZ, signal.SIG_IGN)\nopen('f', 'wb').write(bytes(3 << 20))"
-    _, child, code, _ = await run(tree, source, file_bytes=MIB)
+    _, child, code = await run(tree, source, file_bytes=MIB)
     assert code == 1
     assert "File too large" in child.stderr_tail()
 
 
 async def test_cpu_spin_ends(tree):
-    _, child, code, took = await run(tree, "while True: pass", cpu_seconds=1)
+    _, child, code = await run(tree, "while True: pass", cpu_seconds=1)
     assert code == 137
     assert not child.timed_out
-    assert took < 6
     used = child.usage().cpu_s
     assert used is None or used < 2.5
 
 
 async def test_a_hang_ends(tree):
-    _, child, code, took = await run(tree, "import time; time.sleep(60)", wall_s=0.5)
+    _, child, code = await run(tree, "import time; time.sleep(60)", wall_s=0.5)
     assert child.timed_out
     assert code == 137
-    assert took < 3
 
 
 async def test_ignoring_signals_does_not_help(tree):
     source = "import signal, time\nfor n in range(1, 65):\n  try: signal.signal(n, signal.SIG_IGN)\n  except (OSError, ValueError): pass\ntime.sleep(60)"
-    _, child, code, _ = await run(tree, source, wall_s=0.5)
+    _, child, code = await run(tree, source, wall_s=0.5)
     assert child.timed_out
     assert code == 137
 
@@ -139,7 +134,7 @@ async def test_thread_bomb_is_held(tree):
         "try:\n  while True:\n    threading.Thread(target=time.sleep, args=(9,), daemon=True).start(); n += 1\n"
         "except RuntimeError: print(n, flush=True)\nimport os; os._exit(0)"
     )
-    _, child, code, _ = await run(tree, source, pids=16)
+    _, child, code = await run(tree, source, pids=16)
     assert code == 0
     assert int(child.stderr_tail().split()[-1]) < 16
 
@@ -147,13 +142,13 @@ async def test_thread_bomb_is_held(tree):
 async def test_output_flood_is_slow_and_bounded(tree):
     source = "import sys\nwhile True: sys.stdout.write('A' * 65536)"
     before = time.process_time()
-    _, child, _, _ = await run(tree, source, wall_s=1)
+    _, child, _ = await run(tree, source, wall_s=1)
     assert len(child.stderr_tail()) <= child_module.OUTPUT_TAIL_BYTES_MAX
     assert time.process_time() - before < 0.7
 
 
 async def test_output_tail_is_the_end(tree):
-    _, child, code, _ = await run(tree, "import sys\nprint('x' * 50000)\nsys.exit('the end')")
+    _, child, code = await run(tree, "import sys\nprint('x' * 50000)\nsys.exit('the end')")
     assert code == 1
     assert child.stderr_tail().rstrip().endswith("the end")
 
@@ -204,13 +199,69 @@ async def test_a_child_dies_with_the_node(tree):
         theirs.close()
         loop = asyncio.get_running_loop()
         try:
-            async with asyncio.timeout(5):
-                assert await loop.sock_recv(ours, 1) == b"x"
-                node.kill()
-                assert await loop.sock_recv(ours, 1) == b""  # nobody holds the other end
+            assert await loop.sock_recv(ours, 1) == b"x"
+            node.kill()
+            assert await loop.sock_recv(ours, 1) == b""  # nobody holds the other end
         finally:
             node.kill()
             node.wait()
+
+
+def left_behind(before: set[str]) -> set[str]:
+    """Children of ours that were not there before, and control groups of ours."""
+    groups = {str(path) for path in cgroups.ROOT.glob(f"*/timmy-{os.getpid()}-*")}
+    return (children() - before) | groups
+
+
+def children() -> set[str]:
+    tasks = Path(f"/proc/{os.getpid()}/task").iterdir()
+    return {pid for task in tasks for pid in (task / "children").read_text().split()}
+
+
+@pytest.mark.parametrize("engine", Engine)
+async def test_a_start_that_is_cancelled_leaves_nothing(tree, engine):
+    """At any moment. A bubblewrap that is killed too early leaves its child to nobody."""
+    folder, before, started = tree("import time; time.sleep(60)"), children(), 0
+    descriptors = len(list(Path("/proc/self/fd").iterdir()))
+    for number in range(40):
+        ours, theirs = socket.socketpair()
+        with ours:
+            try:
+                async with asyncio.timeout(0.001 * number):
+                    child = await spawn(folder, theirs, limits=SandboxLimits(), engine=engine)
+            except TimeoutError:
+                assert ours.recv(1) == b""  # nobody holds the other end
+            else:
+                started += 1
+                await child.end()
+        assert left_behind(before) == set()
+    assert started < 40
+    assert len(list(Path("/proc/self/fd").iterdir())) <= descriptors
+
+
+@pytest.mark.parametrize("engine", Engine)
+async def test_an_end_that_is_cancelled_is_an_end(tree, engine):
+    before = children()
+    ours, theirs = socket.socketpair()
+    with ours:
+        folder = tree("import time; time.sleep(60)")
+        child = await spawn(folder, theirs, limits=SandboxLimits(), engine=engine)
+        with pytest.raises(TimeoutError):
+            async with asyncio.timeout(0):
+                await child.end()
+    assert left_behind(before) == set()
+
+
+async def test_a_cancellation_counts_before_what_it_waited_for():
+    async def fails() -> None:
+        await asyncio.sleep(0.01)
+        raise ValueError("first")
+
+    with pytest.raises(ValueError, match="first"):
+        await to_its_end(fails())
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0):
+            await to_its_end(fails())
 
 
 @pytest.mark.parametrize("engine", Engine)
@@ -248,9 +299,8 @@ async def test_a_daemon_dies_with_the_bare_engine_s_group(tree):
         assert await child.wait() == 0
         assert await asyncio.get_running_loop().sock_recv(ours, 1) == b""
     stat = Path(f"/proc/{pid}/stat")
-    async with asyncio.timeout(10):  # killed, and gone when the kernel has run it once more
-        while stat.exists() and stat.read_text().split()[2] != "Z":  # Z: nobody has reaped it
-            await asyncio.sleep(0.01)
+    while stat.exists() and stat.read_text().split()[2] != "Z":  # Z: nobody has reaped it
+        await asyncio.sleep(0.01)  # killed, and gone when the kernel has run it once more
 
 
 async def test_no_control_group_stays_behind(tree):

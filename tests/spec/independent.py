@@ -72,7 +72,7 @@ def verify(data, soul=None):
     try:
         stream = records(data)
         header = next(stream)
-        if header[1] == "export":
+        if header[1] in {"export", "backup"}:
             return verify_export(header, stream, soul), None
         if header[1] == "salvage":
             return verify_salvage(header, stream, soul), None
@@ -105,6 +105,8 @@ def open_heads(header, genesis, notes, epoch):
 def verify_export(header, stream, soul):
     genesis, notes, events, lengths, leaves, targets, epoch = None, [], [], {}, [], set(), 0
     for record in stream:  # E1
+        if record[0] == "attachment" and header[1] == "backup":
+            continue
         if record[0] == "checkpoint":
             notes.append(record[1])
             continue

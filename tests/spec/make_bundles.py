@@ -163,6 +163,9 @@ def exports():
         case("export with the head among the events", None, PENDING, bundle(later)),
         case("export with a cause in another ledger", None, PENDING, bundle(export(foreign))),
         case("export with another SOUL.md", "identity", BROKEN, bundle(good), soul="other"),
+        case("backup", None, PENDING, bundle([agent.header(ledger, "backup"), ["attachment", "file", {"path": "SOUL.md"}], *good[1:]])),
+        case("backup without a head", "missing", INCOMPLETE, bundle([agent.header(ledger, "backup"), *good[1:-1]])),
+        case("backup with a subject", "bundle", BROKEN, bundle([agent.header(ledger, "backup"), *good[1:], ["subject", 1]])),
     ]  # fmt: skip
 
 

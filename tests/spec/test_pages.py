@@ -34,7 +34,7 @@ from ledger.core import (
     tiles,
     types,
 )
-from node import report, verifier
+from node import report, verifier, verify_common, verify_export, verify_seal
 from tests.spec import agent, make_vectors, test_vectors
 
 ROOT = Path(__file__).parents[2]
@@ -72,8 +72,8 @@ CODE = {
     "MAGIC": bundle.MAGIC.decode(),
     "RECORD_BYTES_MAX": limits.BUNDLE_RECORD_BYTES_MAX,
     "PROOF_RECORDS_MAX": verifier._ITEMS_MAX,
-    "PROOF_EVENT_BYTES_MAX": verifier._EVENT_BYTES_MAX,
-    "EXPORT_HEADS_MAX": verifier._HEADS_MAX,
+    "PROOF_EVENT_BYTES_MAX": verify_common._EVENT_BYTES_MAX,
+    "EXPORT_HEADS_MAX": verify_export._HEADS_MAX,
     **{f"{network.name.upper()}_{name}": getattr(network, name.lower())
        for network in (header.MAINNET, header.SIGNET, header.REGTEST)
        for name in ("POW_LIMIT_BITS", "WORK_MIN")},
@@ -222,7 +222,8 @@ def test_every_event_type_that_the_pages_name_is_one():
 def test_verdicts_standings_and_classes_are_all_on_the_pages():
     text = (SPEC / "bundle.md").read_text()
     listed = re.findall(r"^\| `([A-Z-]+)` \|", text, re.MULTILINE)
-    words = {value for name, value in vars(verifier).items() if name.isupper() and value == name.replace("_", "-")}  # fmt: skip
+    names = {**vars(verifier), **vars(verify_common), **vars(verify_export), **vars(verify_seal)}
+    words = {value for name, value in names.items() if name.isupper() and value == name.replace("_", "-")}  # fmt: skip
     assert set(listed) == words
     assert set(listed[:4]) == report.GOOD
     rows = re.findall(r"^\| (\d+).*\| (\w+) \|$", (SPEC / "anchor.md").read_text(), re.MULTILINE)

@@ -54,7 +54,7 @@ REASONS = {
 """Failure class to our error and what its message says. `tree` has one error for all."""
 
 LINKS = {
-    "bundle": r"truncated|not a timmy|record|header|path|bytes follow|purpose|export holds|fields|wrong type",
+    "bundle": r"truncated|not a timmy|record|header|path|bytes follow|purpose|(export|backup) holds|fields|wrong type",
     "event": r"event \d+",
     "identity": r"identity|event 0 is not|^genesis",
     "checkpoint": r"no signature of|of another log",

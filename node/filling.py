@@ -1,0 +1,53 @@
+"""A new ledger from a bundle that was verified: each event checked again as it is copied."""
+
+import os
+from pathlib import Path
+from typing import Final
+
+from ledger.core.audit import Audit
+from ledger.core.bundle import Reader
+from ledger.core.errors import InvalidBundle
+from ledger.core.event import Record
+from ledger.core.tiles import Tree
+from ledger.sqlite import SqliteStore
+from ledger.store import Batch
+
+_BATCH: Final = 1000
+"""Events a commit: one fsync for each."""
+
+
+def fill(path: Path, target: Path, digest: bytes | None, stop: int | None = None) -> int:
+    """Make the ledger `target` of the bundle at `path`, whose digest this is; return its size.
+
+    With `stop` of its first so many events only.
+
+    Raises InvalidBundle if the file is not the one that was verified.
+    """
+    store = SqliteStore.create(target)
+    try:
+        with path.open("rb") as file:
+            reader = Reader(file)
+            size = _copy(reader, store, stop)
+        if reader.digest != digest:
+            raise InvalidBundle(f"{path} changed while it was read", hint="begin again")
+        store.scrub()
+    finally:
+        store.close()
+    os.chmod(target, 0o600)  # noqa: PTH101 - the mode matters, not the path
+    return size
+
+
+def _copy(reader: Reader, store: SqliteStore, stop: int | None) -> int:
+    tree = Tree(store.tile)
+    audit = Audit(tree)
+    batch = Batch()
+    for item in reader:
+        if isinstance(item, Record) and (stop is None or tree.size < stop):
+            batch.events.append((item, audit.add(item).envelope))
+            if len(batch.events) == _BATCH:
+                batch.tiles = tree.take_tiles()
+                store.append(batch)
+                batch = Batch()
+    batch.tiles = tree.take_tiles()
+    store.append(batch)
+    return tree.size

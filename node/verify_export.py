@@ -1,0 +1,137 @@
+"""Exports and backups: every event of a ledger, checked as it streams by."""
+
+from collections.abc import Callable, Iterable
+from typing import Final, cast
+
+from genesis.core.birth import Genesis
+from genesis.core.errors import InvalidGenesis
+from ledger.core.audit import Audit
+from ledger.core.bundle import (
+    Attachment,
+    Reader,
+    SignedHead,
+)
+from ledger.core.checkpoint import SignedCheckpoint
+from ledger.core.errors import InvalidData
+from ledger.core.event import Record
+from ledger.core.tiles import Tree
+from ledger.core.types import EPOCH
+from node.report import (
+    BROKEN,
+    INCOMPLETE,
+    RECOVERED,
+    REWRITTEN,
+    UNBROKEN_PENDING,
+    Report,
+)
+from node.verify_common import Failed, check_kept, identify, next_epoch, open_heads
+
+_HEADS_MAX: Final = 1000
+"""Heads of an export. We write one."""
+
+
+def verify_export(
+    report: Report,
+    reader: Reader,
+    soul: bytes | None,
+    attachment: Callable[[Attachment], None],
+) -> None:
+    """Check every event, and say which are whole if not all are. Raises Failed."""
+    audit = Audit(Tree(_Tiles()))
+    try:
+        _read_export(report, reader, soul, audit, attachment)
+    except (InvalidData, InvalidGenesis, Failed):
+        if report.size is None and audit.tree.size:
+            report.say(
+                "readable",
+                f"events 0 to {audit.tree.size - 1} match their own commitments; what follows them "
+                "is lost here, and nothing that was read signs them",
+            )
+        raise
+
+
+class _Tiles(dict[tuple[int, int], bytes]):
+    """Full tiles of the tree that is being recomputed, in memory: 32 bytes an event."""
+
+    def __call__(self, level: int, index: int) -> bytes:
+        return self[level, index]
+
+    def take(self, tree: Tree) -> None:
+        self.update({(tile.level, tile.index): tile.hashes for tile in tree.take_tiles()})
+
+
+def _read_export(
+    report: Report,
+    reader: Reader,
+    soul: bytes | None,
+    audit: Audit,
+    attachment: Callable[[Attachment], None],
+) -> None:
+    tiles = cast("_Tiles", audit.tree.read_tile)
+    genesis: Genesis | None = None
+    heads: list[SignedHead] = []
+    epoch = 0
+    for item in reader:
+        if isinstance(item, Record):
+            event = audit.add(item)
+            tiles.take(audit.tree)
+            genesis = genesis or identify(report, event, soul)
+            if event.type == EPOCH.name:
+                epoch = next_epoch(genesis, report, event, epoch)
+                check_kept(event, event.position, audit.tree.root(event.position))
+        elif isinstance(item, SignedHead):
+            heads.append(item)
+            if len(heads) > _HEADS_MAX:
+                raise Failed(BROKEN, f"more than {_HEADS_MAX} heads")
+        elif not isinstance(item, Attachment) or report.purpose != "backup":
+            raise Failed(BROKEN, f"{report.purpose} holds no {type(item).__name__.lower()}")
+        else:
+            attachment(item)
+    if genesis is None:
+        raise Failed(INCOMPLETE, "no events")
+    if epoch != reader.header.epoch:
+        raise Failed(BROKEN, f"the file is of epoch {reader.header.epoch}, its records of {epoch}")
+    *older, head = open_heads(genesis, report, heads, epoch)
+    _compare_tree(audit, head)
+    _compare_older(audit, older)
+    report.size = head.size
+    report.say("integrity", f"all {head.size} events lead to the signed root")
+    _complete(report, audit)
+    report.say("freshness", f"signed at size {head.size}; nothing here shows it is the newest")
+    report.not_shown.append("when: nothing here is in Bitcoin")
+    report.not_shown.append("that no other history was shown to somebody else")
+    if report.purpose == "backup":
+        report.not_shown.append("whose the files beside the ledger are: timmy restore checks them")
+    report.verdict = RECOVERED if epoch else UNBROKEN_PENDING
+
+
+def _compare_tree(audit: Audit, head: SignedCheckpoint) -> None:
+    if audit.tree.size != head.size:
+        raise Failed(
+            INCOMPLETE, f"{audit.tree.size} events are here, the checkpoint signs {head.size}"
+        )
+    if audit.tree.root() != head.root:
+        raise Failed(
+            BROKEN, f"events lead to root {audit.tree.root().hex()}, signed {head.root.hex()}"
+        )
+
+
+def _compare_older(audit: Audit, heads: Iterable[SignedCheckpoint]) -> None:
+    for one in heads:
+        if audit.tree.root(one.size) != one.root:
+            raise Failed(REWRITTEN, f"the head of size {one.size} is of another history")
+
+
+def _complete(report: Report, audit: Audit) -> None:
+    if audit.missing:
+        raise Failed(INCOMPLETE, f"content of events {_some(audit.missing)} is MISSING")
+    if audit.unerased:
+        raise Failed(BROKEN, f"redacted content of events {_some(audit.unerased)} is still here")
+    redacted = [f"{at} (by event {by})" for at, by in sorted(audit.redacted.items())]
+    text = f"every event; content present in {audit.contents}, redacted in {len(redacted)}"
+    report.say("completeness", text + (f": {_some(redacted)}" if redacted else ""))
+
+
+def _some(items: Iterable[object]) -> str:
+    listed = [str(item) for item in items]
+    return ", ".join(listed[:10]) + (f" and {len(listed) - 10} more" if len(listed) > 10 else "")

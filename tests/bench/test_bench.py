@@ -1,0 +1,129 @@
+"""Every row of `make bench` runs, small and on our side alone. No figure is looked at."""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from bench.contest import Result
+from bench.figures import Figure
+from bench.report import BEGIN, END, PASS, SHORT, judged, section, stated, write
+from bench.rows import ROWS, Row, Side
+from bench.syncs import Counter
+
+ROOT = Path(__file__).parent.parent.parent
+
+
+def bench(*argv):
+    return subprocess.run(
+        [sys.executable, "-m", "bench", *argv],
+        capture_output=True,
+        text=True,
+        cwd=ROOT,
+        timeout=300,
+        check=False,
+    )
+
+
+@pytest.fixture(scope="module")
+def measured(tmp_path_factory):
+    """Everything but the whole node, whose start alone takes longer than all the others."""
+    build = tmp_path_factory.mktemp("bench")
+    rows = [argument for row in ROWS for argument in ("--only", row.name)]
+    done = bench("--quick", "--ours", "--build", str(build), *rows)
+    assert done.returncode == 0, done.stderr
+    return build, json.loads((build / "bench.json").read_text())
+
+
+@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+def test_a_row_runs(measured, row):
+    [found] = [kept for kept in measured[1]["rows"] if kept["name"] == row.name]
+    ours = {name for name in row.sides if name.startswith("ours")}
+    assert set(found["values"]) == ours
+    assert all(len(values) == 1 and values[0] > 0 for values in found["values"].values())
+    assert len(found["disk_fdatasync_per_s"]) == 1
+
+
+def test_nothing_is_left_behind(measured):
+    build, _ = measured
+    assert sorted(path.name for path in build.iterdir()) == ["bench", "bench.json"]
+    assert list((build / "bench").iterdir()) == []
+
+
+def test_the_rows_of_a_large_ledger_and_a_node_run(tmp_path):
+    groups = ("--only", "million", "--only", "growth", "--only", "node")
+    done = bench("--quick", "--ours", "--build", str(tmp_path), *groups)
+    assert done.returncode == 0, done.stderr
+    found = {
+        f["name"]: f["values"] for f in json.loads((tmp_path / "bench.json").read_text())["figures"]
+    }
+    assert {"start-1m", "memory-1m", "open-1m", "bytes-1m", "growth", "start", "turn"} <= set(found)
+    assert all(values and min(values) > 0 for values in found.values())
+
+
+def test_a_partial_run_never_becomes_the_page():
+    page = (ROOT / "docs/BENCHMARKS.md").read_text()
+    for partial in (["--quick"], ["--ours"], ["--only", "bytes"], ["--events", "5000"]):
+        done = bench("--write", *partial)
+        assert done.returncode == 2
+        assert "whole runs" in done.stderr
+    assert (ROOT / "docs/BENCHMARKS.md").read_text() == page
+
+
+def result(*, low_is_good=False, **values):
+    sides = {
+        name: Side(count=1, setting="", goal=None if name == "ours" else 2.0) for name in values
+    }
+    row = Row(name="r", title="R", unit="u", sides=sides, low_is_good=low_is_good)
+    return Result(row, values={name: list(found) for name, found in values.items()})
+
+
+def test_a_ratio_is_taken_within_its_round():
+    """Both slowed down tenfold together: a ratio of medians would be far off."""
+    line = judged(result(ours=(30, 3, 3.3), peer=(10, 1, 1)))[1]
+    assert line.ratios == pytest.approx([3, 3, 3.3])
+    assert line.verdict == PASS
+    assert judged(result(ours=(19, 1.9, 1.9), peer=(10, 1, 1)))[1].verdict == SHORT
+
+
+def test_less_is_better_where_it_is():
+    assert judged(result(low_is_good=True, ours=[100], peer=[300]))[1].ratios == [3]
+    assert judged(result(low_is_good=True, ours=[300], peer=[100]))[1].verdict == SHORT
+    assert stated(Figure(name="f", title="F", unit="s", most=2.0, values=[1, 2, 9])).verdict == PASS
+    assert stated(Figure(name="f", title="F", unit="s", most=2.0, values=[3])).verdict == SHORT
+
+
+def test_the_page_names_what_falls_short_and_keeps_what_people_wrote(tmp_path):
+    about = dict.fromkeys(
+        ("date", "command", "rounds", "machine", "versions", "load", "cores"), "?"
+    )
+    text = section(about, judged(result(ours=[1], peer=[1], better=[0.1])), [100.0])
+    assert "Goals reached: 1 of 2." in text
+    assert "- R, against peer: 1.00x, goal 2x." in text
+    assert "better" in text
+    page = tmp_path / "page.md"
+    page.write_text(f"before\n{BEGIN}\nold\n{END}\nafter\n")
+    write(page, text)
+    assert page.read_text() == f"before\n{text}\nafter\n"
+
+
+def test_the_page_has_its_markers():
+    text = (ROOT / "docs/BENCHMARKS.md").read_text()
+    assert text.count(BEGIN) == text.count(END) == 1
+
+
+def test_durability_calls_are_counted_in_children_too(tmp_path):
+    counter = Counter(tmp_path)
+    code = (
+        "import os, sys; fd = os.open(sys.argv[1], os.O_CREAT | os.O_RDWR)\n"
+        "for _ in range(5): os.fdatasync(fd)\n"
+        "os.fork() or (os.fsync(fd), os._exit(0)); os.wait()"
+    )
+    argv = [sys.executable, "-c", code, str(tmp_path / "file")]
+    means = [how for how in (counter.how, "preload") if how]
+    if not counter._compiled():
+        means = [how for how in means if how != "preload"]
+    for counter.how in means:
+        assert counter.count(argv, {}) == 6
