@@ -155,10 +155,10 @@ class SqliteStore:
 
         Raises StoreSchema, StoreFull (for bringing it forward), StoreLocked, StoreDamaged.
         """
-        _look(path, history)  # a database that is not ours is not even touched
-        seen = cls(path, None, None)
-        seen.close()
-        seen.require_whole()
+        if _look(path, history):  # a database that is not ours, or damaged, is not even touched
+            seen = cls(path, None, None)
+            seen.close()
+            seen.require_whole()
         lock = _lock(path)
         try:
             with translated(str(path)):
