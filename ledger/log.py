@@ -19,6 +19,7 @@ from ledger.core.errors import (
     IdempotencyConflict,
     InvalidData,
     InvalidEvent,
+    InvalidProof,
     Moved,
     NotFound,
     Refused,
@@ -124,6 +125,11 @@ class Log:
         return self._restored
 
     @property
+    def damage(self) -> StoreDamaged | None:
+        """What opening the store noticed: what is left of it can be read."""
+        return self._store.damage
+
+    @property
     def clock_behind_ms(self) -> int:
         """How far the clock has gone back behind the newest event; 0 if it has not."""
         return max(0, self._last_ms - self._clock())
@@ -156,9 +162,7 @@ class Log:
                 event = Event.open(record)
             except InvalidData as error:
                 raise StoreDamaged(
-                    f"event {record.position}: {error}",
-                    position=record.position,
-                    hint="run: timmy doctor",
+                    f"event {record.position}: {error}", position=record.position
                 ) from error
             yield event
 
@@ -176,9 +180,7 @@ class Log:
             expected += 1
             yield record
         if expected < end:
-            raise StoreDamaged(
-                f"event {expected} is missing", position=expected, hint="run: timmy doctor"
-            )
+            raise StoreDamaged(f"event {expected} is missing", position=expected)
 
     def find(self, idempotency_key: bytes) -> Event | None:
         """Return the event that was appended with this key."""
@@ -406,7 +408,10 @@ class Log:
             full = self._size >> (TILE_LEVELS * (level + 1))
             return self._store.tile_roots(level, start)[: full - start]
 
-        return Tree.restore(self._store.tile, tile_roots, leaves, self._size)
+        try:
+            return Tree.restore(self._store.tile, tile_roots, leaves, self._size)
+        except InvalidProof as error:
+            raise StoreDamaged(f"the stored tree is not whole: {error}") from error
 
     def _wake(self) -> None:
         with self._waiting_lock:

@@ -12,6 +12,7 @@ class MemoryStore:
     """Keeps everything in lists and dicts; nothing survives the process."""
 
     def __init__(self) -> None:
+        self.damage: StoreDamaged | None = None
         self._records: list[Record] = []
         self._streams: dict[bytes, list[int]] = {}
         self._keys: dict[bytes, int] = {}

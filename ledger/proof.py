@@ -24,13 +24,16 @@ from ledger.log import Log
 
 
 def export(log: Log, head: SignedCheckpoint, file: BinaryIO) -> int:
-    """Write every event under `head`, then the checkpoint. Returns how many events."""
+    """Write every event under `head`, each one checked, then the checkpoint.
+
+    Returns how many events. Raises StoreDamaged: a backup that nobody can read is none.
+    """
     checkpoint = head.checkpoint
     writer = Writer(
         file, Header(purpose="export", ledger_id=checkpoint.ledger_id, epoch=checkpoint.epoch)
     )
-    for record in log.records(0, head.size):
-        writer.add(record)
+    for event in log.events(0, head.size):
+        writer.add(event.record)
     writer.add(SignedHead(note=head.encode()))
     writer.end()
     return head.size

@@ -4,7 +4,7 @@ Every page carries a checksum (cksumvfs, 8 reserved bytes): a flipped bit is an 
 that meets it, not a wrong answer. What this does not cover: pages nobody reads; `verify` reads all.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Final
@@ -38,14 +38,12 @@ def translated(what: str) -> Iterator[None]:
             hint="free some space; reading goes on and appending resumes by itself",
         ) from error
     except (apsw.CorruptError, apsw.NotADBError) as error:
-        raise StoreDamaged(f"{what} is damaged: {error}", hint="run: timmy doctor") from error
+        raise StoreDamaged(f"{what} is damaged: {error}") from error
     except (apsw.BusyError, apsw.LockedError) as error:
         raise StoreLocked(f"{what} is busy: {error}") from error
     except apsw.IOError as error:
         if getattr(error, "extendedresult", None) == apsw.SQLITE_IOERR_DATA:
-            raise StoreDamaged(
-                f"{what} is damaged: a page does not match its checksum", hint="run: timmy doctor"
-            ) from error
+            raise StoreDamaged(f"{what} is damaged: a page does not match its checksum") from error
         raise StoreError(
             f"{what} cannot be read or written: {error}", hint="run: timmy doctor"
         ) from error
@@ -113,3 +111,14 @@ def truncate_wal(connection: apsw.Connection) -> bool:
     except (apsw.BusyError, apsw.LockedError):
         return False
     return not busy
+
+
+def checksum_holds() -> Callable[[bytes], bool]:
+    """Return the test that a page passes when it is read: does it match its checksum?"""
+    _load_checksums()
+    connection = apsw.Connection(":memory:", vfs=_CHECKSUM_VFS)
+
+    def holds(page: bytes) -> bool:
+        return bool(connection.execute("select verify_checksum(?)", (page,)).get)
+
+    return holds

@@ -19,6 +19,7 @@ from ledger.core.event import Envelope, Record
 from ledger.migrations import Free, History, free_bytes, migrate
 from ledger.sql import connect, translated, truncate_wal
 from ledger.store import Batch
+from ledger.whole import count_events, cut_short, newest_is_false, touch
 
 APPLICATION_ID: Final = 0x54494D59
 SCHEMA_VERSION: Final = 1
@@ -72,6 +73,7 @@ create trigger key_stays before delete on idempotency
 create trigger key_same before update on idempotency
     begin select raise(abort, 'idempotency keys never change'); end;
 """
+_HASH_BYTES: Final = 32
 
 HISTORY: Final = History(
     application=APPLICATION_ID,
@@ -116,8 +118,13 @@ class SqliteStore:
         self._all_readers: list[apsw.Connection] = []
         self._streams: dict[bytes, tuple[int, int]] = {}
         self._size = 0
+        self.damage: StoreDamaged | None = None
+        """What opening noticed. A reader goes on with what is left; there is no writer then."""
+        self._notice()
         if writer is not None:
+            self.require_whole()
             with translated(self._name):
+                touch(self._reader())
                 self._size = self._count()
 
     @property
@@ -148,7 +155,10 @@ class SqliteStore:
 
         Raises StoreSchema, StoreFull (for bringing it forward), StoreLocked, StoreDamaged.
         """
-        _look(path, history)  # a database that is not ours is not even touched
+        if _look(path, history):  # a database that is not ours, or damaged, is not even touched
+            seen = cls(path, None, None)
+            seen.close()
+            seen.require_whole()
         lock = _lock(path)
         try:
             with translated(str(path)):
@@ -180,13 +190,32 @@ class SqliteStore:
             self._all_readers.append(found)
         return found
 
+    def _notice(self) -> None:
+        """Note damage that reads would not: a file cut short, a newest event that cannot be it."""
+        with translated(self._name):
+            try:
+                found = cut_short(self._reader(), self._path) or newest_is_false(
+                    self._reader(), self._path
+                )
+            except (apsw.CorruptError, apsw.IOError):
+                return  # whoever reads those pages is told: what is whole stays readable
+        if found is not None:
+            self.damage = StoreDamaged(found)
+            with translated(self._name):
+                known = self._count()
+            self.damage = StoreDamaged(f"{found}; it held at least {known} events")
+
+    def require_whole(self) -> None:
+        """Raise what opening noticed: nothing is appended to what is left of a ledger."""
+        if self.damage is not None:
+            raise StoreDamaged(
+                str(self.damage),
+                hint="restore the newest backup or export, or first save what is whole: "
+                "timmy doctor --salvage -o FILE",
+            )
+
     def _count(self) -> int:
-        try:
-            newest = self._reader().execute("select max(position) from event").get
-        except (apsw.CorruptError, apsw.IOError):  # the last page is damaged: ask the index
-            by_index = "select max(position) from event indexed by event_by_stream"
-            newest = self._reader().execute(by_index).get
-        return 0 if newest is None else int(newest) + 1
+        return count_events(self._reader(), every_way=self.damage is not None)
 
     @property
     def size(self) -> int:
@@ -322,6 +351,8 @@ class SqliteStore:
         found = self._one("select hashes from tile where level = ? and number = ?", level, index)
         if not isinstance(found, bytes):
             raise StoreDamaged(f"tile {index} of level {level} is missing from {self._path}")
+        if bytes(_HASH_BYTES) in found:  # a page of zeros passes its checksum
+            raise StoreDamaged(f"tile {index} of level {level} holds zeros in {self._path}")
         return found
 
     def tile_roots(self, level: int, start: int) -> list[bytes]:
@@ -335,6 +366,7 @@ class SqliteStore:
 
     def check(self) -> None:
         """Read every page and index. Raises StoreDamaged with what SQLite found."""
+        self.require_whole()
         with translated(self._name):
             found = [row[0] for row in self._reader().execute("pragma integrity_check(8)")]
             if found != ["ok"]:

@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Protocol
 
+from ledger.core.errors import StoreDamaged
 from ledger.core.event import Envelope, Record
 from ledger.core.tiles import Tile
 
@@ -27,6 +28,9 @@ class Store(Protocol):
     - `records` yields in position order and may be consumed slowly while appends go on.
     - One thread appends at a time; reading is safe from any thread.
     """
+
+    damage: StoreDamaged | None
+    """What opening for reading noticed, though something can be read."""
 
     @property
     def size(self) -> int:

@@ -114,7 +114,10 @@ def _ledger(home: Home, name: str) -> Finding:
     text = "; ".join(text for _, text in report.lines)
     if report.good:
         return Finding(name=name, ok=True, text=text)
-    hint = "stop the node, keep the damaged files, and go back to the newest backup or export"
+    hint = (
+        "stop the node, keep the damaged files, and go back to the newest backup or export; "
+        "what is whole is saved by: timmy doctor --salvage -o FILE"
+    )
     return Finding(name=name, ok=False, text=f"{report.verdict}: {text}", hint=report.hint or hint)
 
 

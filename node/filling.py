@@ -16,8 +16,10 @@ _BATCH: Final = 1000
 """Events a commit: one fsync for each."""
 
 
-def fill(path: Path, target: Path, digest: bytes | None) -> int:
+def fill(path: Path, target: Path, digest: bytes | None, stop: int | None = None) -> int:
     """Make the ledger `target` of the bundle at `path`, whose digest this is; return its size.
+
+    With `stop` of its first so many events only.
 
     Raises InvalidBundle if the file is not the one that was verified.
     """
@@ -25,7 +27,7 @@ def fill(path: Path, target: Path, digest: bytes | None) -> int:
     try:
         with path.open("rb") as file:
             reader = Reader(file)
-            size = _copy(reader, store)
+            size = _copy(reader, store, stop)
         if reader.digest != digest:
             raise InvalidBundle(f"{path} changed while it was read", hint="begin again")
         store.scrub()
@@ -35,12 +37,12 @@ def fill(path: Path, target: Path, digest: bytes | None) -> int:
     return size
 
 
-def _copy(reader: Reader, store: SqliteStore) -> int:
+def _copy(reader: Reader, store: SqliteStore, stop: int | None) -> int:
     tree = Tree(store.tile)
     audit = Audit(tree)
     batch = Batch()
     for item in reader:
-        if isinstance(item, Record):
+        if isinstance(item, Record) and (stop is None or tree.size < stop):
             batch.events.append((item, audit.add(item).envelope))
             if len(batch.events) == _BATCH:
                 batch.tiles = tree.take_tiles()

@@ -27,6 +27,8 @@ def now_ms() -> int:
 def open_log(home: Home, *, write: bool = False) -> Log:
     """Open the home's ledger, as its one writer or for reading beside it."""
     store = SqliteStore.open(home.ledger) if write else SqliteStore.open_read_only(home.ledger)
+    if store.damage is not None:
+        console.say(f"warning: {store.damage}; {store.damage.hint}")
     return Log(store, clock=now_ms, entropy=os.urandom, reading=not write)
 
 

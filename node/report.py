@@ -49,6 +49,8 @@ class Report:
     standing: Standing | None = None
     met: bool = True
     file_digest: bytes | None = None
+    prefix: int = 0
+    """How many events from 0 on a salvage proves without a gap."""
     hint: str | None = None
     """What the owner of a home can do about it."""
     genesis: Genesis | None = None

@@ -24,6 +24,7 @@ from ledger.core.errors import InvalidData, InvalidProof
 from ledger.core.event import Event
 from ledger.core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from ledger.core.types import EPOCH
+from ledger.salvage import PURPOSE
 from node.report import (
     BROKEN,
     INCOMPLETE,
@@ -34,6 +35,7 @@ from node.report import (
     UNBROKEN_PENDING,
     Report,
 )
+from node.salvaged import verify_salvage
 from node.verify_common import SEAL_ATTACHMENT, Failed, Parts, identify, next_epoch, open_heads
 from node.verify_export import verify_export
 from node.verify_seal import verify_seal
@@ -63,6 +65,8 @@ def verify_bundle(
             verify_export(report, reader, soul, attachment)
         elif reader.header.purpose == "proof":
             _verify_proof(report, reader, soul)
+        elif reader.header.purpose == PURPOSE:
+            _verify_salvage(report, reader, soul)
         else:
             report.say("failing link", f"unknown purpose {reader.header.purpose[:32]!r}")
         report.file_digest = reader.digest
@@ -83,6 +87,15 @@ def _require(report: Report, level: str | None) -> None:
     if standing < LEVELS[level]:
         report.met = False
         report.say("required", f"{level} was required, this is {standing.name.lower()}")
+
+
+def _verify_salvage(report: Report, reader: Reader, soul: bytes | None) -> None:
+    verify_salvage(
+        report,
+        reader,
+        lambda first: identify(report, first, soul),
+        lambda genesis, heads: open_heads(genesis, report, heads, reader.header.epoch),
+    )
 
 
 def _bounded(items: Iterator[Item]) -> Iterator[Item]:

@@ -4,6 +4,13 @@ Split by fault: `InvalidData` is in bytes somebody gave us, `Refused` is a reque
 carry out, `StoreError` is in the files or the machine beneath us. Anything else is our bug.
 """
 
+from typing import Final
+
+SALVAGE: Final = (
+    "see what is wrong: timmy doctor; save what is whole: timmy doctor --salvage -o FILE"
+)
+"""The way out of damage, said with every error about it that names no better one."""
+
 
 class TimmyError(Exception):
     """An error with a way out. `hint` is one line, lower case, no full stop, or None."""
@@ -75,7 +82,7 @@ class StoreDamaged(StoreError):
     def __init__(
         self, message: str, *, position: int | None = None, hint: str | None = None
     ) -> None:
-        super().__init__(message, hint=hint)
+        super().__init__(message, hint=hint or SALVAGE)
         self.position = position
 
 

@@ -1,5 +1,6 @@
 """Make a home from an exported ledger: to read, search and prove, or to go on living elsewhere.
 
+Of a salvage (timmy doctor --salvage) the events are taken that are proven from 0 on without a gap.
 The bundle is verified while it streams in; a home that holds a ledger is never touched. To go on
 with the same agent, bring <home>/keys and SOUL.md along, and the guard from the state directory
 (or start a new epoch: timmy recover). Without the keys the home is a reader's copy.
@@ -9,14 +10,18 @@ import argparse
 from pathlib import Path
 
 from ledger.core.errors import InvalidBundle, StoreError, TimmyError
+from ledger.salvage import PURPOSE
 from node import console
 from node.filling import fill
 from node.home import Home
+from node.report import BROKEN
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument("file", type=Path, help="what `timmy export` wrote")
+    parser.add_argument(
+        "file", type=Path, help="what `timmy export` or `timmy doctor --salvage` wrote"
+    )
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -26,12 +31,12 @@ def run(arguments: argparse.Namespace) -> int:
         raise StoreError(
             f"{home.ledger} is already there", hint="choose another home: timmy --home FOLDER"
         )
-    digest = _check_first(arguments.file)
+    digest, stop = _check_first(arguments.file)
     home.make()
     partial = home.path / "ledger.importing.db"
     _remove(partial)
     try:
-        count = fill(arguments.file, partial, digest)
+        count = fill(arguments.file, partial, digest, stop)
         partial.replace(home.ledger)
     finally:
         _remove(partial)
@@ -40,6 +45,8 @@ def run(arguments: argparse.Namespace) -> int:
         console.out_json(result)
     else:
         console.out(f"{home.path}: {count} events, every one verified")
+        if stop is not None:
+            console.out(f"what else was saved: timmy show --from {arguments.file} POSITION")
     return 0
 
 
@@ -49,8 +56,11 @@ def _remove(path: Path) -> None:
     path.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def _check_first(path: Path) -> bytes | None:
-    """Verify the whole file before a single byte of a home is made; return its digest."""
+def _check_first(path: Path) -> tuple[bytes | None, int | None]:
+    """Verify the whole file before a single byte of a home is made.
+
+    Returns its digest and, of a salvage, how many events from 0 on are proven without a gap.
+    """
     from node.verifier import verify_bundle
 
     try:
@@ -60,6 +70,13 @@ def _check_first(path: Path) -> bytes | None:
         raise TimmyError(
             f"{path} cannot be read: {error.strerror}", hint="name a file that timmy export wrote"
         ) from error
+    if report.purpose == PURPOSE and report.verdict != BROKEN:
+        if not report.prefix:
+            raise InvalidBundle(
+                f"{path} proves no event from 0 on: there is nothing to import",
+                hint=f"see what it holds: timmy verify {path}; timmy show --from {path} POSITION",
+            )
+        return report.file_digest, report.prefix
     if report.good and report.purpose != "export":
         raise InvalidBundle(
             f"{path} is a {report.purpose}, not an export",
@@ -73,4 +90,4 @@ def _check_first(path: Path) -> bytes | None:
             f"{path} is not a whole, valid export: {report.verdict}: {why}",
             hint=f"see more: timmy verify {path}",
         )
-    return report.file_digest
+    return report.file_digest, None

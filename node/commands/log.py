@@ -11,8 +11,10 @@ from collections.abc import Iterable, Iterator
 from itertools import islice
 from typing import Final
 
+from ledger.core.errors import StoreDamaged
 from ledger.core.event import Event
 from ledger.core.upcast import UPCASTERS, Standing
+from ledger.log import Log
 from ledger.views import words_of
 from node import console
 from node.home import Home
@@ -32,19 +34,45 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 
 def run(arguments: argparse.Namespace) -> int:
-    """List events."""
+    """List events; exit 1 if some of them cannot be read."""
+    lost: list[StoreDamaged] = []
     with reading(Home.find(arguments.home)) as home:
         if arguments.start is not None:
-            events = list(_matching(home.log.events(arguments.start), arguments.type))
+            events = list(_matching(_onwards(home.log, arguments.start, lost), arguments.type))
         else:
-            backwards = (home.log.read(p) for p in range(home.log.size - 1, -1, -1))
-            newest = islice(_matching(backwards, arguments.type), max(0, arguments.last))
+            whole = _readable(home.log, range(home.log.size - 1, -1, -1), lost)
+            newest = islice(_matching(whole, arguments.type), max(0, arguments.last))
             events = list(newest)[::-1]
     if arguments.json:
         console.out_json([console.row(event) for event in events])
     else:
         show(events)
-    return 0
+    if lost:
+        console.say(f"warning: {len(lost)} events cannot be read, the first one met: {lost[0]}")
+        console.say(f"warning: {lost[0].hint}")
+    return 1 if lost else 0
+
+
+def _onwards(log: Log, start: int, lost: list[StoreDamaged]) -> Iterator[Event]:
+    """Yield every event from `start` on that can be read."""
+    following = max(0, start)
+    while following < log.size:
+        try:
+            for event in log.events(following):
+                following = event.position + 1
+                yield event
+        except StoreDamaged:
+            yield from _readable(log, range(following, following + 1), lost)
+            following += 1
+
+
+def _readable(log: Log, positions: range, lost: list[StoreDamaged]) -> Iterator[Event]:
+    """Yield the events at `positions`; what cannot be read goes to `lost`."""
+    for position in positions:
+        try:
+            yield log.read(position)
+        except StoreDamaged as error:
+            lost.append(error)
 
 
 def _matching(events: Iterable[Event], prefix: str) -> Iterator[Event]:

@@ -1,28 +1,63 @@
-"""Show one event whole: envelope, payload, content, and where its words are, if they are gone."""
+"""Show one event whole: envelope, payload, content, and where its words are, if they are gone.
+
+timmy show 12                             of this home
+timmy show --from salvage.bundle 12       of a bundle: what proves it is for timmy verify to say
+"""
 
 import argparse
+from pathlib import Path
+from typing import Final
 
-from ledger.core.event import Event
+from ledger.core.bundle import Reader
+from ledger.core.errors import NotFound, TimmyError
+from ledger.core.event import Event, Record
 from ledger.core.upcast import UPCASTERS, Reading, Standing
 from node import console
 from node.home import Home
 from node.open import reading
 
+_ID_DIGITS_MIN: Final = 8
+"""Fewer are a position, or fit too many ids."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument("event", help="position, or the start of an id in hex")
+    parser.add_argument("--from", type=Path, dest="bundle", metavar="FILE", help="of a bundle")
 
 
 def run(arguments: argparse.Namespace) -> int:
     """Show one event."""
-    with reading(Home.find(arguments.home)) as home:
-        event = home.views.resolve(arguments.event)
-        if arguments.json:
-            console.out_json(console.row(event))
-        else:
-            _show(event)
+    if arguments.bundle is not None:
+        event = _from_bundle(arguments.bundle, arguments.event)
+    else:
+        with reading(Home.find(arguments.home)) as home:
+            event = home.views.resolve(arguments.event)
+    if arguments.json:
+        console.out_json(console.row(event))
+    else:
+        _show(event)
     return 0
+
+
+def _from_bundle(path: Path, wanted: str) -> Event:
+    """Return an event of a bundle, its own commitments checked. Reads to it, not to the end."""
+    try:
+        with path.open("rb") as file:
+            for item in Reader(file):
+                if isinstance(item, Record):
+                    event = Event.open(item)
+                    if str(item.position) == wanted or _is_id(event, wanted):
+                        return event
+    except OSError as error:
+        raise TimmyError(
+            f"{path} cannot be read: {error.strerror}", hint="name a bundle: --from FILE"
+        ) from error
+    raise NotFound(f"there is no event {wanted} in {path}", hint=f"see: timmy verify {path}")
+
+
+def _is_id(event: Event, wanted: str) -> bool:
+    return len(wanted) >= _ID_DIGITS_MIN and event.id.hex().startswith(wanted.lower())
 
 
 def _show(event: Event) -> None:

@@ -62,7 +62,11 @@ def test_a_flipped_bit_is_found_with_its_event_and_the_rest_stays_readable(lived
     named = f"event {first} cannot be read"
     lived.run("run").refused(named, "doctor")
     lived.run("replay").refused(named)
-    lived.run("log", "--from", "0").refused(named)
+    listed = lived.run("--json", "log", "--from", "0")
+    assert listed.code == 1, listed
+    assert [row["position"] for row in listed.json][:first] == list(range(first))
+    assert f"the first one met: {named}" in listed.err
+    assert "timmy doctor --salvage" in listed.err
     found = bad_findings(lived)
     assert f"the first event that cannot be read is {first}" in found["ledger"]["text"]
     assert "backup" in found["ledger"]["hint"]
@@ -98,6 +102,48 @@ def test_a_truncated_ledger_is_broken_and_says_up_to_where_it_reads(lived, share
     else:
         lived.run("run").refused("no genesis event", "if a ledger was lost, restore it")
         lived.run("search", "roof").refused(f"{lived.ledger} is empty", "backup")
+
+
+@pytest.mark.parametrize("cut", [1000, 3000, 5000, 8000])
+@pytest.mark.parametrize("command", ["log", "replay", "search", "head", "export", "verify", "run"])
+def test_a_ledger_cut_inside_its_last_page_is_told_by_every_command(lived, tmp_path, command, cut):
+    size = lived.ledger.stat().st_size
+    held = lived.run("--json", "log", "--last", "1").good().json[0]["position"] + 1
+    os.truncate(lived.ledger, size - cut)
+    before = lived.fingerprint()
+    argv = {"search": ["search", "kettle"], "export": ["export", "-o", str(tmp_path / "x")]}
+    done = lived.run(*argv.get(command, [command]))
+    assert done.code == 0 if command == "search" else done.code in (1, 2), done
+    assert "is cut short" in done.out + done.err, done
+    assert f"it held at least {held} events" in done.out + done.err, done
+    assert "Traceback" not in done.err
+    if command == "run":
+        done.refused("is cut short", "backup", "timmy doctor --salvage")
+    assert not (tmp_path / "x").exists()
+    assert lived.fingerprint() == before
+
+
+def page_of(home: Home, name: str) -> int:
+    """Number of the root page of a table or index."""
+    with closing(connect(home.ledger, read_only=True)) as database:
+        query = "select rootpage from sqlite_schema where name = ?"
+        return database.execute(query, (name,)).get
+
+
+def zero(home: Home, page: int) -> None:
+    with home.ledger.open("r+b") as file:
+        file.seek((page - 1) * 8192)
+        file.write(bytes(8192))
+
+
+@pytest.mark.parametrize(
+    "name",
+    ["stream", "sqlite_autoindex_stream_1", "event", "event_by_stream", "idempotency", "tile",
+     "tile_by_number"],
+)  # fmt: skip
+def test_no_node_starts_over_a_tree_whose_root_is_zeros(lived, name):
+    zero(lived, page_of(lived, name))
+    lived.run("run").refused(str(lived.ledger), "damaged", "timmy doctor --salvage")
 
 
 def tampered(home: Home, *statements: str) -> None:

@@ -74,6 +74,8 @@ def verify(data, soul=None):
         header = next(stream)
         if header[1] in {"export", "backup"}:
             return verify_export(header, stream, soul), None
+        if header[1] == "salvage":
+            return verify_salvage(header, stream, soul), None
         need(header[1] == "proof", "purpose")
         return verify_proof(header, stream, soul)
     except Fail as failure:
@@ -136,6 +138,74 @@ def verify_export(header, stream, soul):
     need(erased <= targets, "content dropped", "INCOMPLETE")  # E7
     need(targets <= erased, "content still here")  # E8
     return "RECOVERED" if epoch else "UNBROKEN-PENDING"  # E9
+
+
+def verify_salvage(header, stream, soul):
+    events, notes, known, subtrees = {}, [], None, {}
+    for record in stream:  # V1
+        need(record[0] in {"event", "checkpoint", "attachment"}, "kind")
+        if record[0] == "event":
+            need(not events or record[1] > max(events), "order")
+            events[record[1]] = Event(record)
+        elif record[0] == "checkpoint":
+            notes.append(record[1])
+        elif record[1] == "salvage":
+            need(known is None and is_size(record[2], "events"), "salvage")
+            known = record[2]["events"]
+        elif record[1] == "subtrees":
+            need(is_size(record[2], "size") and type(record[2].get("hashes")) is list, "subtrees")
+            for row in record[2]["hashes"]:
+                need(type(row) is list and [type(x) for x in row] == [int, int, bytes], "subtree")
+                need(len(row[2]) == 32, "hash")
+            subtrees.setdefault(record[2]["size"], []).extend(record[2]["hashes"])
+    need(len(notes) <= 1000, "heads")
+    known = known or 0
+    need(all(at < known for at in events), "position")  # V2
+    named = set()
+    for event in events.values():
+        if event.type == "ledger.redacted":
+            named |= targets_of(event)
+    proven = set()
+    if 0 in events:  # V3
+        genesis = identify(header, events[0], soul)
+        for head in open_heads(header, genesis, notes, header[3]) if notes else []:
+            need(head.size <= known, "size")  # V4
+            proven |= proven_under(head, subtrees.get(head.size, []), events)
+    erased = {event.position for event in events.values() if event.erased}
+    if 0 not in events or len(proven) < known or not erased <= named:  # V5
+        return "INCOMPLETE"
+    return "RECOVERED" if header[3] else "UNBROKEN-PENDING"
+
+
+def is_size(value, key):
+    return type(value) is dict and type(value.get(key)) is int and 0 <= value[key] <= 2**48
+
+
+def proven_under(head, rows, events):
+    """Step V4 for one head."""
+    given, used, proven = {}, set(), set()
+    for level, index, digest in rows:
+        need(0 <= level <= 49 and index >= 0 and index * 2**level < head.size, "place of subtree")
+        need((level, index) not in given, "subtree twice")
+        given[level, index] = digest
+
+    def root(start, width):
+        level = width.bit_length() - 1
+        key = (level, start >> level)
+        if width == 2**level and start % width == 0 and key in given:
+            used.add(key)
+            return given[key]
+        if width == 1:
+            need(start in events, "leaf")
+            proven.add(start)
+            return sha256(b"\x00", events[start].raw)
+        k = 2 ** ((width - 1).bit_length() - 1)
+        left = root(start, k)
+        return sha256(b"\x01", left, root(start + k, width - k))
+
+    need((root(0, head.size) if head.size else sha256()) == head.root, "root")
+    need(len(used) == len(given), "subtree not used")
+    return proven
 
 
 def targets_of(event):
