@@ -17,7 +17,7 @@ import pytest
 from ledger.core import limits
 from ledger.core.audit import Audit
 from ledger.core.bundle import Attachment, Header, Reader, Writer
-from ledger.core.codec import decode, encode, encode_flat
+from ledger.core.codec import decode, encode
 from ledger.core.errors import (
     InvalidBundle,
     InvalidCbor,
@@ -71,7 +71,7 @@ def test_only_a_redaction_redacts():
         ts_ms=0,
         salts=bytes(64),
     ).record
-    erased = Event.open(replace(whole, content=None, content_salt=None))
+    erased = Event.open(whole._replace(content=None, content_salt=None))
     assert audited(erased, sealed(1, {"targets": [0]})).missing == [0]
     assert audited(erased, sealed(1, {"targets": [0]}, "ledger.redacted")).redacted == {0: 1}
 
@@ -279,7 +279,8 @@ def test_damage_says_what_where_and_what_to_do():
     error = StoreDamaged("event 3 is torn", position=3, hint="run: timmy doctor")
     assert (str(error), error.position, error.hint) == ("event 3 is torn", 3, "run: timmy doctor")
     plain = StoreDamaged("torn")
-    assert (str(plain), plain.position, plain.hint) == ("torn", None, None)
+    assert (str(plain), plain.position) == ("torn", None)
+    assert "timmy doctor --salvage" in plain.hint
 
 
 # ---- tags -------------------------------------------------------------------------------------------
@@ -346,7 +347,6 @@ def test_a_whole_bundle_with_good_records_is_read():
 @pytest.mark.parametrize("value", [True, False, None, b"x", "y", limits.INT_MIN, limits.INT_MAX])
 def test_every_kind_of_value_is_encoded(value):
     assert decode(encode([value, {"k": value}]), bytes_max=99) == [value, {"k": value}]
-    assert decode(encode_flat([value, [value]]), bytes_max=99) == [value, [value]]
 
 
 @pytest.mark.parametrize(

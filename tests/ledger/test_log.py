@@ -429,8 +429,8 @@ DIGEST = "a1ddec65be836d9a9359d9821f3a6a8cc0bb6429d4944495df8cb4b31135f0e8"
 
 
 @pytest.mark.parametrize("other", [True, [1], "1"])
-def test_under_one_key_one_and_true_are_two_bodies(store, other):
-    with open_log(store) as log:
+def test_under_one_key_one_and_true_are_two_bodies(other):
+    with open_log() as log:
         log.append_now(genesis())
         key = b"k" * 16
         draft = Draft(type="test.fact", stream=STREAM, payload={"n": 1}, idempotency_key=key)
