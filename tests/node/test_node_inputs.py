@@ -117,16 +117,19 @@ def test_a_file_that_is_no_database_is_refused_and_not_touched(lived):
 
 
 @pytest.mark.parametrize(
-    ("version", "way_out"),
-    [(SCHEMA_VERSION + 1, "upgrade timmy"), (SCHEMA_VERSION - 1, "the version that wrote it")],
+    ("version", "says", "way_out"),
+    [
+        (SCHEMA_VERSION + 1, "this version reads", "upgrade timmy"),
+        (SCHEMA_VERSION - 1, "from which no step leads to", "the version that wrote it"),
+    ],
     ids=["newer", "older"],
 )
-def test_another_schema_is_refused_with_both_numbers_and_not_touched(lived, version, way_out):
+def test_another_schema_is_refused_with_both_numbers_and_not_touched(lived, version, says, way_out):
     with closing(connect(lived.ledger)) as database:
         database.execute(f"pragma user_version={version}")
     before = lived.ledger.read_bytes()
     for argv in READERS:
-        told = f"has schema {version}, this version reads {SCHEMA_VERSION}"
+        told = f"has schema {version}, {says} {SCHEMA_VERSION}"
         lived.run(*argv).refused(str(lived.ledger), told, way_out)
     assert lived.ledger.read_bytes() == before
 
