@@ -48,6 +48,10 @@ class Report:
     standing: Standing | None = None
     met: bool = True
     file_digest: bytes | None = None
+    redacted: frozenset[int] = frozenset()
+    """Positions that the redactions of an export name."""
+    carried: tuple[int, ...] = ()
+    """Those of them whose content is in the file all the same."""
 
     @property
     def good(self) -> bool:
