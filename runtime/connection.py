@@ -15,6 +15,7 @@ from typing import Final, Protocol
 
 from ledger.core import types
 from ledger.core.event import Event
+from runtime.core.complaint import traceback_of
 from runtime.core.errors import Diverged, ProtocolError, StepRefused
 from runtime.core.protocol import (
     AGENT_FRAMES,
@@ -158,8 +159,8 @@ class Connection:
             status = await child.wait()
         reason = str(over)
         if over.ending is Ending.FAILED:
-            tail = child.stderr_tail().strip()[-2000:]
-            reason = f"{reason}; exit status {status}" + (f"; it said: {tail}" if tail else "")
+            where = traceback_of(child.stderr_tail())
+            reason = f"{reason}; exit status {status}" + (f"; {where}" if where else "")
         return Life(
             ending=over.ending,
             reason=reason,
