@@ -20,6 +20,31 @@ def write_atomically(path: Path, data: bytes, *, mode: int = 0o600) -> None:
     sync_folder(path.parent)
 
 
+def set_mark(path: Path, token: bytes = b"") -> None:
+    """Make the file `path`, durable: what it stands for has begun. Raises OSError."""
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    try:
+        os.write(descriptor, token)
+    finally:
+        os.close(descriptor)
+    sync_folder(path.parent)
+
+
+def clear_mark(path: Path) -> None:
+    """Remove what `set_mark` made: it is finished. Raises OSError."""
+    if path.exists():
+        path.unlink(missing_ok=True)
+        sync_folder(path.parent)
+
+
+def read_mark(path: Path) -> bytes | None:
+    """Return the token of a mark, None if there is none. Raises OSError."""
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        return None
+
+
 def sync_folder(folder: Path) -> None:
     """Make renames in `folder` durable."""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)

@@ -10,6 +10,7 @@ import asyncio
 import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
@@ -29,6 +30,7 @@ from ledger.core.errors import (
 )
 from ledger.core.event import Cause, Draft, Event, Record, same_body, seal
 from ledger.core.merkle import leaf_hash
+from ledger.core.redaction import targets
 from ledger.core.tiles import TILE_LEVELS, Tree
 from ledger.store import Batch, Store
 
@@ -38,7 +40,8 @@ Entropy = Callable[[int], bytes]
 """That many random bytes."""
 
 _SALTS_BYTES: Final = 2 * limits.SALT_BYTES
-_SCRUB_TRIES: Final = 50
+_SCRUB_SECONDS: Final = 0.5
+"""How soon a log that a reader held back is emptied again: soon, and no load."""
 
 Result = list[Event] | TimmyError
 
@@ -86,7 +89,7 @@ class Log:
             if not reading:
                 self._restored = self._restore()
                 self._last_ms = self.read(self.size - 1).ts_ms if self.size else 0
-            store.scrub()
+            self._scrub_owed = not store.scrub()
         except BaseException:
             store.close()
             raise
@@ -108,7 +111,28 @@ class Log:
             self._requests.put(None)
             self._writer.join()
             self._writer = None
+        self.finish_erasing()
         self._store.close()
+
+    @property
+    def erasing(self) -> bool:
+        """Whether erased bytes may be left in the files: a reader is in the way, or a crash was."""
+        return self._scrub_owed or self._store.erasing
+
+    def finish_erasing(self, *, tries: int = 1) -> bool:
+        """Leave no byte of what was erased; False if readers of this home are still in the way.
+
+        The writer thread goes on trying by itself. Waits half a second between tries.
+        """
+        for following in range(tries):
+            if following:
+                threading.Event().wait(_SCRUB_SECONDS)
+            with self._commit_lock:
+                if self._scrub_owed:
+                    self._scrub()
+            if not self._scrub_owed:
+                return True
+        return False
 
     # ---- reading ----------------------------------------------------------------------------
 
@@ -254,13 +278,17 @@ class Log:
         Raises NotFound, or Refused for an event that has no content: keys, rules and denials are
         payload and stay.
         """
-        events = [self.read(position) for position in positions]
+        events = [self.read(position) for position in sorted(set(positions))]
         for event in events:
             _require_erasable(event)
         return Draft(
             type=types.REDACTED.name,
             stream=types.NODE_STREAM,
-            payload={"targets": sorted(set(positions)), "reason": reason, "actor": actor},
+            payload={
+                "targets": [event.position for event in events],
+                "reason": reason,
+                "actor": actor,
+            },
             causes=tuple(event.cause for event in events[: limits.CAUSES_MAX]),
         )
 
@@ -270,7 +298,7 @@ class Log:
             self._writer.start()
 
     def _write(self) -> None:
-        while (first := self._requests.get()) is not None:
+        while (first := self._next()) is not None:
             requests, count = [first], len(first.drafts)
             while count < limits.BATCH_EVENTS_MAX:
                 try:
@@ -284,6 +312,14 @@ class Log:
                 count += len(following.drafts)
             self._commit(requests)
 
+    def _next(self) -> _Request | None:
+        """Wait for the next request; meanwhile empty the log if that is still owed."""
+        while True:
+            try:
+                return self._requests.get(timeout=_SCRUB_SECONDS if self._scrub_owed else None)
+            except queue.Empty:
+                self.finish_erasing()
+
     def _commit(self, requests: list[_Request]) -> None:
         """Seal every request's drafts, store them in one transaction, tell each its result."""
         with self._commit_lock:
@@ -293,6 +329,8 @@ class Log:
                 self._store_batch(scratch)
             except TimmyError as error:
                 results = [r if isinstance(r, TimmyError) else error for r in results]
+            if self._scrub_owed:
+                self._scrub()
         for request, result in zip(requests, results, strict=True):
             request.done(result)
         self._wake()
@@ -301,21 +339,15 @@ class Log:
         if not scratch.batch.events:
             return
         scratch.batch.tiles = scratch.tree.take_tiles()
+        self._scrub_owed |= bool(scratch.batch.erase)  # before: a commit that fails may leave bytes
         self._store.append(scratch.batch)
         self._restored, self._size = scratch.tree, scratch.tree.size
         self._last_ms = scratch.last_ms
-        if scratch.batch.erase:
-            self._scrub()
 
     def _scrub(self) -> None:
-        for _ in range(_SCRUB_TRIES):
-            if self._store.scrub():
-                return
-            threading.Event().wait(0.1)
-        raise StoreError(
-            "erased, but a reader keeps the old bytes in the write-ahead log",
-            hint="close other programs that read this home; it is finished at the next start",
-        )
+        """Try once. What was committed stays committed: no writer is told of a failure here."""
+        with suppress(StoreError):
+            self._scrub_owed = not self._store.scrub()
 
     def _gather(self, scratch: _Scratch, request: _Request) -> Result:
         """Seal one request into the scratch; on a fault undo just this request."""
@@ -365,12 +397,12 @@ class Log:
             scratch.batch.erase += self._targets(event)
 
     def _targets(self, event: Event) -> list[int]:
-        targets = event.payload.get("targets")
-        if not isinstance(targets, list) or not all(type(t) is int for t in targets):
-            raise InvalidEvent("targets is not a list of positions")
-        for target in targets:
+        named = targets(event)
+        if "targets" not in event.payload:
+            raise InvalidEvent("a redaction without targets")
+        for target in named:
             _require_erasable(self.read(target))
-        return targets
+        return named
 
     def _next_sequence(self, scratch: _Scratch, stream: bytes) -> int:
         if stream not in scratch.lengths:
@@ -432,7 +464,7 @@ def _require_erasable(event: Event) -> None:
     if kind is None or not kind.content or not event.has_content:
         raise Refused(
             f"event {event.position} ({event.type}) has no content to redact",
-            hint="only words of people and models can be erased, never facts and rules",
+            hint="only words of people and models can be erased, never facts, keys and rules",
         )
 
 

@@ -68,5 +68,10 @@ class MemoryStore:
         """See Store.scrub."""
         return True
 
+    @property
+    def erasing(self) -> bool:
+        """See Store.erasing."""
+        return False
+
     def close(self) -> None:
         """See Store.close."""

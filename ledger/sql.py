@@ -25,6 +25,17 @@ _CHECKSUM_VFS: Final = "cksmvfs"
 _CHECKSUM_BYTES: Final = 8
 _BUSY_MS: Final = 5000
 """A writer holds the lock for one commit; five seconds means something is wrong."""
+ERASING: Final = ".erasing"
+"""Suffix of a mark beside a database: words were erased, and bytes of them may be left in it."""
+_TRUNCATE_MS: Final = 250
+"""How long emptying the log waits for readers: whoever wants it emptied asks again later."""
+_PRAGMAS: Final = (
+    "trusted_schema=OFF",
+    "cell_size_check=ON",
+    "foreign_keys=ON",
+    "mmap_size=0",
+    "temp_store=MEMORY",  # no words in temporary files, which no redaction would find
+)
 
 
 @contextmanager
@@ -69,7 +80,7 @@ def connect(path: Path, *, create: bool = False, read_only: bool = False) -> aps
         flags |= apsw.SQLITE_OPEN_CREATE
     connection = apsw.Connection(str(path), flags=flags, vfs=_CHECKSUM_VFS)
     connection.set_busy_timeout(_BUSY_MS)
-    for pragma in ("trusted_schema=OFF", "cell_size_check=ON", "foreign_keys=ON", "mmap_size=0"):
+    for pragma in _PRAGMAS:
         connection.execute(f"pragma {pragma}")
     if not read_only:
         if create:
@@ -106,10 +117,13 @@ def check_schema(connection: apsw.Connection, what: str, application: int, versi
 
 def truncate_wal(connection: apsw.Connection) -> bool:
     """Move every page into the database and empty the log. False if a reader holds it back."""
+    connection.set_busy_timeout(_TRUNCATE_MS)
     try:
         busy, _, _ = connection.execute("pragma wal_checkpoint(TRUNCATE)").fetchall()[0]
     except (apsw.BusyError, apsw.LockedError):
         return False
+    finally:
+        connection.set_busy_timeout(_BUSY_MS)
     return not busy
 
 

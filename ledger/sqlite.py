@@ -5,19 +5,22 @@ the way of an append except that of the few events that carry an idempotency key
 small number each, so that the index by (stream, sequence) grows nearly in order.
 """
 
+import errno
 import fcntl
 import os
 import threading
 from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Final
 
 import apsw
 
-from ledger.core.errors import StoreDamaged, StoreError, StoreLocked, StoreOld
+from ledger.core.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreOld
 from ledger.core.event import Envelope, Record
+from ledger.files import clear_mark, set_mark
 from ledger.migrations import Free, History, free_bytes, migrate
-from ledger.sql import connect, translated, truncate_wal
+from ledger.sql import ERASING, connect, translated, truncate_wal
 from ledger.store import Batch
 from ledger.whole import count_events, cut_short, newest_is_false, touch
 
@@ -231,6 +234,8 @@ class SqliteStore:
         if writer is None:
             raise StoreError(f"{self._path} was opened for reading")
         streams = dict(self._streams)
+        if batch.erase:
+            self._mark_erasing()
         with translated(self._name):
             writer.execute("begin immediate")
             try:
@@ -377,7 +382,33 @@ class SqliteStore:
         if self._writer is None:
             return True
         with translated(self._name):
-            return truncate_wal(self._writer)
+            if not truncate_wal(self._writer):
+                return False
+        with self._files_refused():
+            clear_mark(self._mark)
+        return True
+
+    @property
+    def erasing(self) -> bool:
+        """See Store.erasing."""
+        return self._mark.exists()
+
+    @property
+    def _mark(self) -> Path:
+        return self._path.with_suffix(ERASING)
+
+    def _mark_erasing(self) -> None:
+        """Note, before content goes, that its bytes may be left in the log until `scrub`."""
+        with self._files_refused():
+            set_mark(self._mark)
+
+    @contextmanager
+    def _files_refused(self) -> Iterator[None]:
+        try:
+            yield
+        except OSError as error:
+            kind = StoreFull if error.errno == errno.ENOSPC else StoreError
+            raise kind(f"{self._mark}: {error.strerror}", hint="run: timmy doctor") from error
 
     def close(self) -> None:
         """Close every connection and give the writer's lock back."""

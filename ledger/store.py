@@ -60,5 +60,9 @@ class Store(Protocol):
     def scrub(self) -> bool:
         """Leave no byte of erased content behind. False if a reader is in the way: try again."""
 
+    @property
+    def erasing(self) -> bool:
+        """Whether an erasure was begun and not scrubbed since, in this process or another."""
+
     def close(self) -> None:
         """Release every resource. Further calls are errors."""

@@ -1,16 +1,22 @@
 """`views.db`: what can be computed again from the ledger, kept for speed: search, ids, snapshots.
 
 Durability class: rebuildable. A missing, damaged or foreign file is deleted and filled from the
-ledger. The cursor moves in the transaction of the rows it covers, so a crash costs nothing. Erased
-content leaves no byte here: FTS5 with secure-delete, secure_delete pages, an emptied WAL.
+ledger. The cursor moves in the transaction of the rows it covers, so a crash costs nothing.
+
+Erased words are found no more as soon as `catch_up` has met the redaction. Their bytes are gone
+after `purge`, and a mark beside the file says that one is owed. Deleting rows is not enough, not
+with FTS5's secure-delete and secure_delete pages: the index keeps the beginnings of words that
+divided its pages, and a page whose rows were moved elsewhere keeps them where no row is. So the
+index is made anew, the file rewritten, and its log emptied.
 
 Its schema is never migrated: another one is thrown away and computed again. So it is when this
 version reads other types than the one that filled it: the words of an opaque event are not taken
 in, since nobody here knows what they are.
 """
 
-import contextlib
+import threading
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -24,16 +30,20 @@ from ledger.core.errors import (
     NotFound,
     StoreDamaged,
     StoreError,
+    StoreLocked,
     StoreSchema,
 )
 from ledger.core.event import Event
+from ledger.core.redaction import targets
 from ledger.core.snippet import SCAN_CHARS_MAX, folded_words, snippet
 from ledger.core.upcast import UPCASTERS, Upcasters
+from ledger.files import clear_mark, read_mark, set_mark
 from ledger.log import Log
-from ledger.sql import check_schema, connect, translated, truncate_wal
+from ledger.sql import ERASING, check_schema, connect, translated, truncate_wal
 
 APPLICATION_ID: Final = 0x54494D56
 SCHEMA_VERSION: Final = 2
+"""2: files of version 1 may hold bytes of what was redacted, and are made anew."""
 _CHUNK: Final = 2000
 """Events a transaction: a rebuild of 100k events commits fifty times."""
 HITS_MAX: Final = 200
@@ -64,18 +74,19 @@ class Hit:
 
 def words_of(event: Event) -> str:
     """All text of an event's content, joined: what search indexes."""
-    return " ".join(_texts(event.content)) if event.content is not None else ""
+    return " ".join(texts(event.content)) if event.content is not None else ""
 
 
-def _texts(value: Any) -> Iterator[str]:
+def texts(value: Any) -> Iterator[str]:
+    """Yield every text in a decoded value."""
     if isinstance(value, str):
         yield value
     elif isinstance(value, dict):
         for item in value.values():
-            yield from _texts(item)
+            yield from texts(item)
     elif isinstance(value, list):
         for item in value:
-            yield from _texts(item)
+            yield from texts(item)
 
 
 def _prefix(event_id: bytes) -> int:
@@ -95,7 +106,8 @@ class Views:
         self._path = path
         self._log = log
         self._upcasters = upcasters
-        self._unscrubbed = True  # an erasure may have been cut short before this
+        self._mark = path.with_suffix(ERASING)
+        self._purging = threading.Lock()
         self._connection = self._open()
 
     def _open(self) -> apsw.Connection:
@@ -139,6 +151,7 @@ class Views:
     def _delete_files(self) -> None:
         for suffix in ("", "-wal", "-shm"):
             Path(f"{self._path}{suffix}").unlink(missing_ok=True)
+        clear_mark(self._mark)
 
     def rebuild(self) -> None:
         """Throw everything away and compute it again."""
@@ -146,13 +159,18 @@ class Views:
         self.catch_up()
 
     def _start_anew(self) -> None:
-        with contextlib.suppress(apsw.Error):
+        with suppress(apsw.Error):
             self._connection.close()
         self._delete_files()
         self._connection = self._open()
 
     def catch_up(self) -> None:
-        """Take in every event the ledger has and these views have not."""
+        """Take in every event the ledger has and these views have not.
+
+        During a `purge` nothing is taken in: what is asked meanwhile is answered as of before.
+        """
+        if self._purging.locked():
+            return
         try:
             with translated(str(self._path)):
                 self._catch_up()
@@ -164,25 +182,55 @@ class Views:
                 self._catch_up()
 
     def _catch_up(self) -> None:
-        erased = False
         while self._cursor() < self._log.size:
             # Another process may be filling the same views: look again under the lock.
             self._connection.execute("begin immediate")
             try:
                 start = self._cursor()
-                erased |= self._take_all(start, min(start + _CHUNK, self._log.size))
+                self._take_all(start, min(start + _CHUNK, self._log.size))
                 self._connection.execute("commit")
             except BaseException:
                 if self._connection.in_transaction:  # a full disk has rolled back already
                     self._connection.execute("rollback")
                 raise
-        self._unscrubbed |= erased
-        if self._unscrubbed:
-            self._unscrubbed = not truncate_wal(self._connection)
-        if erased and self._unscrubbed:
-            raise StoreError(f"{self._path}: a reader keeps erased words in the log file")
 
-    def _take_all(self, start: int, stop: int) -> bool:
+    @property
+    def erasing(self) -> bool:
+        """Whether bytes of erased words may be left in the file: a `purge` is owed."""
+        return self._mark.exists()
+
+    def purge(self) -> bool:
+        """Leave no byte of erased words; False if somebody is in the way: ask again later.
+
+        Takes as long as indexing all words. May run in a thread beside one that searches. Raises
+        StoreFull, StoreDamaged or StoreError.
+        """
+        if not self.erasing:
+            return True
+        with self._purging, suppress(StoreLocked), translated(str(self._path)):
+            return self._write_anew()
+        return False
+
+    def _write_anew(self) -> bool:
+        connection = connect(self._path)
+        try:
+            token = read_mark(self._mark)
+            connection.execute("pragma synchronous=NORMAL")
+            connection.execute("insert into words (words) values ('rebuild')")
+            connection.execute("vacuum")
+            if not truncate_wal(connection):
+                return False
+            connection.execute("begin immediate")  # nobody erases between the look and the removal
+            if read_mark(self._mark) == token:
+                clear_mark(self._mark)
+            connection.execute("rollback")
+        except OSError as error:
+            raise StoreError(f"{self._mark}: {error.strerror}", hint="run: timmy doctor") from error
+        finally:
+            connection.close()
+        return not self.erasing
+
+    def _take_all(self, start: int, stop: int) -> None:
         """Take in [start, stop), or what can be read of it: then the ledger's error comes next."""
         erased, taken = False, start
         try:
@@ -193,7 +241,13 @@ class Views:
             if taken == start:
                 raise
         self._connection.execute("update cursor set size = max(size, ?)", (taken,))
-        return erased
+        if erased:  # the mark comes before the commit: what it announces may be done, never not
+            set_mark(self._mark, str(taken).encode())
+
+    @property
+    def size(self) -> int:
+        """Number of events taken in."""
+        return self._cursor()
 
     def _cursor(self) -> int:
         size: int = self._connection.execute("select size from cursor").get
@@ -208,9 +262,11 @@ class Views:
             )
         if event.type != types.REDACTED.name:
             return False
-        for target in event.payload.get("targets", []):
+        erased = 0
+        for target in targets(event):
             self._connection.execute("delete from words where rowid = ?", (target,))
-        return True
+            erased += self._connection.changes()
+        return erased > 0
 
     def search(
         self, text: str, *, limit: int = 20, snippet_tokens: int = 24, any_word: bool = False
@@ -270,12 +326,27 @@ class Views:
             (_prefix(low), _prefix(high)),
         )
         for (position,) in rows:
-            with contextlib.suppress(StoreDamaged):
+            with suppress(StoreDamaged):
                 yield self._log.read(position)
 
     def close(self) -> None:
         """Release the file."""
         self._connection.close()
+
+
+def taken(path: Path) -> int:
+    """Return how many events the views at `path` have taken in: 0 if they are not there.
+
+    Changes nothing there. Raises StoreError.
+    """
+    if not path.exists():
+        return 0
+    with translated(str(path)):
+        connection = connect(path, read_only=True)
+        try:
+            return int(connection.execute("select size from cursor").get)
+        finally:
+            connection.close()
 
 
 def _starts(event: Event, reference: str) -> bool:

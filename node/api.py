@@ -30,11 +30,12 @@ from ledger.core.errors import (
     InvalidData,
     NotFound,
     Refused,
+    StoreError,
     StoreFull,
     TimmyError,
 )
 from ledger.core.event import Event
-from node import console
+from node import console, redacting
 from node.assembly import Parts
 from node.metrics import registry
 from runtime.core.errors import NoAnswer
@@ -229,12 +230,32 @@ class Api:
         positions = _required(body, "positions")
         if not positions or not all(type(item) is int for item in positions):
             raise TimmyError("positions is not a list of event positions")
-        draft = self._parts.log.redaction(
-            positions, reason=body.get("reason", "asked for"), actor="operator"
+        log = self._parts.log
+        asked = redacting.ask(
+            log, positions, reason=body.get("reason", "asked for"), actor="operator"
         )
-        (event,) = await self._parts.log.append(draft)
-        self._parts.views.catch_up()
-        return _json(console.row(event) | {"targets": positions})
+        events = await log.append(*asked.drafts)
+        event = events[0] if events else log.read(min(asked.already.values()))
+        return _json(
+            console.row(event)
+            | {
+                "targets": list(asked.targets),
+                "already": {str(at): by for at, by in asked.already.items()},
+                "finished": await self._erased(log.size),
+                "not_reached": redacting.NOT_REACHED,
+            }
+        )
+
+    async def _erased(self, size: int) -> bool:
+        """Finish what redactions below `size` began; False if readers are still in the way."""
+        log, views = self._parts.log, self._parts.views
+        try:
+            await redacting.purge(views)  # one that runs holds catching up back
+            views.catch_up()
+            purged = await redacting.purge(views)
+            return await asyncio.to_thread(log.finish_erasing) and purged and views.size >= size
+        except StoreError:  # erased it is; what is left to do the node does when it can
+            return False
 
     async def _anchor(self, request: web.Request) -> web.Response:
         body = await _body(request, action=str)

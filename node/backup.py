@@ -82,13 +82,12 @@ class Made:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Contents:
-    """A backup of which every byte was verified. `digest` is the file's."""
+    """A backup of which every byte was verified."""
 
     report: Report
     genesis: Genesis
     files: dict[str, bytes] = field(repr=False)
     trees: tuple[Tree, ...] = field(repr=False)
-    digest: bytes
 
     @property
     def adopted(self) -> bytes:
@@ -281,7 +280,6 @@ def check(path: Path) -> Contents:
         genesis=report.genesis,
         files=files.whole,
         trees=found,
-        digest=report.file_digest,
     )
 
 

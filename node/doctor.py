@@ -153,6 +153,21 @@ def _views(home: Home, name: str) -> Finding:
     return Finding(name=name, ok=True, text="search is up to date")
 
 
+def _redactions(home: Home, name: str) -> Finding:
+    from node.redacting import pending
+
+    with open_log(home) as log:
+        found = pending(home, log)
+    if found:
+        return Finding(
+            name=name,
+            ok=False,
+            text=f"redaction pending in {' and '.join(found)}",
+            hint="timmy run finishes it, as soon as no other program reads this home",
+        )
+    return Finding(name=name, ok=True, text="nothing erased is left in the files")
+
+
 def _node(home: Home, name: str) -> Finding:
     try:
         status = Client.find(home).call("GET", "/v1/status", timeout=10)
@@ -177,5 +192,6 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "node": _node,
     "ledger": _ledger,
     "types": _types,
+    "redactions": _redactions,
     "search": _views,
 }

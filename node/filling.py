@@ -8,18 +8,20 @@ from ledger.core.audit import Audit
 from ledger.core.bundle import Reader
 from ledger.core.errors import InvalidBundle
 from ledger.core.event import Record
+from ledger.core.redaction import storable
 from ledger.core.tiles import Tree
 from ledger.sqlite import SqliteStore
 from ledger.store import Batch
+from node.report import Report
 
 _BATCH: Final = 1000
 """Events a commit: one fsync for each."""
 
 
-def fill(path: Path, target: Path, digest: bytes | None, stop: int | None = None) -> int:
-    """Make the ledger `target` of the bundle at `path`, whose digest this is; return its size.
+def fill(path: Path, target: Path, checked: Report, stop: int | None = None) -> int:
+    """Make the ledger `target` of what may be stored of the bundle at `path`; return its size.
 
-    With `stop` of its first so many events only.
+    `checked` is what its verification found. With `stop` of its first so many events only.
 
     Raises InvalidBundle if the file is not the one that was verified.
     """
@@ -27,8 +29,8 @@ def fill(path: Path, target: Path, digest: bytes | None, stop: int | None = None
     try:
         with path.open("rb") as file:
             reader = Reader(file)
-            size = _copy(reader, store, stop)
-        if reader.digest != digest:
+            size = _copy(reader, store, checked.redacted, stop)
+        if reader.digest != checked.file_digest:
             raise InvalidBundle(f"{path} changed while it was read", hint="begin again")
         store.scrub()
     finally:
@@ -37,17 +39,19 @@ def fill(path: Path, target: Path, digest: bytes | None, stop: int | None = None
     return size
 
 
-def _copy(reader: Reader, store: SqliteStore, stop: int | None) -> int:
+def _copy(reader: Reader, store: SqliteStore, redacted: frozenset[int], stop: int | None) -> int:
     tree = Tree(store.tile)
     audit = Audit(tree)
     batch = Batch()
-    for item in reader:
-        if isinstance(item, Record) and (stop is None or tree.size < stop):
-            batch.events.append((item, audit.add(item).envelope))
-            if len(batch.events) == _BATCH:
-                batch.tiles = tree.take_tiles()
-                store.append(batch)
-                batch = Batch()
+    records = (item for item in reader if isinstance(item, Record))
+    for record in storable(records, redacted):
+        if stop is not None and tree.size >= stop:
+            continue  # to the end all the same: the digest is over the whole file
+        batch.events.append((record, audit.add(record).envelope))
+        if len(batch.events) == _BATCH:
+            batch.tiles = tree.take_tiles()
+            store.append(batch)
+            batch = Batch()
     batch.tiles = tree.take_tiles()
     store.append(batch)
     return tree.size

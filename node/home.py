@@ -3,6 +3,7 @@
 <home>/ledger.db      the ledger: the only truth
 <home>/views.db       search and ids; rebuildable
 <home>/snapshot.db    the state at the last attestation; rebuildable
+<home>/*.erasing      marks: erased words may be left in that database's files; the node finishes it
 <home>/relay.db       events of the embedded relay; rebuildable
 <home>/outbox.db      what is still to be sent to relays; losing it delays, never loses
 <home>/anchors/       signed transactions not yet final; must not be lost

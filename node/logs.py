@@ -1,16 +1,19 @@
 """Logs: structured, JSON lines in <home>/logs/node.log with rotation, short lines on a terminal.
 
 Nothing that is content of the ledger is ever logged, and no secret has a way here: the modules that
-hold one have reprs without it.
+hold one have reprs without it. Of an exception its kind and its frames are kept: its message often
+quotes the value that was wrong, and a redaction does not reach into logs.
 """
 
 import logging
 import logging.handlers
 import sys
+import traceback
+from pathlib import Path
 
 import structlog
 from aiohttp.http_exceptions import HttpProcessingError
-from structlog.typing import Processor
+from structlog.typing import EventDict, Processor
 
 from node.config import NodeSection
 from node.home import Home
@@ -20,6 +23,18 @@ def _is_ours(record: logging.LogRecord) -> bool:
     """Drop the tracebacks, with a client's bytes in them, that broken HTTP makes aiohttp log."""
     error = None if record.exc_info is None else record.exc_info[1]
     return not isinstance(error, HttpProcessingError | ConnectionError)
+
+
+def _frames_only(_logger: object, _name: str, event: EventDict) -> EventDict:
+    """Put the kind and the frames of an exception where its whole text would be."""
+    given = event.pop("exc_info", None)
+    found = sys.exc_info()[1] if given is True else given
+    error = found[1] if isinstance(found, tuple) else found
+    if isinstance(error, BaseException):
+        frames = traceback.extract_tb(error.__traceback__)
+        places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
+        event["exception"] = " < ".join([type(error).__name__, *reversed(places)])
+    return event
 
 
 def configure(home: Home, section: NodeSection, *, console: bool) -> None:
@@ -36,7 +51,7 @@ def configure(home: Home, section: NodeSection, *, console: bool) -> None:
         structlog.stdlib.add_log_level,
         structlog.stdlib.add_logger_name,
         structlog.processors.TimeStamper(fmt="iso", utc=True),
-        structlog.processors.format_exc_info,
+        _frames_only,
     ]
     to_file.setFormatter(
         structlog.stdlib.ProcessorFormatter(

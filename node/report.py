@@ -54,6 +54,10 @@ class Report:
     hint: str | None = None
     """What the owner of a home can do about it."""
     genesis: Genesis | None = None
+    redacted: frozenset[int] = frozenset()
+    """Positions that the redactions of an export name."""
+    carried: tuple[int, ...] = ()
+    """Those of them whose content is in the file all the same."""
 
     @property
     def good(self) -> bool:

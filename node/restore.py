@@ -98,7 +98,7 @@ def _build(target: Path, file: Path, contents: Contents) -> None:
     try:
         fcntl.flock(lock, fcntl.LOCK_EX)
         _write_files(working, contents)
-        fill(file, working / "ledger.db", contents.digest)
+        fill(file, working / "ledger.db", contents.report)
         for folder in (working, *(p for p in working.iterdir() if p.is_dir())):
             sync_folder(folder)
         working.rename(target)  # replaces an empty folder, never one with something in it

@@ -19,6 +19,7 @@ from ledger.release import GuardFile, check_guard
 from ledger.sqlite import SqliteStore, first_unreadable
 from node.home import Home
 from node.open import epoch_of, open_log
+from node.redacting import pending
 from node.report import BROKEN, INCOMPLETE, UNBROKEN_PENDING, Report
 
 
@@ -67,6 +68,8 @@ def _check(home: Home, log: Log, report: Report) -> None:
     report.ledger_id, report.name, report.size = log.ledger_id, genesis.name, log.size
     report.say("integrity", f"all {log.size} events match their commitments and the tree")
     _complete(report, audit)
+    if found := pending(home, log):
+        report.say("erasure", f"redaction pending in {' and '.join(found)}: timmy run finishes it")
     check_soul(read_soul(home.soul).data, genesis)
     report.say("identity", f"agent {genesis.name!r}; SOUL.md is the one it was born with")
     try:

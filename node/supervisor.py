@@ -29,6 +29,7 @@ from ledger.core.errors import StoreFull, TimmyError
 from ledger.core.event import Draft
 from ledger.files import write_atomically
 from mesh.core.errors import StoreError as MeshStoreError
+from node import redacting
 from node.anchoring import bitcoind
 from node.api import Api
 from node.assembly import Opened, Parts, assemble, choose_engine, open_ledger
@@ -41,6 +42,8 @@ _TOKEN_BYTES: Final = 32
 _STOP_SECONDS: Final = 10.0
 """A turn under way may finish its present call; what is left is done at the next start."""
 _VIEWS_SECONDS: Final = 0.5
+_ERASE_SECONDS: Final = 1.0
+"""How soon a purge of erased words that a reader held back is tried again."""
 _PURGE_SECONDS: Final = 600.0
 
 _log = structlog.get_logger("node")
@@ -195,6 +198,7 @@ class Node:
         await parts.publisher.close()
         with suppress(TimmyError):
             parts.views.catch_up()
+            await redacting.purge(parts.views)
         parts.views.close()
         parts.attester.snapshots.close()
 
@@ -212,12 +216,18 @@ class Node:
         }
 
     async def _keep_views(self) -> None:
-        """Keep search near the head, so that no question waits for a rebuild."""
-        size = 0
+        """Keep search near the head, so that no question waits for a rebuild; purge erased words.
+
+        A purge that a reader held back, or a crash cut short, is tried until it succeeds.
+        """
+        log, views, size = self.parts.log, self.parts.views, 0
         while True:
-            await self.parts.log.grown(size)
-            size = self.parts.log.size
-            self.parts.views.catch_up()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_ERASE_SECONDS if views.erasing else None):
+                    await log.grown(size)
+            size = log.size
+            views.catch_up()
+            await redacting.purge(views)
             await asyncio.sleep(_VIEWS_SECONDS)
 
     async def _purge_relay(self) -> None:
@@ -254,6 +264,7 @@ class Node:
             "relays": [asdict(relay) for relay in await parts.publisher.status()],
             "relay_connections": parts.relay.connections if parts.relay else 0,
             "clock_behind_ms": parts.log.clock_behind_ms,
+            "redaction_pending": parts.log.erasing or parts.views.erasing,
         }
 
 

@@ -51,10 +51,13 @@ def verify_bundle(
     *,
     require: str | None = None,
     attachment: Callable[[Attachment], None] = lambda _: None,
+    importing: bool = False,
 ) -> Report:
     """Read a bundle to its end and report. Never raises for what is in the file.
 
-    `attachment` is given each attachment of a backup, and may raise InvalidBundle.
+    `attachment` is given each attachment of a backup, and may raise InvalidBundle. With
+    `importing` an export may carry content that it redacts itself, for an importer that drops it
+    (docs/spec/bundle.md, "What may be stored"); nothing else is forgiven.
     """
     report = Report()
     try:
@@ -62,7 +65,7 @@ def verify_bundle(
         report.purpose = reader.header.purpose
         report.ledger_id = reader.header.ledger_id
         if reader.header.purpose in ("export", "backup"):
-            verify_export(report, reader, soul, attachment)
+            verify_export(report, reader, soul, attachment, importing=importing)
         elif reader.header.purpose == "proof":
             _verify_proof(report, reader, soul)
         elif reader.header.purpose == PURPOSE:

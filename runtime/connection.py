@@ -17,6 +17,7 @@ from ledger.core import types
 from ledger.core.event import Event
 from runtime.core.agenda import STREAMED
 from runtime.core.calls import LAST_STEPS
+from runtime.core.complaint import traceback_of
 from runtime.core.errors import AgentError, Diverged, ProtocolError, StepRefused
 from runtime.core.protocol import (
     AGENT_FRAMES,
@@ -169,8 +170,8 @@ class Connection:
                 over = await self._serve(child, ours)
             finally:
                 status = await child.end()
-        tail = child.stderr_tail().strip()[-2000:]
-        return self._life(over, f"; exit status {status}" + (f"; it said: {tail}" if tail else ""))
+        where = traceback_of(child.stderr_tail())
+        return self._life(over, f"; exit status {status}" + (f"; {where}" if where else ""))
 
     def _life(self, over: _Over, details: str) -> Life:
         failed = over.ending is Ending.FAILED

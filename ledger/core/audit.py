@@ -7,10 +7,10 @@ by a later event, or MISSING, which is the verdict on content dropped silently.
 
 from dataclasses import dataclass, field
 
-from ledger.core import types
 from ledger.core.errors import InvalidEvent
 from ledger.core.event import Event, Record
 from ledger.core.merkle import leaf_hash
+from ledger.core.redaction import targets
 from ledger.core.tiles import Tree
 
 
@@ -21,6 +21,7 @@ class Audit:
     tree: Tree
     ids: bytearray = field(default_factory=bytearray)
     contents: int = 0
+    _present: bytearray = field(default_factory=bytearray)
     _erased: set[int] = field(default_factory=set)
     _redacted_by: dict[int, int] = field(default_factory=dict)
     _lengths: dict[bytes, int] = field(default_factory=dict)
@@ -35,12 +36,12 @@ class Audit:
             event = Event.open(record)
             _ = event.content  # decoded: an audit believes nothing
             self._check_place(event)
-            targets = _targets(event)
+            named = targets(event)
         except InvalidEvent as error:
             raise InvalidEvent(f"event {position}: {error}", hint=error.hint) from error
         self.ids += event.id
         self.tree.append(leaf_hash(record.envelope))
-        self._note_content(event, targets)
+        self._note_content(event, named)
         return event
 
     def _check_place(self, event: Event) -> None:
@@ -60,13 +61,19 @@ class Audit:
     def _id(self, position: int) -> bytes:
         return bytes(self.ids[position * 32 : position * 32 + 32])
 
-    def _note_content(self, event: Event, targets: list[int]) -> None:
+    def _note_content(self, event: Event, named: list[int]) -> None:
+        self._present.append(event.content is not None)
         if event.redacted:
             self._erased.add(event.position)
         elif event.has_content:
             self.contents += 1
-        for target in targets:
+        for target in named:
             self._redacted_by.setdefault(target, event.position)
+
+    @property
+    def targets(self) -> frozenset[int]:
+        """Positions that a redaction names, whether their content is gone or not."""
+        return frozenset(self._redacted_by)
 
     @property
     def redacted(self) -> dict[int, int]:
@@ -79,14 +86,12 @@ class Audit:
         return sorted(self._erased - self._redacted_by.keys())
 
     @property
+    def carried(self) -> list[int]:
+        """Positions whose content is here, though a redaction names them: not to be stored."""
+        size = len(self._present)
+        return sorted(at for at in self._redacted_by if 0 <= at < size and self._present[at])
+
+    @property
     def unerased(self) -> list[int]:
         """Positions whose content should be gone and is still there."""
         return sorted(self._redacted_by.keys() - self._erased)
-
-
-def _targets(event: Event) -> list[int]:
-    """The positions that `event` redacts: none, unless it is a redaction."""
-    targets = event.payload.get("targets", []) if event.type == types.REDACTED.name else []
-    if type(targets) is not list or any(type(target) is not int for target in targets):
-        raise InvalidEvent("targets is not an array of positions")
-    return targets

@@ -82,3 +82,9 @@ PATCH_JUDGED = EventType(name="patch.judged", about="a signed verdict on a patch
 _ALL: Final = tuple(value for value in tuple(globals().values()) if isinstance(value, EventType))
 KNOWN: Final = {kind.name: kind for kind in _ALL}
 HOUSEKEEPING: Final = frozenset(kind.name for kind in _ALL if kind.housekeeping)
+
+
+def may_hold_content(name: str) -> bool:
+    """Tell whether events of this type have words that can be erased; unknown types may."""
+    kind = KNOWN.get(name)
+    return kind is None or kind.content

@@ -4,6 +4,9 @@ Of a salvage (timmy doctor --salvage) the events are taken that are proven from 
 The bundle is verified while it streams in; a home that holds a ledger is never touched. To go on
 with the same agent, bring <home>/keys and SOUL.md along, and the guard from the state directory
 (or start a new epoch: timmy recover). Without the keys the home is a reader's copy.
+
+What the log redacts is not stored, also if the file still holds it: contents of an older export put
+beside the events of a newer one, say.
 """
 
 import argparse
@@ -14,7 +17,7 @@ from ledger.salvage import PURPOSE
 from node import console
 from node.filling import fill
 from node.home import Home
-from node.report import BROKEN
+from node.report import BROKEN, Report
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -31,22 +34,25 @@ def run(arguments: argparse.Namespace) -> int:
         raise StoreError(
             f"{home.ledger} is already there", hint="choose another home: timmy --home FOLDER"
         )
-    digest, stop = _check_first(arguments.file)
+    checked, stop = _check_first(arguments.file)
     home.make()
     partial = home.path / "ledger.importing.db"
     _remove(partial)
     try:
-        count = fill(arguments.file, partial, digest, stop)
+        count = fill(arguments.file, partial, checked, stop)
         partial.replace(home.ledger)
     finally:
         _remove(partial)
-    result = {"home": str(home.path), "events": count}
+    dropped = len(checked.carried)
+    result = {"home": str(home.path), "events": count, "dropped": dropped}
     if arguments.json:
         console.out_json(result)
     else:
         console.out(f"{home.path}: {count} events, every one verified")
         if stop is not None:
             console.out(f"what else was saved: timmy show --from {arguments.file} POSITION")
+        if dropped:
+            console.say(f"{dropped} contents in the file are redacted by its log: not stored")
     return 0
 
 
@@ -56,16 +62,16 @@ def _remove(path: Path) -> None:
     path.with_suffix(".lock").unlink(missing_ok=True)
 
 
-def _check_first(path: Path) -> tuple[bytes | None, int | None]:
+def _check_first(path: Path) -> tuple[Report, int | None]:
     """Verify the whole file before a single byte of a home is made.
 
-    Returns its digest and, of a salvage, how many events from 0 on are proven without a gap.
+    Returns what was found and, of a salvage, how many events from 0 on are proven without a gap.
     """
     from node.verifier import verify_bundle
 
     try:
         with path.open("rb") as file:
-            report = verify_bundle(file, None)
+            report = verify_bundle(file, None, importing=True)
     except OSError as error:
         raise TimmyError(
             f"{path} cannot be read: {error.strerror}", hint="name a file that timmy export wrote"
@@ -76,7 +82,7 @@ def _check_first(path: Path) -> tuple[bytes | None, int | None]:
                 f"{path} proves no event from 0 on: there is nothing to import",
                 hint=f"see what it holds: timmy verify {path}; timmy show --from {path} POSITION",
             )
-        return report.file_digest, report.prefix
+        return report, report.prefix
     if report.good and report.purpose != "export":
         raise InvalidBundle(
             f"{path} is a {report.purpose}, not an export",
@@ -90,4 +96,4 @@ def _check_first(path: Path) -> tuple[bytes | None, int | None]:
             f"{path} is not a whole, valid export: {report.verdict}: {why}",
             hint=f"see more: timmy verify {path}",
         )
-    return report.file_digest, None
+    return report, None

@@ -87,7 +87,7 @@ Args: TypeAlias = ModelArgs | RecallArgs | StatusArgs | RememberArgs | AnswerArg
 
 def _keys(args: Mapping[str, Any], *names: str) -> None:
     if args.keys() != set(names):
-        raise StepRefused(f"args are {sorted(args)}, expected {sorted(names)}"[:200])
+        raise StepRefused(f"args are not exactly {sorted(names)}")
 
 
 def _text(value: object, name: str, bytes_max: int) -> str:
@@ -100,7 +100,8 @@ def _text(value: object, name: str, bytes_max: int) -> str:
 
 def _int(value: object, name: str, low: int, high: int) -> int:
     if type(value) is not int or not low <= value <= high:
-        raise StepRefused(f"{name} is {value!r}, expected {low} to {high}"[:200])
+        shown = value if type(value) is int else "no integer"
+        raise StepRefused(f"{name} is {shown}, expected {low} to {high}"[:200])
     return value
 
 
@@ -108,7 +109,7 @@ def _item(value: object) -> ModelItem:
     if not isinstance(value, dict) or not isinstance(value.get("role"), str):
         raise StepRefused("model item is not a map with a role")
     if value["role"] not in _ROLES:
-        raise StepRefused(f"model item role {value['role']!r} is unknown"[:200])
+        raise StepRefused(f"model item role is not one of {sorted(_ROLES)}")
     if value.keys() == {"role", "ref"}:
         return ModelItem(role=value["role"], ref=_int(value["ref"], "ref", 0, 2**48))
     if value.keys() == {"role", "text"}:
@@ -176,7 +177,7 @@ def parse_args(op: str, args: Mapping[str, Any]) -> Args:
     """Return the typed arguments of `op`. Raises StepRefused."""
     parser = _PARSERS.get(op)
     if parser is None:
-        raise StepRefused(f"op {op!r} is not one of {sorted(OPS)}"[:200])
+        raise StepRefused(f"op is not one of {sorted(OPS)}")
     return parser(args)
 
 

@@ -71,8 +71,9 @@ log.append_now(message("the word is " + sys.argv[2]))
 index = Views(folder / "views.db", log)
 index.catch_up()
 log.append_now(log.redaction([1], reason="asked", actor="operator"))
-views.truncate_wal = lambda connection: os._exit(9)
 index.catch_up()
+views.truncate_wal = lambda connection: os._exit(9)
+index.purge()
 """
 
 
@@ -85,7 +86,9 @@ def test_words_erased_from_search_are_gone_after_a_kill_at_the_worst_moment(tmp_
     assert subprocess.run(child, check=False, cwd=ROOT).returncode == 9
     log = open_log(SqliteStore.open(tmp_path / "ledger.db"))
     views = Views(tmp_path / "views.db", log)
+    assert views.erasing
     views.catch_up()
+    assert views.purge()
     left = {path.name: path.read_bytes().count(secret.encode()) for path in tmp_path.iterdir()}
     views.close()
     log.close()

@@ -77,6 +77,9 @@ def test_redaction_leaves_no_byte(views, log, tmp_path):
     log.append_now(log.redaction([4], reason="r", actor="a"))
     views.catch_up()
     assert found(views, "xyzzyplugh") == []
+    assert views.erasing
+    assert views.purge()
+    assert not views.erasing
     for path in tmp_path.iterdir():
         assert b"xyzzyplugh" not in path.read_bytes().lower(), path
 
