@@ -7,6 +7,7 @@ from ledger.core.event import Event
 from ledger.core.redaction import storable, targets
 from ledger.core.state import BASIC_REDUCERS, State
 from ledger.replay import attestation, reducers_hash, replay
+from runtime.core.agenda import reduce_agenda
 from runtime.core.turns import Turns
 from tests.ledger.makers import fact, genesis, message, open_log
 
@@ -51,9 +52,10 @@ def digests(events):
 
 
 def turns_of(events):
-    turns = Turns()
+    state = State((reduce_agenda,))
     for event in events:
-        turns.apply(event)
+        state.apply(event)
+    turns = Turns(state)
     return {name: getattr(turns, name) for name in ("pending", "holds", "open", "withheld")}
 
 
