@@ -35,7 +35,7 @@ class Audit:
             event = Event.open(record)
             _ = event.content  # decoded: an audit believes nothing
             self._check_place(event)
-            targets = _targets(event)
+            targets = targets_of(event)
         except InvalidEvent as error:
             raise InvalidEvent(f"event {position}: {error}", hint=error.hint) from error
         self.ids += event.id
@@ -84,8 +84,8 @@ class Audit:
         return sorted(self._redacted_by.keys() - self._erased)
 
 
-def _targets(event: Event) -> list[int]:
-    """The positions that `event` redacts: none, unless it is a redaction."""
+def targets_of(event: Event) -> list[int]:
+    """Return the positions that `event` redacts: none, unless it is a redaction."""
     targets = event.payload.get("targets", []) if event.type == types.REDACTED.name else []
     if type(targets) is not list or any(type(target) is not int for target in targets):
         raise InvalidEvent("targets is not an array of positions")
