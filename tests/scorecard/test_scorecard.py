@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
+from node.report import DOES_NOT_HOLD, NOT_REACHED
 from tests.scorecard import chains, files, homes
-from tests.scorecard.rows import Scene, check, verified
+from tests.scorecard.rows import Scene, answers, check, verified
+from tests.spec import agent, make_bundles
 
 THREATS = Path(__file__).parents[2] / "docs" / "THREATS.md"
 ROWS = [*homes.ROWS, *files.FILES, *chains.ROWS]
@@ -69,8 +71,21 @@ def test_what_is_attacked_is_good_before(seed, mined, tmp_path):
     recovered.sign_guard(epoch=1)
     assert recovered.verify().verdict == "RECOVERED"
     assert recovered.start() == ""
-    assert verified(files.agent.anchored_ledger().proof(3)).verdict == "TEST"
+    assert verified(agent.anchored_ledger().proof(3)).verdict == "TEST"
     assert verified(chains.chain_true_history(mined)).verdict == "TEST"
+
+
+def test_every_verdict_answers_all_four_questions():
+    """Over every bundle of the specification's vectors, from an empty file to a deep anchor."""
+    seen = set()
+    for case in make_bundles.cases():
+        report = verified(case["bundle"], {"same": agent.SOUL, "other": b"?"}.get(case["soul"]))
+        told = answers(report)
+        assert report.good == (set(told.values()).isdisjoint({DOES_NOT_HOLD, NOT_REACHED})), case
+        assert list(told.values()).count(DOES_NOT_HOLD) == (not report.good)
+        seen.add(report.verdict)
+    assert seen == {"UNBROKEN-PENDING", "RECOVERED", "TEST", "INCOMPLETE", "REWRITTEN", "DIVERGED",
+                    "BROKEN"}  # fmt: skip
 
 
 def test_threats_and_tests_have_the_same_rows():
