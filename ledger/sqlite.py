@@ -377,6 +377,25 @@ class SqliteStore:
             if found != ["ok"]:
                 raise StoreDamaged(f"{self._path} is damaged: {'; '.join(found)}")
 
+    def places(self, stop: int) -> Iterator[tuple[int, bytes, int]]:
+        """Yield position, stream id and sequence by which events below `stop` are looked up."""
+        for start in range(0, stop, _CHUNK):
+            with translated(self._name):
+                rows = list(
+                    self._reader().execute(
+                        "select position, coalesce(id, x''), sequence from event"
+                        " left join stream on number = stream"
+                        " where position >= ? and position < ? order by position",
+                        (start, min(stop, start + _CHUNK)),
+                    )
+                )
+            yield from rows
+
+    def key_count(self, stop: int) -> int:
+        """Number of idempotency keys that lead to events below `stop`."""
+        query = "select count(*) from idempotency where position < ?"
+        return int(self._one(query, stop))
+
     def scrub(self) -> bool:
         """See Store.scrub."""
         if self._writer is None:

@@ -17,9 +17,12 @@ from genesis.core.keys import AgentKeys
 from genesis.soul import check_soul, read_soul
 from ledger.core import hashing, types
 from ledger.core.errors import TimmyError
+from ledger.core.keys import Signer
+from ledger.core.state import State
 from ledger.log import Log
 from ledger.release import Release
 from ledger.snapshot import SnapshotFile
+from ledger.tail import check_tail
 from ledger.upcasting import UpcastLog
 from ledger.views import Views
 from mesh.core import nip19
@@ -123,6 +126,20 @@ def _own_soul(home: Home) -> bytes:
         ) from error
 
 
+def take_up(
+    home: Home, log: Log, genesis: Genesis, signer: Signer
+) -> tuple[Release, SnapshotFile, State]:
+    """Compare the ledger with its guard, then fold it: everything that can refuse a start.
+
+    Raises GuardError if the ledger was rolled back, StoreDamaged if events that no head covers
+    yet break a rule of the log, and what `node.folding.fold` does.
+    """
+    release = Release.open(log, home.state, signer, epoch=epoch_of(log, genesis))
+    check_tail(log, release.newest.size)
+    snapshots = SnapshotFile(home.snapshot)
+    return release, snapshots, fold(log, release.newest.checkpoint, snapshots)
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Opened:
     """What is open before the parts are made, and closed after them."""
@@ -146,11 +163,9 @@ def assemble(opened: Opened) -> Parts:
             f"attest.network is {config.attest.network}, this agent was born on {genesis.network}"
         )
     started_ms = now_ms()
-    release = Release.open(log, home.state, opened.keys.log, epoch=epoch_of(log, genesis))
+    release, snapshots, state = take_up(home, log, genesis, opened.keys.log)
     views = Views(home.views, log)
     views.catch_up()
-    snapshots = SnapshotFile(home.snapshot)
-    state = fold(log, release.newest.checkpoint, snapshots)
     signer = NostrSigner(opened.keys.nostr.secret)
     outbox = SqliteOutbox(home.path / "outbox.db")
     publisher = Publisher(config.publish.relays, outbox, jitter=random.random)

@@ -15,6 +15,7 @@ from node.client import Client, NotRunning
 from node.config import load
 from node.home import Home
 from node.open import open_log
+from node.report import DOES_NOT_HOLD, NOT_REACHED
 from node.selfcheck import check_home
 
 _DISK_FREE_MIN: Final = 256 * 1024 * 1024
@@ -111,7 +112,7 @@ def _sandbox(_home: Home, name: str) -> Finding:
 
 def _ledger(home: Home, name: str) -> Finding:
     report = check_home(home)
-    text = "; ".join(text for _, text in report.lines)
+    text = "; ".join(text for _, text in report.lines if text not in {NOT_REACHED, DOES_NOT_HOLD})
     if report.good:
         return Finding(name=name, ok=True, text=text)
     hint = (

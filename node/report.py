@@ -1,5 +1,8 @@
 """What a verifier says: one verdict, and lines for integrity, completeness, freshness, identity.
 
+Every report has all four lines, whatever the verdict: a question that failed says so, and one that
+was not asked any more says that it was not reached, so that silence is never taken for a yes.
+
 UNBROKEN-FINAL     everything holds, the head is 100 blocks deep in Bitcoin
 UNBROKEN-PENDING   everything holds, signed, and not (or not deeply) in Bitcoin
 RECOVERED          everything holds since the recovery key began a new epoch
@@ -26,6 +29,18 @@ REWRITTEN: Final = "REWRITTEN"
 DIVERGED: Final = "DIVERGED"
 BROKEN: Final = "BROKEN"
 GOOD: Final = frozenset({UNBROKEN_FINAL, UNBROKEN_PENDING, RECOVERED, TEST})
+
+QUESTIONS: Final = ("integrity", "completeness", "freshness", "identity")
+"""The four that every report answers, each on a line of its own."""
+DOES_NOT_HOLD: Final = "does not hold"
+NOT_REACHED: Final = "not reached: verification stopped at the failing link"
+
+OTHER_HISTORY: Final = "that no other history was shown to somebody else"
+OTHER_AGENT: Final = "that no other agent has this SOUL: compare the ledger id"
+SAID_NOT_TRUE: Final = "that what was said is true"
+LATER_HEAD: Final = "that no later head exists"
+NO_TIME: Final = "when: nothing here is in Bitcoin"
+"""What no file shows; the time is shown by an anchored proof alone."""
 
 LEVELS: Final = {
     "pending": Standing.PENDING,
@@ -58,6 +73,8 @@ class Report:
     """Positions that the redactions of an export name."""
     carried: tuple[int, ...] = ()
     """Those of them whose content is in the file all the same."""
+    question: str = "integrity"
+    """Which of QUESTIONS a failure met now would answer."""
 
     @property
     def good(self) -> bool:
@@ -67,6 +84,20 @@ class Report:
     def say(self, name: str, text: str) -> None:
         """Add a line."""
         self.lines.append((name, text))
+
+    def fail(self, verdict: str, text: str) -> None:
+        """Stop here: name the failing link, last, and leave none of the four questions out."""
+        self.verdict = verdict
+        question = self.question
+        if verdict == INCOMPLETE and question == "integrity":
+            question = "completeness"
+        self.lines = [line for line in self.lines if line[0] != question]
+        self.say(question, DOES_NOT_HOLD)
+        said = {name for name, _ in self.lines}
+        for name in QUESTIONS:
+            if name not in said:
+                self.say(name, NOT_REACHED)
+        self.say("failing link", text)
 
     def to_value(self) -> dict[str, Any]:
         """The report as one JSON-able map."""

@@ -28,7 +28,11 @@ from ledger.salvage import PURPOSE
 from node.report import (
     BROKEN,
     INCOMPLETE,
+    LATER_HEAD,
     LEVELS,
+    NO_TIME,
+    OTHER_AGENT,
+    OTHER_HISTORY,
     RECOVERED,
     REWRITTEN,
     TEST,
@@ -64,23 +68,32 @@ def verify_bundle(
         reader = Reader(file)
         report.purpose = reader.header.purpose
         report.ledger_id = reader.header.ledger_id
-        if reader.header.purpose in ("export", "backup"):
-            verify_export(report, reader, soul, attachment, importing=importing)
-        elif reader.header.purpose == "proof":
-            _verify_proof(report, reader, soul)
-        elif reader.header.purpose == PURPOSE:
-            _verify_salvage(report, reader, soul)
-        else:
-            report.say("failing link", f"unknown purpose {reader.header.purpose[:32]!r}")
+        _verify(report, reader, soul, attachment, importing=importing)
         report.file_digest = reader.digest
         _require(report, require)
     except Failed as error:
-        report.verdict = error.verdict
-        report.say("failing link", str(error))
+        report.fail(error.verdict, str(error))
     except (InvalidData, InvalidGenesis, InvalidAnchor) as error:
-        report.verdict = BROKEN
-        report.say("failing link", str(error))
+        report.fail(BROKEN, str(error))
     return report
+
+
+def _verify(
+    report: Report,
+    reader: Reader,
+    soul: bytes | None,
+    attachment: Callable[[Attachment], None],
+    *,
+    importing: bool,
+) -> None:
+    if report.purpose in ("export", "backup"):
+        verify_export(report, reader, soul, attachment, importing=importing)
+    elif report.purpose == "proof":
+        _verify_proof(report, reader, soul)
+    elif report.purpose == PURPOSE:
+        _verify_salvage(report, reader, soul)
+    else:
+        raise Failed(BROKEN, f"unknown purpose {report.purpose[:32]!r}")
 
 
 def _require(report: Report, level: str | None) -> None:
@@ -140,10 +153,9 @@ def _verify_proof(report: Report, reader: Reader, soul: bytes | None) -> None:
     else:
         report.verdict = RECOVERED if epoch else UNBROKEN_PENDING
         report.say("freshness", f"signed at size {covering}; not anchored in Bitcoin")
-        report.not_shown.append("when: nothing here is in Bitcoin")
+        report.not_shown.append(NO_TIME)
     report.not_shown.append("the other events of this log, and that what was said is true")
-    report.not_shown.append("that no later head exists, and no other seal")
-    report.not_shown.append("that no other agent has this SOUL: compare the ledger id")
+    report.not_shown += [OTHER_HISTORY, f"{LATER_HEAD}, and no other seal", OTHER_AGENT]
 
 
 def _check_inclusions(parts: Parts, heads: dict[int, SignedCheckpoint]) -> None:

@@ -43,6 +43,7 @@ class Failed(TimmyError):
 
 def identify(report: Report, first: Event, soul: bytes | None) -> Genesis:
     """Say whose ledger this is, by event 0 and, if given, by SOUL.md. Raises Failed."""
+    report.question = "identity"
     if first.position != 0 or first.id != report.ledger_id:
         raise Failed(BROKEN, "event 0 is not the one this ledger is named after")
     genesis = parse_genesis(first.payload)
@@ -56,6 +57,7 @@ def identify(report: Report, first: Event, soul: bytes | None) -> Genesis:
             raise Failed(BROKEN, f"identity: {error}") from error
         text = f"agent {genesis.name!r}, ledger {first.id.hex()}; SOUL.md is its own"
     report.say("identity", text)
+    report.question = "integrity"
     return genesis
 
 

@@ -19,8 +19,13 @@ from ledger.core.types import EPOCH
 from node.report import (
     BROKEN,
     INCOMPLETE,
+    LATER_HEAD,
+    NO_TIME,
+    OTHER_AGENT,
+    OTHER_HISTORY,
     RECOVERED,
     REWRITTEN,
+    SAID_NOT_TRUE,
     UNBROKEN_PENDING,
     Report,
 )
@@ -103,8 +108,7 @@ def _read_export(
     report.redacted, report.carried = audit.targets, tuple(audit.carried)
     _complete(report, audit, forgiven=report.carried if importing else ())
     report.say("freshness", f"signed at size {head.size}; nothing here shows it is the newest")
-    report.not_shown.append("when: nothing here is in Bitcoin")
-    report.not_shown.append("that no other history was shown to somebody else")
+    report.not_shown += [NO_TIME, OTHER_HISTORY, LATER_HEAD, OTHER_AGENT, SAID_NOT_TRUE]
     if report.purpose == "backup":
         report.not_shown.append("whose the files beside the ledger are: timmy restore checks them")
     report.verdict = RECOVERED if epoch else UNBROKEN_PENDING
@@ -128,6 +132,7 @@ def _compare_older(audit: Audit, heads: Iterable[SignedCheckpoint]) -> None:
 
 
 def _complete(report: Report, audit: Audit, *, forgiven: Collection[int]) -> None:
+    report.question = "completeness"
     if audit.missing:
         raise Failed(INCOMPLETE, f"content of events {_some(audit.missing)} is MISSING")
     if unerased := [at for at in audit.unerased if at not in forgiven]:

@@ -28,6 +28,7 @@ def verify_seal(
     covering: int,
 ) -> None:
     """Check the attachment of an anchored proof and say how deep its event is. Raises Failed."""
+    report.question = "freshness"
     opening, links, anchored = _open_seal(parts, heads)
     chain = verify_chain(
         opening=opening,

@@ -201,6 +201,17 @@ def test_dropped_events_at_the_end_are_a_rollback(lived):
     lived.run("run").refused("were released to the world", "recover")
 
 
+def test_a_node_does_not_sign_over_what_no_verifier_would_take(lived):
+    """Rows appended while it was stopped: their stream sequence is not the one that follows."""
+    size = lived.run("--json", "verify").good().json["size"]
+    kettle = position_of(lived, "blue kettle")
+    tampered(lived, f"insert into event select {size}, stream, 7000, envelope, salt, payload, content_salt, content from event where position = {kettle}")  # fmt: skip
+    before = lived.fingerprint()
+    lived.run("run").refused(f"event {size}: ", "doctor")
+    assert verdict(lived)[0] == "BROKEN"
+    assert lived.fingerprint() == before
+
+
 # ---- the guard -----------------------------------------------------------------------------------
 
 

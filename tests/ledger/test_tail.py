@@ -1,0 +1,82 @@
+"""Events above the last released head, put there by somebody who is not the node."""
+
+import pytest
+
+from ledger.core.errors import StoreDamaged
+from ledger.core.event import Cause, Draft, Envelope
+from ledger.memory import MemoryStore
+from ledger.store import Batch
+from ledger.tail import check_tail
+from tests.ledger.makers import open_log
+from tests.spec import agent
+
+RELEASED = 3
+
+
+def log_with(*added):
+    """A log of three released events and what `added` put behind them, with no rule kept."""
+    ledger = agent.Ledger()
+    ledger.add(agent.genesis_draft())
+    ledger.add(agent.words("asked"))
+    ledger.add(agent.words("answered", kind="message.sent"))
+    for add in added:
+        add(ledger)
+    store = MemoryStore()
+    batch = Batch(events=[(record, Envelope.parse(record.envelope)) for record in ledger.records])
+    store.append(batch)
+    return open_log(store)
+
+
+def adding(draft, **more):
+    return lambda ledger: ledger.add(draft, **more)
+
+
+GOOD = [
+    adding(agent.fact(1)),
+    adding(agent.fact(2, stream=agent.OTHER_STREAM)),
+    adding(agent.words("more", causes=(Cause(position=7, id=bytes(32), ledger=b"\xee" * 32),))),
+    adding(agent.redaction(1)),
+]
+BAD = {
+    "time goes back": (adding(agent.fact(1), ts_ms=agent.BORN_MS), "is before its predecessor's"),
+    "a gap in its stream": (adding(agent.fact(1), stream_sequence=9), "stream sequence 9, expected 2"),
+    "a stream that begins at one": (
+        adding(agent.fact(1, stream=b"one more stream "), stream_sequence=1),
+        "stream sequence 1, expected 0",
+    ),
+    "a cause with another id": (
+        adding(agent.fact(1, causes=(Cause(position=0, id=bytes(32)),))),
+        "cause 0 is not an earlier event",
+    ),
+    "a cause that is far away": (
+        adding(agent.fact(1, causes=(Cause(position=2**40, id=bytes(32)),))),
+        "is not an earlier event",
+    ),
+    "targets that are none": (
+        adding(Draft(type="ledger.redacted", stream=bytes(16), payload={"targets": 5})),
+        "targets is not an array",
+    ),
+}  # fmt: skip
+
+
+def test_what_a_node_could_have_written_is_taken():
+    for count in range(len(GOOD) + 1):
+        with log_with(*GOOD[:count]) as log:
+            check_tail(log, RELEASED)
+            check_tail(log, 0)
+
+
+@pytest.mark.parametrize(("add", "why"), BAD.values(), ids=BAD)
+def test_what_no_verifier_would_take_is_never_signed_over(add, why):
+    for before in ((), GOOD[:2]):
+        with log_with(*before, add) as log:
+            if "stream sequence" in why and before:
+                why = "stream sequence"
+            with pytest.raises(StoreDamaged, match=why) as caught:
+                check_tail(log, RELEASED)
+            assert caught.value.position == RELEASED + len(before)
+
+
+def test_what_is_below_the_released_head_is_not_looked_at():
+    with log_with(BAD["time goes back"][0]) as log:
+        check_tail(log, log.size)
