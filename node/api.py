@@ -5,7 +5,7 @@
     GET  /v1/status  /v1/head
     GET  /v1/log?last=20&type=message   /v1/events/{position or id}   /v1/search?q=words
     POST /v1/say {text, conversation?, author?, key?, wait_s?}
-    POST /v1/release {conversation, author}
+    POST /v1/release {author}           in every conversation; one that is named changes nothing
     POST /v1/redact {positions, reason}
     POST /v1/anchor {action}            fund, open, now, status
     POST /v1/patch/propose {diff, author?}   /v1/patch/judge {position}
@@ -217,12 +217,10 @@ class Api:
 
     async def _release(self, request: web.Request) -> web.Response:
         body = await _body(request, conversation=str, author=str)
-        event = await self._parts.gateway.release(
-            conversation=_required(body, "conversation"),
-            author=_required(body, "author"),
-            by="operator",
-        )
-        return _json(console.row(event))
+        author = _required(body, "author")
+        begun = list(self._parts.journal.turns.holds.get(author, ()))
+        event = await self._parts.gateway.release(author=author, by="operator")
+        return _json(console.row(event) | {"conversations": begun})
 
     async def _redact(self, request: web.Request) -> web.Response:
         body = await _body(request, positions=list, reason=str)

@@ -2,8 +2,8 @@
 
 The screen's verdict is a fact of `message.received` itself, so that there is no moment, crash or
 not, at which a message that met the screen could be taken for one that did not. Such a message
-gets the fixed answer and its author is held in that conversation: what he writes is recorded and
-answered with the fixed words until the operator releases him, and the agent is never told.
+gets the fixed answer and its author is held: what he writes, in whatever conversation, is recorded
+and answered with the fixed words until the operator releases him, and the agent is never told.
 
 Who may speak and who is the operator is not judged here: the node checks both.
 """
@@ -86,20 +86,22 @@ class Gateway:
         async with self._journal.deciding:
             await settle(self._journal)
 
-    async def release(self, *, conversation: str, author: str, by: str) -> Event:
-        """Lift a hold. `by` names the operator, whose right to do this the caller has checked.
+    async def release(self, *, author: str, by: str) -> Event:
+        """Lift a hold, in every conversation; the event joins the one in which it began.
 
-        Raises MessageRefused if nobody is held there.
+        `by` names the operator, whose right to do this the caller has checked. Raises
+        MessageRefused if the author is not held.
         """
         async with self._journal.deciding:
-            if not self._journal.turns.held(conversation, author):
-                raise MessageRefused(f"{author} is not held in {conversation}")
+            if not self._journal.turns.held(author):
+                raise MessageRefused(f"{author} is not held", hint="who is held: timmy status")
             await settle(self._journal)
+            first = next(iter(self._journal.turns.holds[author]))
             [event] = await self._journal.append(
                 Draft(
                     type=types.POLICY_RELEASED.name,
-                    stream=self._stream_of(conversation),
-                    payload={"conversation": conversation, "author": author, "by": by},
+                    stream=self._stream_of(first),
+                    payload={"author": author, "by": by},
                 )
             )
         return event

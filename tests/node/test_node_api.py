@@ -292,7 +292,7 @@ def test_a_redaction_of_what_is_no_word_is_refused(node):
 
 def test_a_release_of_nobody_is_refused(node):
     body = {"conversation": "main", "author": "mallory"}
-    node.request("POST", "/v1/release", body).refused(422, "mallory is not held in main")
+    node.request("POST", "/v1/release", body).refused(422, "mallory is not held", "timmy status")
 
 
 # ---- the relay -----------------------------------------------------------------------------------

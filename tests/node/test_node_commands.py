@@ -10,6 +10,7 @@ import pytest
 
 from genesis.keystore import unlock_agent, unlock_operator
 from node.cli import GROUPS
+from runtime.core.crisis import ANSWER
 
 from .world import PASSPHRASE, Home
 
@@ -108,11 +109,26 @@ def test_every_command_prints_one_json_document(home, node, tmp_path):
 
 
 def test_a_hold_is_lifted_and_said_in_json(home, node):
-    node.say("i want to kill myself", author="eve", conversation="night")
-    assert {"conversation": "night", "author": "eve"} in node.status()["holds"]
+    met = node.say("i want to kill myself", author="eve", conversation="night")["message"]
+    fixed = node.answer("hello again", author="eve", conversation="day")
+    assert fixed == ANSWER
+    [hold] = node.status()["holds"]
+    assert hold == {"author": "eve", "since": met["position"], "conversations": ["night"]}
+    assert "eve" in home.run("status").good().out
+    assert "the crisis screen holds 1: eve" in home.run("doctor").out
+    assert b"timmy_holds 1.0" in node.request("GET", "/metrics").body
     cli = _Documents(home)
-    assert cli("release", "eve", "--conversation", "night")["type"] == "policy.released"
+    released = cli("release", "eve", "--conversation", "another")
+    assert (released["type"], released["conversations"]) == ("policy.released", ["night"])
     assert node.status()["holds"] == []
+    assert node.answer("hello again", author="eve", conversation="day") != fixed
+
+
+def test_a_release_tells_a_person_where_the_hold_began(home, node):
+    node.say("i want to kill myself", author="zoe", conversation="night")
+    said = home.run("release", "zoe").good().out
+    assert "zoe may talk again, in every conversation (the hold began in night)" in said
+    home.run("release", "zoe").refused("zoe is not held", "timmy status")
 
 
 class _Documents:
