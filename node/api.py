@@ -5,6 +5,7 @@
     GET  /v1/status  /v1/head
     GET  /v1/log?last=20&type=message   /v1/events/{position or id}   /v1/search?q=words
     POST /v1/say {text, conversation?, author?, key?, wait_s?}
+    POST /v1/memory {text, author?}
     POST /v1/release {author}           in every conversation; one that is named changes nothing
     POST /v1/redact {positions, reason}
     POST /v1/anchor {action}            fund, open, now, status
@@ -73,6 +74,7 @@ class Api:
                 web.get("/v1/events/{reference}", self._event),
                 web.get("/v1/search", self._search),
                 web.post("/v1/say", self._say),
+                web.post("/v1/memory", self._memory),
                 web.post("/v1/release", self._release),
                 web.post("/v1/redact", self._redact),
                 web.post("/v1/anchor", self._anchor),
@@ -214,6 +216,16 @@ class Api:
                 return await self._parts.host.answer_to(message.position)
         except (TimeoutError, NoAnswer):
             return None
+
+    async def _memory(self, request: web.Request) -> web.Response:
+        body = await _body(request, text=str, author=str, gateway=str)
+        event = await self._parts.gateway.note(
+            _required(body, "text"),
+            author=body.get("author", "operator"),
+            gateway=body.get("gateway", "api"),
+        )
+        withheld = event.position in self._parts.journal.turns.withheld
+        return _json(console.row(event) | {"withheld": withheld})
 
     async def _release(self, request: web.Request) -> web.Response:
         body = await _body(request, conversation=str, author=str)

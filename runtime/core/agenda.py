@@ -9,6 +9,8 @@ reach the agent or a model. A release that names a conversation, as earlier vers
 ends only what began there: he is held until the last beginning is lifted.
 
 A message without the screen's verdict is treated like one that met it: nothing passes unscreened.
+A memory that met the screen, or whose author is held, is withheld too; it holds nobody, for it is
+often about somebody else. One without a verdict was noted by a version that gave memories none.
 An event with a shape this version does not write is passed over, never an error.
 
 Entries (a position is an int, an id or stream is bytes):
@@ -19,7 +21,7 @@ Entries (a position is an int, an id or stream is bytes):
     conversation/<name>         [stream, position of the newest event its next turn may depend on]
     holds                       [author, ...]
     hold/<author>               [[conversation it began in, position that began it there], ...]
-    withheld/<position>         that position
+    withheld/<position>         that position, of a message or a memory
     recent                      how many events the agent would be told of
     recent/<slot>               the newest of them, in a ring of HISTORY_EVENTS_MAX
 
@@ -169,6 +171,14 @@ def _received(edit: _Edit, event: Event) -> None:
     edit.put("pending", [*(edit.get("pending") or []), event.position])
 
 
+def _noted(edit: _Edit, event: Event) -> None:
+    author = _get(event.payload, "author", str)
+    held = author is not None and edit.get(hold_key(author)) is not None
+    if held or event.payload.get("screen", SCREEN_PASS) != SCREEN_PASS:
+        edit.put(withheld_key(event.position), event.position)
+    _stepped(edit, event)
+
+
 def _sent(edit: _Edit, event: Event) -> None:
     conversation = _get(event.payload, "conversation", str)
     if conversation is not None:
@@ -259,7 +269,7 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
     types.MODEL_REQUESTED.name: _asked,
     types.MODEL_REPLIED.name: _stepped,
     types.RECALLED.name: _stepped,
-    types.MEMORY_NOTED.name: _stepped,
+    types.MEMORY_NOTED.name: _noted,
     STEPPED: _stepped,
 }
 

@@ -88,7 +88,7 @@ class _Table(Mapping[_K, _V]):
 
 
 class _Withheld(AbstractSet[int]):
-    """Positions of messages whose words stay with the host."""
+    """Positions of messages and memories whose words stay with the host."""
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         self._entries = entries

@@ -211,3 +211,49 @@ async def test_a_message_resent_keeps_the_verdict_of_the_rules_of_then(world: Wo
     )
     again = await receive(world, "i want to kill myself", idempotency_key=KEY)
     assert again.position == first.position
+
+
+# ---- memories ------------------------------------------------------------------------------------
+
+
+async def test_a_memory_is_recorded_with_the_screens_verdict(world: World):
+    event = await world.gateway.note("Ada has a kettle", author="operator", gateway="test")
+    assert (event.type, event.content) == ("memory.noted", {"text": "Ada has a kettle"})
+    assert event.payload["screen"] == "pass"
+    assert b"kettle" not in event.record.payload
+    assert world.recall.words(event.position) == "Ada has a kettle"
+    [hit] = await world.recall.find("kettle", 3, before=world.log.size)
+    assert hit.position == event.position
+
+
+async def test_a_memory_that_meets_the_screen_is_shown_to_nobody_and_holds_nobody(world: World):
+    event = await world.gateway.note("i want to kill myself", author="ann", gateway="test")
+    turns = world.journal.turns
+    assert event.payload["screen"] == "crisis"
+    assert event.position in turns.withheld
+    assert world.recall.words(event.position) is None
+    assert not turns.held("ann")
+    assert world.of(types.MESSAGE_SENT.name) == []
+
+
+async def test_what_a_held_author_gives_to_remember_is_withheld(world: World):
+    await receive(world, "i want to kill myself")
+    event = await world.gateway.note("plover", author="ann", gateway="test")
+    other = await world.gateway.note("plover", author="bob", gateway="test")
+    withheld = world.journal.turns.withheld
+    assert (event.position in withheld, other.position in withheld) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "memory is blank"),
+        (" \n\t", "memory is blank"),
+        ("\ud800", "half a surrogate"),
+        ("x" * 65_537, "memory of 65537 bytes, at most 65536"),
+    ],
+)
+async def test_memories_out_of_bounds_are_refused(world: World, text: str, named: str):
+    with pytest.raises(MessageRefused, match=named):
+        await world.gateway.note(text, author="operator", gateway="test")
+    assert world.log.size == 1

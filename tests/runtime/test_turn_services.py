@@ -244,6 +244,14 @@ async def test_giving_up_tells_the_user_once_and_only_if_nobody_did(world: World
     assert len(world.of(types.MESSAGE_SENT.name)) == 2
 
 
+async def test_a_note_of_the_agent_that_meets_the_screen_reaches_no_prompt(world: World):
+    turn = await begin(world)
+    value = await turn.call(0, "remember", {"text": "i want to kill myself", "kind": "fact"})
+    with pytest.raises(StepRefused, match="no words to show"):
+        await turn.call(1, "model", ask({"role": "system", "ref": value["position"]}))
+    assert world.provider.requests == []
+
+
 async def test_a_status_is_a_recorded_step(world: World):
     turn = await begin(world)
     value = await turn.call(0, "status")
