@@ -54,7 +54,9 @@ class Gateway:
         )
         if idempotency_key is not None and len(idempotency_key) != IDEMPOTENCY_KEY_BYTES:
             raise MessageRefused(
-                f"idempotency key of {len(idempotency_key)} bytes, expected {IDEMPOTENCY_KEY_BYTES}"
+                f"idempotency key of {len(idempotency_key)} bytes, "
+                f"expected {IDEMPOTENCY_KEY_BYTES}",
+                hint="make a random one for each message, and the same to send it again",
             )
         rule = await screen_message(text)
         async with self._journal.deciding:
@@ -139,7 +141,9 @@ def _check_text(text: str, what: str, bytes_max: int) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise MessageRefused("text is not valid Unicode: it holds half a surrogate pair") from error
+        raise MessageRefused(
+            "text is not valid Unicode: it holds half a surrogate pair", hint="send text in UTF-8"
+        ) from error
     if not text.strip():
         raise MessageRefused(f"the {what} is blank", hint="give it words")
     if size > bytes_max:
@@ -152,5 +156,6 @@ def _check_names(**names: str) -> None:
     for name, value in names.items():
         if not 1 <= len(value) <= limits.NAME_CHARS_MAX or not value.isprintable():
             raise MessageRefused(
-                f"{name} of {len(value)} characters, 1 to {limits.NAME_CHARS_MAX} printable"
+                f"{name} of {len(value)} characters, 1 to {limits.NAME_CHARS_MAX} printable",
+                hint="a short name in one line",
             )
