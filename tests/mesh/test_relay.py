@@ -5,6 +5,7 @@ import json
 import socket
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import aiohttp
 import nostr_sdk
@@ -257,6 +258,41 @@ async def test_text_that_is_not_utf8_is_closed():
     async with serving() as (_, url), client(url) as wire:
         await wire.ws.send(b"\xff\xfe", text=True)
         assert await wire.closed() == 1007
+
+
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+ASK = b'["REQ","s",{"kinds":[1]}]'
+PLAIN, MASKED = bytes([0x81, len(ASK)]) + ASK, bytes([0x81, 0x80 | len(ASK)]) + bytes(4) + ASK
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["after the answer", "with the handshake"])
+@pytest.mark.parametrize("frames", [PLAIN, MASKED + PLAIN, b"\x89\x00", b"\x88\x00"])
+async def test_a_frame_that_is_not_masked_closes_the_connection(frames, waits):
+    """RFC 6455 section 5.1: the close frame carries 1002, and nothing unmasked is answered."""
+    async with serving() as (relay, url), asyncio.timeout(60):
+        address = urlsplit(url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        if waits:
+            writer.write(UPGRADE)
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(frames)
+        else:
+            writer.write(UPGRADE + frames)
+            head = await reader.readuntil(b"\r\n\r\n")
+        said = await reader.read()
+        writer.close()
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert said[0] == 0x88
+        assert int.from_bytes(said[2:4]) == 1002
+        assert b"unmasked frame" in said
+        async with client(url) as other:
+            await other.send("REQ", "s", {"kinds": [1]})
+            assert (await other.receive())[0] == "EOSE"
+        while relay.connections:
+            await asyncio.sleep(0.01)
 
 
 async def test_a_client_that_vanishes_is_forgotten():
