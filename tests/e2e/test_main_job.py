@@ -29,7 +29,7 @@ def home(tmp_path_factory):
 def lived(home):
     """Born by `run`, fed four documents as messages and memories, talked with."""
     with home.running() as node:
-        until(lambda: "talk to it" in node.said.read_text(), 10, "the node has greeted")
+        until(lambda: "talk to it" in node.said.read_text(), 120, "the node has greeted")
         assert re.search(r"npub +npub1[a-z0-9]{58}", node.said.read_text())
         for number, path in enumerate(DOCUMENTS):
             home.run(

@@ -311,7 +311,7 @@ def test_a_birth_killed_at_any_moment_leaves_an_agent_or_a_way_out(tmp_path):
 def test_two_births_at_once_in_one_home_make_one_agent(fresh):
     fresh.configure()
     both = [fresh.popen("init", stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL) for _ in range(2)]
-    codes = sorted(process.wait(60) for process in both)
+    codes = sorted(process.wait(120) for process in both)
     assert codes[0] == 0 or codes == [2, 2]
     if codes[0] == 0:
         assert codes[1] == 2
