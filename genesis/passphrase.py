@@ -40,6 +40,9 @@ PROMPTS_MAX: Final = 3
 """Two mistyped repetitions are human, a third is a stuck key."""
 
 
+_SENTENCE: Final = "a sentence in one line serves best"
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Passphrase:
     """A passphrase and the source it came from, in words. The repr hides the text."""
@@ -55,21 +58,28 @@ def file_path(state: Path) -> Path:
 
 def _check(data: bytes, source: str) -> Passphrase:
     if len(data) > BYTES_MAX + 2:  # with its line end
-        raise PassphraseError(f"{source}: {len(data)} bytes or more, at most {BYTES_MAX}")
+        raise PassphraseError(
+            f"{source}: {len(data)} bytes or more, at most {BYTES_MAX}", hint=_SENTENCE
+        )
     data = data.removesuffix(b"\n").removesuffix(b"\r")
     if len(data) > BYTES_MAX:
-        raise PassphraseError(f"{source}: {len(data)} bytes, at most {BYTES_MAX}")
+        raise PassphraseError(f"{source}: {len(data)} bytes, at most {BYTES_MAX}", hint=_SENTENCE)
     if not data:
         raise PassphraseError(
             f"{source}: the passphrase is empty",
             hint="put a passphrase there, or remove the source",
         )
     if b"\0" in data or b"\n" in data:
-        raise PassphraseError(f"{source}: the passphrase holds a line end or a zero byte")
+        raise PassphraseError(
+            f"{source}: the passphrase holds a line end or a zero byte", hint=_SENTENCE
+        )
     try:
         return Passphrase(text=data.decode(), source=source)
     except UnicodeDecodeError as error:
-        raise PassphraseError(f"{source}: not UTF-8 at byte {error.start}") from error
+        raise PassphraseError(
+            f"{source}: not UTF-8 at byte {error.start}",
+            hint="give it in UTF-8; iconv turns other encodings into it",
+        ) from error
 
 
 def _drain(descriptor: int) -> bytes:
@@ -109,7 +119,10 @@ def from_credentials(environ: MutableMapping[str, str]) -> Passphrase | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        raise PassphraseError(f"systemd credential {path}: {error.strerror}") from error
+        raise PassphraseError(
+            f"systemd credential {path}: {error.strerror}",
+            hint=f"see LoadCredentialEncrypted={CREDENTIAL} in the unit, and systemctl status",
+        ) from error
 
 
 def from_environment(environ: MutableMapping[str, str]) -> Passphrase | None:
@@ -133,9 +146,13 @@ def _ask(question: str) -> Passphrase:
         try:
             answer = getpass.getpass(question)
         except EOFError as error:
-            raise PassphraseMissing("no passphrase was typed") from error
+            raise PassphraseMissing(
+                "no passphrase was typed", hint="type one, and Enter"
+            ) from error
         except getpass.GetPassWarning as error:
-            raise PassphraseError("the terminal cannot hide what is typed") from error
+            raise PassphraseError(
+                "the terminal cannot hide what is typed", hint="use --passphrase-fd N"
+            ) from error
     return _check(answer.encode("utf-8", "surrogateescape"), "terminal")
 
 
@@ -148,7 +165,10 @@ def from_terminal(*, confirm: bool) -> Passphrase:
         if _ask("the same again: ") == first:
             return first
         sys.stderr.write("timmy: hint: the two were different, once more\n")
-    raise PassphraseError(f"the two passphrases were different {PROMPTS_MAX} times")
+    raise PassphraseError(
+        f"the two passphrases were different {PROMPTS_MAX} times",
+        hint="begin again; a passphrase that cannot be repeated locks the agent away",
+    )
 
 
 def obtain(

@@ -41,14 +41,18 @@ class Soul:
         try:
             text = data.decode()
         except UnicodeDecodeError as error:
-            raise InvalidSoul(f"SOUL is not UTF-8 at byte {error.start}") from error
+            raise InvalidSoul(
+                f"SOUL is not UTF-8 at byte {error.start}",
+                hint="save it as UTF-8; iconv turns other encodings into it",
+            ) from error
         if not text.strip():
-            raise InvalidSoul("SOUL is empty")
+            raise InvalidSoul("SOUL is empty", hint="say in it who the agent is")
         control = _CONTROL.search(text)
         if control is not None:
             line = text.count("\n", 0, control.start()) + 1
             raise InvalidSoul(
-                f"SOUL holds control character U+{ord(control.group()):04X} in line {line}"
+                f"SOUL holds control character U+{ord(control.group()):04X} in line {line}",
+                hint="take it out: it is text for people and models",
             )
         return cls(data=data, text=text, digest=SoulDigest.of(data))
 
@@ -63,7 +67,9 @@ def read_soul(path: Path) -> Soul:
     try:
         descriptor = open_regular(path)
     except PrivateFileError as error:
-        raise InvalidSoul(str(error)) from error
+        raise InvalidSoul(
+            str(error), hint="name a text file that you may read: timmy init --soul FILE"
+        ) from error
     with os.fdopen(descriptor, "rb") as file:
         return Soul.from_bytes(file.read(SOUL_BYTES_MAX + 1))
 

@@ -22,6 +22,7 @@ from mesh.core.nip01 import Event
 from mesh.core.session import Action, Hangup, Offer, Query, Send, Session
 from mesh.sendqueue import SendQueue
 from mesh.store import Row
+from mesh.tap import UNMASKED
 from mesh.tasks import first_error
 
 _log = structlog.get_logger(__name__)
@@ -47,6 +48,7 @@ class Connection:
         transport: asyncio.BaseTransport | None,
         session: Session,
         *,
+        unmasked: asyncio.Event,
         offer: Callable[[Event], "asyncio.Future[Verdict]"],
         query: Callable[[Sequence[Filter]], "asyncio.Future[list[Row]]"],
         clock: Callable[[], int],
@@ -55,6 +57,7 @@ class Connection:
         self._socket = socket
         self._transport = transport
         self._session = session
+        self._unmasked = unmasked
         self._offer = offer
         self._query = query
         self._clock = clock
@@ -72,8 +75,12 @@ class Connection:
         """Serve the client until it leaves, misbehaves, or `closing` is set."""
         end: Exception = _Ended(WSCloseCode.GOING_AWAY, "the relay is stopping")
         try:
+            if self._unmasked.is_set():  # it came with the handshake, and waits to be read
+                end = _Ended(WSCloseCode.PROTOCOL_ERROR, UNMASKED)
+                return
             end = await first_error(
                 (_Ended, ConnectionError),
+                self._watch_masks,
                 self._read,
                 self._answer,
                 self._send,
@@ -138,6 +145,10 @@ class Connection:
                 await self._socket.send_str(text)
                 self._blocked = False
                 self._queue.sent(text)
+
+    async def _watch_masks(self) -> NoReturn:
+        await self._unmasked.wait()
+        raise _Ended(WSCloseCode.PROTOCOL_ERROR, UNMASKED)
 
     async def _watch_overrun(self) -> NoReturn:
         await self._queue.overrun.wait()

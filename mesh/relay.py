@@ -2,7 +2,8 @@
 
 `Relay.handle` is an aiohttp handler; the node decides where it is mounted. Whatever a client sends,
 it gets an answer or is closed; what it can make us hold is bounded per connection (mesh/connection)
-and by the number of connections. An OK is sent after the commit, live events right behind it.
+and by the number of connections. An unmasked frame ends its connection (mesh/tap). An OK is sent
+after the commit, live events right behind it.
 
 Anyone may read: what is here is meant for publication. Not covered: authentication (NIP-42), so no
 private messages belong here; limits per address, which a reverse proxy does better.
@@ -22,6 +23,7 @@ from mesh.core.nip01 import VerifiedEvent
 from mesh.core.policy import WritePolicy
 from mesh.core.session import Session
 from mesh.store import EventStore, Row
+from mesh.tap import Tap
 from mesh.worker import Worker
 
 _CORS = {
@@ -78,7 +80,7 @@ class Relay:
             return self._plain(request)
         if self._closing.is_set() or len(self._connections) >= self._connections_max:
             return web.Response(status=503, text="this relay has no free connection\n")
-        connection = self._connect(request, socket)
+        connection = self._connect(request, socket, Tap.of(request))
         self._connections.add(connection)
         self._empty.clear()
         try:
@@ -90,11 +92,12 @@ class Relay:
                 self._empty.set()
         return socket
 
-    def _connect(self, request: web.Request, socket: web.WebSocketResponse) -> Connection:
+    def _connect(self, request: web.Request, socket: web.WebSocketResponse, tap: Tap) -> Connection:
         return Connection(
             socket,
             request.transport,
             Session(self._policy),
+            unmasked=tap.refused,
             offer=self._committer.offer,
             query=self._query,
             clock=self._clock,

@@ -5,13 +5,15 @@
     GET  /v1/status  /v1/head
     GET  /v1/log?last=20&type=message   /v1/events/{position or id}   /v1/search?q=words
     POST /v1/say {text, conversation?, author?, key?, wait_s?}
-    POST /v1/release {conversation, author}
+    POST /v1/memory {text, author?}
+    POST /v1/release {author}           in every conversation; one that is named changes nothing
     POST /v1/redact {positions, reason}
     POST /v1/anchor {action}            fund, open, now, status
     POST /v1/patch/propose {diff, author?}   /v1/patch/judge {position}
     GET  /                              the embedded relay (websocket, NIP-11)
 
-Errors are {"error", "hint"} with a status that fits: 400 their fault, 404, 409, 413, 507 disk full.
+Errors are {"error", "hint"} with a status that fits: 400 a malformed request, 401, 404, 405, 409 a
+known key with another message, 413, 422 well formed and refused, 507 disk full, 500 our fault.
 """
 
 import asyncio
@@ -47,7 +49,13 @@ _WAIT_SECONDS_MAX = 3600
 _ROWS_MAX = 1000
 _log = structlog.get_logger("node.api")
 
+_JSON_HINT = "send one JSON object, in UTF-8"
+
 Handler = Callable[[web.Request], Awaitable[web.StreamResponse]]
+
+
+class BadRequest(TimmyError):
+    """A request that does not have the shape its path wants."""
 
 
 class Api:
@@ -74,6 +82,7 @@ class Api:
                 web.get("/v1/events/{reference}", self._event),
                 web.get("/v1/search", self._search),
                 web.post("/v1/say", self._say),
+                web.post("/v1/memory", self._memory),
                 web.post("/v1/release", self._release),
                 web.post("/v1/redact", self._redact),
                 web.post("/v1/anchor", self._anchor),
@@ -216,20 +225,30 @@ class Api:
         except (TimeoutError, NoAnswer):
             return None
 
+    async def _memory(self, request: web.Request) -> web.Response:
+        body = await _body(request, text=str, author=str, gateway=str)
+        event = await self._parts.gateway.note(
+            _required(body, "text"),
+            author=body.get("author", "operator"),
+            gateway=body.get("gateway", "api"),
+        )
+        withheld = event.position in self._parts.journal.turns.withheld
+        return _json(console.row(event) | {"withheld": withheld})
+
     async def _release(self, request: web.Request) -> web.Response:
         body = await _body(request, conversation=str, author=str)
-        event = await self._parts.gateway.release(
-            conversation=_required(body, "conversation"),
-            author=_required(body, "author"),
-            by="operator",
-        )
-        return _json(console.row(event))
+        author = _required(body, "author")
+        begun = list(self._parts.journal.turns.holds.get(author, ()))
+        event = await self._parts.gateway.release(author=author, by="operator")
+        return _json(console.row(event) | {"conversations": begun})
 
     async def _redact(self, request: web.Request) -> web.Response:
         body = await _body(request, positions=list, reason=str)
         positions = _required(body, "positions")
         if not positions or not all(type(item) is int for item in positions):
-            raise TimmyError("positions is not a list of event positions")
+            raise BadRequest(
+                "positions is not a list of event positions", hint="at least one, each a number"
+            )
         log = self._parts.log
         asked = redacting.ask(
             log, positions, reason=body.get("reason", "asked for"), actor="operator"
@@ -268,7 +287,7 @@ class Api:
         }
         action = actions.get(_required(body, "action"))
         if action is None:
-            raise TimmyError(f"unknown action {body['action']!r}", hint=", ".join(actions))
+            raise BadRequest(f"unknown action {body['action']!r}", hint=", ".join(actions))
         return _json(await action())
 
     async def _propose(self, request: web.Request) -> web.Response:
@@ -290,7 +309,7 @@ def _status_of(error: TimmyError) -> int:
         return 409
     if isinstance(error, StoreFull):
         return 507
-    return 400 if isinstance(error, InvalidData | Refused) else 422
+    return 400 if isinstance(error, BadRequest | InvalidData | Refused) else 422
 
 
 def _too_large(size: str) -> web.Response:
@@ -315,32 +334,38 @@ async def _body(request: web.Request, **kinds: type) -> dict[str, Any]:
         # UTF-8 whatever is claimed (RFC 8259 section 8.1): some of Python's codecs are quadratic.
         body = json.loads((await request.read()).decode())
     except UnicodeDecodeError as error:
-        raise TimmyError("the request is not UTF-8") from error
+        raise BadRequest("the request is not UTF-8", hint=_JSON_HINT) from error
     except (ValueError, RecursionError) as error:
-        raise TimmyError("the request is not JSON") from error
+        raise BadRequest("the request is not JSON", hint=_JSON_HINT) from error
     if not isinstance(body, dict):
-        raise TimmyError("the request is not a JSON object")
+        raise BadRequest("the request is not a JSON object", hint=_JSON_HINT)
     try:
         json.dumps(body, ensure_ascii=False).encode()
     except UnicodeEncodeError as error:
-        raise TimmyError("the request holds half a surrogate pair") from error
+        raise BadRequest("the request holds half a surrogate pair", hint=_JSON_HINT) from error
     for name, value in body.items():
         if name not in kinds:
-            raise TimmyError(f"unknown field {name!r}", hint=f"known: {', '.join(kinds)}")
+            raise BadRequest(f"unknown field {name!r}", hint=f"known: {', '.join(kinds)}")
         if type(value) is not kinds[name]:
-            raise TimmyError(f"field {name!r} is not of type {kinds[name].__name__}")
+            raise BadRequest(
+                f"field {name!r} is not of type {kinds[name].__name__}", hint=_fields(kinds)
+            )
     return body
+
+
+def _fields(kinds: dict[str, type]) -> str:
+    return ", ".join(f"{name}: {kind.__name__}" for name, kind in kinds.items())
 
 
 def _required(body: dict[str, Any], name: str) -> Any:
     if name not in body:
-        raise TimmyError(f"field {name!r} is missing")
+        raise BadRequest(f"field {name!r} is missing", hint="send a JSON object with it")
     return body[name]
 
 
 def _number(text: str, name: str) -> int:
     if not text.isascii() or not text.isdigit() or len(text) > 15:
-        raise TimmyError(f"{name} is not a number: {text!r}")
+        raise BadRequest(f"{name} is not a number: {text!r}", hint="0 or more, in decimal digits")
     return int(text)
 
 
@@ -348,4 +373,4 @@ def _hex(text: str, name: str) -> bytes:
     try:
         return bytes.fromhex(text)
     except ValueError as error:
-        raise TimmyError(f"{name} is not hex") from error
+        raise BadRequest(f"{name} is not hex", hint="two hex digits a byte") from error

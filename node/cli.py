@@ -25,6 +25,7 @@ GROUPS: Final = {
     "talk": {
         "say": "say something to the agent and print its answer",
         "chat": "a conversation on this terminal",
+        "memory": "give the agent something to remember, and list what it remembers",
         "release": "let the agent speak again with someone the crisis screen holds",
     },
     "look": {

@@ -20,7 +20,7 @@ from node.selfcheck import check_home
 
 _DISK_FREE_MIN: Final = 256 * 1024 * 1024
 """Enough for a day of talk and a checkpointed log; below it appends may soon be refused."""
-_TYPES_NAMED_MAX: Final = 5
+_NAMED_MAX: Final = 5
 """More than a line holds."""
 _WHAT: Final = {Standing.UNKNOWN: "the unknown type", Standing.NEWER: "a newer schema of"}
 
@@ -133,7 +133,7 @@ def _types(home: Home, name: str) -> Finding:
                 found[standing, envelope.type] += 1
     if not found:
         return Finding(name=name, ok=True, text="every event is of a type this version knows")
-    newest = found.most_common(_TYPES_NAMED_MAX)
+    newest = found.most_common(_NAMED_MAX)
     named = ", ".join(f"{count} of {_WHAT[standing]} {kind}" for (standing, kind), count in newest)
     more = f" and {len(found) - len(newest)} more types" if len(found) > len(newest) else ""
     return Finding(
@@ -180,7 +180,16 @@ def _node(home: Home, name: str) -> Finding:
             name=name, ok=False, text=f"the clock is {behind} ms behind the newest event",
             hint="set the clock; new events keep the newest event's time until it has caught up",
         )  # fmt: skip
-    return Finding(name=name, ok=True, text=f"answers at {status['api']}, pid {status['pid']}")
+    answers = f"answers at {status['api']}, pid {status['pid']}"
+    if status["holds"]:
+        held = ", ".join(hold["author"] for hold in status["holds"][:_NAMED_MAX])
+        return Finding(
+            name=name,
+            ok=None,
+            text=f"{answers}; the crisis screen holds {len(status['holds'])}: {held}",
+            hint="a person should talk to them; then timmy release AUTHOR",
+        )
+    return Finding(name=name, ok=True, text=answers)
 
 
 _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {

@@ -19,6 +19,8 @@
 """
 
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -97,6 +99,20 @@ class Home:
     def logs(self) -> Path:
         """Rotated logs."""
         return self.path / "logs"
+
+    @contextmanager
+    def unmade_if_refused(self) -> Iterator[None]:
+        """Take away the empty folders that the block made, if it raises."""
+        wanted = (self.path / "keys", self.operator)
+        folders = {folder for path in wanted for folder in (path, *path.parents)}
+        new = [folder for folder in folders if not folder.exists()]
+        try:
+            yield
+        except BaseException:
+            for folder in sorted(new, key=lambda path: len(path.parts), reverse=True):
+                with suppress(OSError):  # it holds something, or was never made
+                    folder.rmdir()
+            raise
 
     def make(self) -> None:
         """Create the home, private to its user."""

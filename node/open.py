@@ -79,6 +79,16 @@ class Reading:
 
 
 @contextmanager
+def appending(home: Home) -> Iterator[Log]:
+    """Open the ledger of a stopped node as its one writer. Raises GuardError if rolled back."""
+    with open_log(home, write=True) as log:
+        genesis = genesis_of(log)
+        guard = GuardFile(home.state, log.ledger_id)
+        check_guard(guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log, genesis))
+        yield log
+
+
+@contextmanager
 def reading(home: Home) -> Iterator[Reading]:
     """Open a home for reading, views caught up; close everything afterwards."""
     with open_log(home) as log:

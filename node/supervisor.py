@@ -258,8 +258,8 @@ class Node:
             "agent_lives": parts.host.lives,
             "pending": len(turns.pending),
             "holds": [
-                {"conversation": conversation, "author": author}
-                for conversation, author in turns.holds
+                {"author": author, "since": min(begun.values()), "conversations": list(begun)}
+                for author, begun in turns.holds.items()
             ],
             "relays": [asdict(relay) for relay in await parts.publisher.status()],
             "relay_connections": parts.relay.connections if parts.relay else 0,

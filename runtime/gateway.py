@@ -2,8 +2,11 @@
 
 The screen's verdict is a fact of `message.received` itself, so that there is no moment, crash or
 not, at which a message that met the screen could be taken for one that did not. Such a message
-gets the fixed answer and its author is held in that conversation: what he writes is recorded and
-answered with the fixed words until the operator releases him, and the agent is never told.
+gets the fixed answer and its author is held: what he writes, in whatever conversation, is recorded
+and answered with the fixed words until the operator releases him, and the agent is never told.
+
+A memory that the operator gives goes the same way: it is recorded with the screen's verdict, and
+one that met the screen is withheld from agent and models. It has no answer and holds nobody.
 
 Who may speak and who is the operator is not judged here: the node checks both.
 """
@@ -42,13 +45,8 @@ class Gateway:
         Raises MessageRefused for a broken bound and IdempotencyConflict for a known key with
         another message. An author who met the screen has his fixed answer when this returns.
         """
-        _check_text(text)
-        for name, value in (
-            ("conversation", conversation),
-            ("author", author),
-            ("gateway", gateway),
-        ):
-            _check_name(name, value)
+        _check_text(text, "message", limits.TEXT_BYTES_MAX)
+        _check_names(conversation=conversation, author=author, gateway=gateway)
         key = (
             secrets.token_bytes(IDEMPOTENCY_KEY_BYTES)
             if idempotency_key is None
@@ -56,7 +54,9 @@ class Gateway:
         )
         if idempotency_key is not None and len(idempotency_key) != IDEMPOTENCY_KEY_BYTES:
             raise MessageRefused(
-                f"idempotency key of {len(idempotency_key)} bytes, expected {IDEMPOTENCY_KEY_BYTES}"
+                f"idempotency key of {len(idempotency_key)} bytes, "
+                f"expected {IDEMPOTENCY_KEY_BYTES}",
+                hint="make a random one for each message, and the same to send it again",
             )
         rule = await screen_message(text)
         async with self._journal.deciding:
@@ -81,25 +81,32 @@ class Gateway:
             await settle(self._journal)
         return event
 
+    async def note(self, text: str, *, author: str, gateway: str) -> Event:
+        """Record a memory and return it, durable; see `memory`."""
+        [event] = await self._journal.append(await memory(text, author=author, gateway=gateway))
+        return event
+
     async def settle(self) -> None:
         """Give every held author the fixed answers still due. Call once before the agent starts."""
         async with self._journal.deciding:
             await settle(self._journal)
 
-    async def release(self, *, conversation: str, author: str, by: str) -> Event:
-        """Lift a hold. `by` names the operator, whose right to do this the caller has checked.
+    async def release(self, *, author: str, by: str) -> Event:
+        """Lift a hold, in every conversation; the event joins the one in which it began.
 
-        Raises MessageRefused if nobody is held there.
+        `by` names the operator, whose right to do this the caller has checked. Raises
+        MessageRefused if the author is not held.
         """
         async with self._journal.deciding:
-            if not self._journal.turns.held(conversation, author):
-                raise MessageRefused(f"{author} is not held in {conversation}")
+            if not self._journal.turns.held(author):
+                raise MessageRefused(f"{author} is not held", hint="who is held: timmy status")
             await settle(self._journal)
+            first = next(iter(self._journal.turns.holds[author]))
             [event] = await self._journal.append(
                 Draft(
                     type=types.POLICY_RELEASED.name,
-                    stream=self._stream_of(conversation),
-                    payload={"conversation": conversation, "author": author, "by": by},
+                    stream=self._stream_of(first),
+                    payload={"author": author, "by": by},
                 )
             )
         return event
@@ -109,22 +116,46 @@ class Gateway:
         return secrets.token_bytes(STREAM_BYTES) if known is None else known.stream
 
 
-def _check_text(text: str) -> None:
+async def memory(text: str, *, author: str, gateway: str) -> Draft:
+    """Return what records something to remember, with the crisis screen's verdict on it.
+
+    At most MEMORY_BYTES_MAX of UTF-8 and not blank: else raises MessageRefused.
+    """
+    _check_text(text, "memory", limits.MEMORY_BYTES_MAX)
+    _check_names(author=author, gateway=gateway)
+    rule = await screen_message(text)
+    return Draft(
+        type=types.MEMORY_NOTED.name,
+        stream=types.MEMORY_STREAM,
+        payload={
+            "kind": "given",
+            "author": author,
+            "gateway": gateway,
+            "screen": SCREEN_PASS if rule is None else SCREEN_CRISIS,
+        },
+        content={"text": text},
+    )
+
+
+def _check_text(text: str, what: str, bytes_max: int) -> None:
     try:
         size = len(text.encode())
     except UnicodeEncodeError as error:
-        raise MessageRefused("text is not valid Unicode: it holds half a surrogate pair") from error
+        raise MessageRefused(
+            "text is not valid Unicode: it holds half a surrogate pair", hint="send text in UTF-8"
+        ) from error
     if not text.strip():
-        raise MessageRefused("text is blank")
-    if size > limits.TEXT_BYTES_MAX:
+        raise MessageRefused(f"the {what} is blank", hint="give it words")
+    if size > bytes_max:
         raise MessageRefused(
-            f"message of {size} bytes, at most {limits.TEXT_BYTES_MAX}",
-            hint="send it in parts, or as a file",
+            f"{what} of {size} bytes, at most {bytes_max}", hint="send it in parts"
         )
 
 
-def _check_name(name: str, value: str) -> None:
-    if not 1 <= len(value) <= limits.NAME_CHARS_MAX or not value.isprintable():
-        raise MessageRefused(
-            f"{name} of {len(value)} characters, 1 to {limits.NAME_CHARS_MAX} printable"
-        )
+def _check_names(**names: str) -> None:
+    for name, value in names.items():
+        if not 1 <= len(value) <= limits.NAME_CHARS_MAX or not value.isprintable():
+            raise MessageRefused(
+                f"{name} of {len(value)} characters, 1 to {limits.NAME_CHARS_MAX} printable",
+                hint="a short name in one line",
+            )

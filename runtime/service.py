@@ -6,7 +6,8 @@ without asking anybody again. Only a model call that the *host* did not live to 
 twice (asked, died, asked again): a provider cannot be made to forget.
 
 What leaves is screened: an answer that gives methods or agrees with despair is replaced by the
-fixed one and its reader held, in the same commit that ends the turn.
+fixed one and its reader held, in the same commit that ends the turn. What the agent notes is
+screened as words to it are: a note that meets the screen is kept and never shown to a model.
 """
 
 from collections.abc import Callable
@@ -18,7 +19,7 @@ from ledger.core.errors import NotFound, TimmyError
 from ledger.core.event import Cause, Draft, Event
 from runtime import answers
 from runtime.core import calls, limits
-from runtime.core.agenda import HOLD, STEPPED
+from runtime.core.agenda import HOLD, SCREEN_CRISIS, SCREEN_PASS, STEPPED
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import Diverged, ModelFailed, StepRefused
 from runtime.core.protocol import Call
@@ -26,7 +27,7 @@ from runtime.core.turns import Message, Step
 from runtime.journal import Journal
 from runtime.models import Chain, ModelRequest
 from runtime.recall import Recall, words_of
-from runtime.screening import screen_answer
+from runtime.screening import screen_answer, screen_message
 
 APOLOGIES: Final = {
     "failed": (
@@ -263,11 +264,17 @@ class Service:
         return Outcome(value={"hits": [hit.to_value() for hit in hits]})
 
     async def _remember(self, asked: _Asked, args: calls.RememberArgs) -> Outcome:
+        rule = await screen_message(args.text)
+        facts = asked.facts(
+            kind=args.kind,
+            conversation=asked.message.conversation,
+            screen=SCREEN_PASS if rule is None else SCREEN_CRISIS,
+        )
         [event] = await self._journal.append(
             Draft(
                 type=types.MEMORY_NOTED.name,
                 stream=asked.message.stream,
-                payload=asked.facts(kind=args.kind, conversation=asked.message.conversation),
+                payload=facts,
                 content={"text": args.text},
                 causes=(asked.message.cause,),
                 idempotency_key=asked.key("result"),

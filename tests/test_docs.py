@@ -1,5 +1,6 @@
 """The README's first five minutes, carried out in order by a new user; links and commands exist."""
 
+import os
 import re
 import shutil
 import subprocess
@@ -91,3 +92,29 @@ def test_the_default_configuration_is_the_commented_file():
         cwd=ROOT,
     ).stdout
     assert shown.strip() == (ROOT / "node.toml").read_text().strip()
+
+
+def test_make_run_is_enough_on_a_fresh_checkout(tmp_path):
+    """What README promises of `make run`: it plans the set-up a node needs, then starts it."""
+    for part in ("Makefile", "pyproject.toml", "requirements", "tests/system.sh"):
+        source, target = ROOT / part, tmp_path / part
+        target.parent.mkdir(exist_ok=True)
+        (shutil.copytree if source.is_dir() else shutil.copy)(source, target)
+    env = {"PATH": os.environ["PATH"], "PYTHON": sys.executable}
+    done = subprocess.run(
+        ["make", "-n", "run"], cwd=tmp_path, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    steps = [
+        f"{sys.executable} -m venv .venv",
+        "--require-hashes -r requirements/run.txt",
+        "--no-deps --no-build-isolation --editable .",
+        "tests/system.sh --optional",
+        ".venv/bin/timmy run",
+    ]
+    places = [done.stdout.index(step) for step in steps]
+    assert places == sorted(places)
+    assert done.stdout.rstrip().endswith(steps[-1])
+    assert "requirements/test.txt" not in done.stdout
+    assert list(tmp_path.glob(".venv*")) == []
+    assert re.search(r"^make run +# sets everything up", README, re.MULTILINE)

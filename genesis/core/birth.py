@@ -62,9 +62,12 @@ _INVISIBLE: Final = re.compile(
 """Controls, bidi overrides and isolates, blanks that are not U+0020, surrogates, noncharacters."""
 
 
-def _require(condition: bool, message: str) -> None:  # noqa: FBT001 - reads as a sentence
+_NAME_HINT: Final = f"1 to {NAME_CHARS_MAX} visible characters, single spaces inside"
+
+
+def _require(condition: bool, message: str, *, hint: str | None = None) -> None:  # noqa: FBT001 - reads as a sentence
     if not condition:
-        raise InvalidGenesis(f"genesis: {message}")
+        raise InvalidGenesis(f"genesis: {message}", hint=hint)
 
 
 def _require_bytes(value: object, length: int, name: str) -> None:
@@ -87,15 +90,17 @@ def check_name(name: object) -> None:
     _require(
         1 <= len(name) <= NAME_CHARS_MAX,
         f"name has {len(name)} characters, expected 1 to {NAME_CHARS_MAX}",
+        hint=_NAME_HINT,
     )
     found = _INVISIBLE.search(name)
     if found is not None:
         raise InvalidGenesis(
             f"genesis: name holds U+{ord(found.group()):04X} at character {found.start() + 1}: "
-            "control, bidirectional and invisible characters are refused"
+            "control, bidirectional and invisible characters are refused",
+            hint=_NAME_HINT,
         )
-    _require(name == name.strip(" "), "name begins or ends with a space")
-    _require("  " not in name, "name holds two spaces in a row")
+    _require(name == name.strip(" "), "name begins or ends with a space", hint=_NAME_HINT)
+    _require("  " not in name, "name holds two spaces in a row", hint=_NAME_HINT)
 
 
 def check_network(network: object) -> None:

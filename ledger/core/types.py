@@ -27,6 +27,9 @@ EPOCH_STREAM: Final = bytes(15) + b"\x01"
 SEAL_STREAM: Final = bytes(15) + b"\x02"
 """The seal's opening, requests for anchors, anchors that were mined."""
 
+MEMORY_STREAM: Final = bytes(15) + b"\x03"
+"""What the operator gave the agent to remember, apart from any conversation."""
+
 GENESIS = EventType(name="genesis.born", about="SOUL digest, keys, network: fixes the ledger id")
 MESSAGE_RECEIVED = EventType(
     name="message.received", about="words to the agent, with conversation and author", content=True

@@ -51,7 +51,6 @@ def run(arguments: argparse.Namespace) -> int:
         terminal=sys.stdin.isatty(),
         confirm=True,
     )
-    home.make()
     show, path = _how_to_show(home, arguments)
     wish = Wish(
         name=arguments.name,
@@ -60,7 +59,9 @@ def run(arguments: argparse.Namespace) -> int:
         passphrase=given,
         show_kit=show,
     )
-    born = be_born(home, wish)
+    with home.unmade_if_refused():
+        home.make()  # the kit may be kept in it
+        born = be_born(home, wish)
     if path is not None:
         console.say(f"the recovery kit is in {path}: move it off this machine")
     result = {

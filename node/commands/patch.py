@@ -50,9 +50,15 @@ def _propose(home: Home, arguments: argparse.Namespace) -> int:
     try:
         diff = arguments.file.read_bytes().decode()
     except OSError as error:
-        raise TimmyError(f"{arguments.file} cannot be read: {error.strerror}") from error
+        raise TimmyError(
+            f"{arguments.file} cannot be read: {error.strerror}",
+            hint="name a unified diff against the adopted tree: timmy patch tree",
+        ) from error
     except UnicodeDecodeError as error:
-        raise TimmyError(f"{arguments.file} is not UTF-8") from error
+        raise TimmyError(
+            f"{arguments.file} is not UTF-8 at byte {error.start}",
+            hint="a tree is text in UTF-8, and so is a diff against it",
+        ) from error
     body = {"diff": diff, "author": arguments.author}
     event = Client.find(home).call("POST", "/v1/patch/propose", body)
     if arguments.json:

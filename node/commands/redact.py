@@ -36,11 +36,10 @@ from typing import Any
 
 from ledger.core.errors import Refused
 from ledger.derived import DOWNSTREAM, TAKEN, Finding, find_derived
-from ledger.release import GuardFile, check_guard
 from node import console, redacting
 from node.client import Client, NotRunning
 from node.home import Home
-from node.open import Reading, epoch_of, genesis_of, open_log, reading
+from node.open import Reading, appending, reading
 
 _NAMED_MAX = 12
 """More positions than this are a number, not a list."""
@@ -203,10 +202,7 @@ def _confirmed(positions: list[int]) -> bool:
 
 
 def _redact_here(home: Home, positions: list[int], reason: str) -> dict[str, Any]:
-    with open_log(home, write=True) as log:
-        genesis = genesis_of(log)
-        guard = GuardFile(home.state, log.ledger_id)
-        check_guard(guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log, genesis))
+    with appending(home) as log:
         asked = redacting.ask(log, positions, reason=reason, actor="operator")
         events = log.append_now(*asked.drafts) if asked.drafts else []
         event = events[0] if events else log.read(min(asked.already.values()))

@@ -4,7 +4,6 @@ import argparse
 
 from ledger.replay import ReplayDiffers, replay
 from node import console
-from node.folding import REDUCERS
 from node.home import Home
 from node.open import open_log
 
@@ -15,6 +14,8 @@ def add_arguments(_parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Replay; exit 1 if a state differs."""
+    from node.folding import REDUCERS
+
     with open_log(Home.find(arguments.home)) as log:
         try:
             done = replay(log.events(), REDUCERS)

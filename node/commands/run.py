@@ -26,29 +26,36 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Run until asked to stop."""
-    from genesis import passphrase
-    from node.birth import is_born
-
     os.umask(0o077)  # whatever any part of the node writes is its user's alone
     home = Home.find(arguments.home)
     config = load(home.config)
-    home.make()
+    terminal = sys.stdin.isatty() and not arguments.json
+    with home.unmade_if_refused():
+        home.make()
+        given = _born_or_unlocked(home, arguments.passphrase_fd, terminal=terminal)
+    return asyncio.run(_live(home, config, given.text, arguments.json))
+
+
+def _born_or_unlocked(home: Home, descriptor: int | None, *, terminal: bool) -> Any:
+    """See that an agent lives here, and return its passphrase."""
+    from genesis import passphrase
+    from node.birth import is_born
+
     born = is_born(home)
     _check_operator_key(home)
-    terminal = sys.stdin.isatty() and not arguments.json
     if not born and not terminal:
-        given = _unattended(home, arguments.passphrase_fd)
+        given = _unattended(home, descriptor)
     else:
         given = passphrase.obtain(
             state=home.state,
             environ=os.environ,
-            descriptor=arguments.passphrase_fd,
+            descriptor=descriptor,
             terminal=terminal,
             confirm=not born,
         )
     if not born:
         _be_born(home, given, terminal=terminal)
-    return asyncio.run(_live(home, config, given.text, arguments.json))
+    return given
 
 
 def _check_operator_key(home: Home) -> None:

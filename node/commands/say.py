@@ -28,7 +28,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Say it; exit 1 if no answer came in time."""
-    text = _stdin() if arguments.words == ["-"] else " ".join(arguments.words)
+    text = standard_input() if arguments.words == ["-"] else " ".join(arguments.words)
     said = say(
         Client.find(Home.find(arguments.home)),
         text,
@@ -68,7 +68,8 @@ def answer_text(said: dict[str, Any]) -> str:
     return console.safe(str(content.get("text", "(redacted)")))
 
 
-def _stdin() -> str:
+def standard_input() -> str:
+    """Return standard input as text. Raises TimmyError if it is not UTF-8."""
     data = sys.stdin.buffer.read()
     try:
         return data.decode()

@@ -3,11 +3,14 @@
 A message is *pending* from `message.received` until an event says how it ended: `turn.finished`,
 or a `policy.decided` that answered it. Each step of an open turn is remembered with the digest of
 its arguments and the position of its result, so that a turn given again after a crash repeats
-nothing. An author whose message met the crisis screen is *held* in that conversation from that
+nothing. An author whose message met the crisis screen is *held* in every conversation from that
 very message on, until `policy.released`; what he wrote while held is *withheld*: its words never
-reach the agent or a model.
+reach the agent or a model. A release that names a conversation, as earlier versions wrote them,
+ends only what began there: he is held until the last beginning is lifted.
 
 A message without the screen's verdict is treated like one that met it: nothing passes unscreened.
+A memory that met the screen, or whose author is held, is withheld too; it holds nobody, for it is
+often about somebody else. One without a verdict was noted by a version that gave memories none.
 An event with a shape this version does not write is passed over, never an error.
 
 Entries (a position is an int, an id or stream is bytes):
@@ -16,9 +19,9 @@ Entries (a position is an int, an id or stream is bytes):
     pending/<position>          [id, stream, conversation, author, held, names of its open turns]
     turn/<name, hex>            [message, attempt, [[step, op, args, asked, result], ...]]
     conversation/<name>         [stream, position of the newest event its next turn may depend on]
-    holds                       [[conversation, author], ...]
-    hold/<n>/<conversation>/<author>   position that started it; n is the conversation's length
-    withheld/<position>         that position
+    holds                       [author, ...]
+    hold/<author>               [[conversation it began in, position that began it there], ...]
+    withheld/<position>         that position, of a message or a memory
     recent                      how many events the agent would be told of
     recent/<slot>               the newest of them, in a ring of HISTORY_EVENTS_MAX
 
@@ -69,9 +72,9 @@ def conversation_key(conversation: str) -> str:
     return f"conversation/{conversation}"
 
 
-def hold_key(conversation: str, author: str) -> str:
-    """Entry of an author who is held. The length keeps names with a slash apart."""
-    return f"hold/{len(conversation)}/{conversation}/{author}"
+def hold_key(author: str) -> str:
+    """Entry of an author who is held."""
+    return f"hold/{author}"
 
 
 def withheld_key(position: int) -> str:
@@ -129,9 +132,12 @@ def _who(event: Event) -> tuple[str, str] | None:
 
 
 def _hold(edit: _Edit, who: tuple[str, str], position: int) -> None:
-    if edit.get(hold_key(*who)) is None:
-        edit.put(hold_key(*who), position)
-        edit.put("holds", [*(edit.get("holds") or []), list(who)])
+    conversation, author = who
+    begun = edit.get(hold_key(author))
+    if begun is None:
+        edit.put("holds", [*(edit.get("holds") or []), author])
+    if conversation not in [room for room, _ in begun or ()]:
+        edit.put(hold_key(author), [*(begun or []), [conversation, position]])
 
 
 def _touch(edit: _Edit, event: Event, conversation: str) -> None:
@@ -156,13 +162,21 @@ def _received(edit: _Edit, event: Event) -> None:
         return
     if event.payload.get("screen") != SCREEN_PASS:
         _hold(edit, who, event.position)
-    held = edit.get(hold_key(*who)) is not None
+    held = edit.get(hold_key(who[1])) is not None
     if held:
         edit.put(withheld_key(event.position), event.position)
     if edit.get(conversation_key(who[0])) is None:
         _touch(edit, event, who[0])
     edit.put(pending_key(event.position), [event.cause.id, event.stream, *who, held, []])
     edit.put("pending", [*(edit.get("pending") or []), event.position])
+
+
+def _noted(edit: _Edit, event: Event) -> None:
+    author = _get(event.payload, "author", str)
+    held = author is not None and edit.get(hold_key(author)) is not None
+    if held or event.payload.get("screen", SCREEN_PASS) != SCREEN_PASS:
+        edit.put(withheld_key(event.position), event.position)
+    _stepped(edit, event)
 
 
 def _sent(edit: _Edit, event: Event) -> None:
@@ -210,10 +224,15 @@ def _decided(edit: _Edit, event: Event) -> None:
 
 
 def _released(edit: _Edit, event: Event) -> None:
-    who = _who(event)
-    if who is not None and edit.get(hold_key(*who)) is not None:
-        edit.put(hold_key(*who), None)
-        edit.put("holds", [held for held in edit.get("holds") if held != list(who)] or None)
+    author = _get(event.payload, "author", str)
+    begun = None if author is None else edit.get(hold_key(author))
+    if begun is None:
+        return
+    only = "conversation" in event.payload
+    left = [began for began in begun if only and began[0] != event.payload["conversation"]]
+    edit.put(hold_key(author), left or None)
+    if not left:
+        edit.put("holds", [held for held in edit.get("holds") if held != author] or None)
 
 
 def _asked(edit: _Edit, event: Event) -> None:
@@ -250,7 +269,7 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
     types.MODEL_REQUESTED.name: _asked,
     types.MODEL_REPLIED.name: _stepped,
     types.RECALLED.name: _stepped,
-    types.MEMORY_NOTED.name: _stepped,
+    types.MEMORY_NOTED.name: _noted,
     STEPPED: _stepped,
 }
 

@@ -45,6 +45,10 @@ HIT_CHARS_MAX = 2_000
 NOTE_BYTES_MAX = 16 * 1024
 """One thing to remember: four pages."""
 
+MEMORY_BYTES_MAX = 64 * 1024
+"""One memory the operator gives: a chapter. A prompt may take the newest eight whole, and they
+must leave most of PROMPT_BYTES_MAX to what was said."""
+
 HISTORY_EVENTS_MAX = 2_000
 """Events a starting agent is told: a fortnight of lively talk, about a megabyte."""
 

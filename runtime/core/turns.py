@@ -88,7 +88,7 @@ class _Table(Mapping[_K, _V]):
 
 
 class _Withheld(AbstractSet[int]):
-    """Positions of messages whose words stay with the host."""
+    """Positions of messages and memories whose words stay with the host."""
 
     def __init__(self, entries: Mapping[str, Any]) -> None:
         self._entries = entries
@@ -131,9 +131,10 @@ class Turns:
         self.open: Mapping[bytes, OpenTurn] = _Table(
             entries, agenda.turn_key, _open_turn, self._open
         )
-        self.holds: Mapping[tuple[str, str], int] = _Table(
-            entries, lambda who: agenda.hold_key(*who), lambda _, position: position, self._holds
+        self.holds: Mapping[str, dict[str, int]] = _Table(
+            entries, agenda.hold_key, lambda _, begun: dict(begun), self._holds
         )
+        """Held authors; each with the conversations it began in and the events that began it."""
         self.withheld: AbstractSet[int] = _Withheld(entries)
 
     @property
@@ -153,9 +154,9 @@ class Turns:
         value = self._state.entries.get(agenda.conversation_key(name))
         return None if value is None else Conversation(stream=value[0], last=value[1])
 
-    def held(self, conversation: str, author: str) -> bool:
-        """Tell whether the operator has yet to release this author here."""
-        return (conversation, author) in self.holds
+    def held(self, author: str) -> bool:
+        """Tell whether the operator has yet to release this author."""
+        return author in self.holds
 
     def step(self, turn: bytes, step: int) -> Step | None:
         """Return what is on record of a step of an open turn."""
@@ -172,14 +173,14 @@ class Turns:
         return [
             message
             for message in self.pending.values()
-            if message.held or self.held(message.conversation, message.author)
+            if message.held or self.held(message.author)
         ]
 
     def next_messages(self) -> list[Message]:
         """The oldest pending message of each conversation that may become a turn, in order."""
         first: dict[str, Message] = {}
         for message in self.pending.values():
-            if not message.held and not self.held(message.conversation, message.author):
+            if not message.held and not self.held(message.author):
                 first.setdefault(message.conversation, message)
         return list(first.values())
 
@@ -190,5 +191,5 @@ class Turns:
         entries = self._state.entries
         return [turn for at in self._pending() for turn in entries[agenda.pending_key(at)][5]]
 
-    def _holds(self) -> list[tuple[str, str]]:
-        return [(who[0], who[1]) for who in self._state.entries.get("holds", ())]
+    def _holds(self) -> list[str]:
+        return list(self._state.entries.get("holds", ()))

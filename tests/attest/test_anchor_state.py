@@ -92,7 +92,7 @@ def test_a_second_process_is_refused(tmp_path):
         with pytest.raises(StateLocked), FileState(tmp_path):
             pass
         holder.stdin.close()
-        assert holder.wait(10) == 0
+        assert holder.wait(120) == 0
     with FileState(tmp_path):
         pass
 

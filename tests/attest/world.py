@@ -65,7 +65,7 @@ def kernel_node(folder: Path, *arguments: str) -> Iterator[Backend]:
             yield Backend(f"http://127.0.0.1:{port}", Path(cookie))
         finally:
             process.terminate()
-            process.wait(10)
+            process.wait(120)
 
 
 @contextmanager
@@ -83,11 +83,11 @@ def bitcoind_node(folder: Path) -> Iterator[Backend]:
             yield backend
         finally:
             process.terminate()
-            process.wait(30)
+            process.wait(120)
 
 
 async def _until_ready(backend: Backend) -> None:
-    deadline = time.monotonic() + 30
+    deadline = time.monotonic() + 120
     async with Bitcoind(url=backend.url, credentials=backend.cookie, network=REGTEST) as node:
         while True:
             try:

@@ -1,5 +1,5 @@
+import hashlib
 import json
-import time
 from pathlib import Path
 
 import pytest
@@ -57,13 +57,12 @@ def test_passphrases_are_normalised():
 
 
 @pytest.mark.parametrize("log_n", [1, 15, 21, 22, 255, 0])
-def test_a_cost_outside_the_bounds_is_refused_before_any_work(log_n):
+def test_a_cost_outside_the_bounds_is_refused_before_any_work(log_n, monkeypatch):
+    monkeypatch.delattr(hashlib, "scrypt")  # whoever calls it now fails otherwise
     blob = raw(SPEC["ncryptsec"])
     blob[1] = log_n
-    start = time.perf_counter()
     with pytest.raises(InvalidNcryptsec, match=f"log_n is {log_n}, expected 16 to 20"):
         decrypt(text_of(bytes(blob)), SPEC["password"])
-    assert time.perf_counter() - start < 0.2
 
 
 @pytest.mark.parametrize("log_n", [0, 21])

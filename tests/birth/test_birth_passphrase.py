@@ -215,8 +215,8 @@ def talk(kind: str, answers: list[bytes]) -> str:
         start_new_session=True,
     ) as child:
         os.close(slave)
-        asked, deadline = 0, time.monotonic() + 20
-        while time.monotonic() < deadline and select.select([master], [], [], 20)[0]:
+        asked, deadline = 0, time.monotonic() + 120
+        while time.monotonic() < deadline and select.select([master], [], [], 120)[0]:
             try:
                 shown += os.read(master, 4096)
             except OSError:  # the other side is gone: the end of a pty on Linux

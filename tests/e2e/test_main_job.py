@@ -29,19 +29,24 @@ def home(tmp_path_factory):
 def lived(home):
     """Born by `run`, fed four documents as messages and memories, talked with."""
     with home.running() as node:
-        until(lambda: "talk to it" in node.said.read_text(), 10, "the node has greeted")
+        until(lambda: "talk to it" in node.said.read_text(), 120, "the node has greeted")
         assert re.search(r"npub +npub1[a-z0-9]{58}", node.said.read_text())
         for number, path in enumerate(DOCUMENTS):
             home.run(
                 "say", "--conversation", f"document {number}", "-", stdin=path.read_bytes()
             ).good()
+            for hold in node.status()["holds"]:  # a page that speaks of crises holds who sends it
+                home.run("release", hold["author"]).good()
+            home.run("memory", "add", "--file", str(path)).good()
+        home.run("say", "--conversation", "questions", "lattice hash touched late").good()
         said = home.run("--json", "say", "what about the roof beam?").good().json
         assert said["answer"]["content"]["text"]
     return home
 
 
-def position_of(home, *words):
-    return home.run("--json", "search", *words).good().json[0]["position"]
+def position_of(home, *words, kind="message.received"):
+    found = home.run("--json", "search", *words).good().json
+    return next(row["position"] for row in found if row["type"] == kind)
 
 
 def test_what_was_said_is_found_and_explained(lived):
@@ -58,6 +63,15 @@ def test_what_was_said_is_found_and_explained(lived):
     why = lived.run("--json", "why", str(answer)).good().json
     assert at in [step["position"] for step in why]
     assert "message.received" in lived.run("why", str(answer)).good().out
+
+
+def test_what_was_given_to_remember_is_listed_recalled_and_cited(lived):
+    rows = lived.run("--json", "memory", "list").good().json
+    assert [row["content"]["text"] for row in rows] == [path.read_text() for path in DOCUMENTS]
+    noted = position_of(lived, "lthash", "lanes", kind="memory.noted")
+    answers = lived.run("--json", "log", "--type", "message.sent").good().json
+    [answer] = [row for row in answers if row["payload"]["conversation"] == "questions"]
+    assert f"- [{noted}] " in answer["content"]["text"]
 
 
 def test_a_stranger_can_check_a_proof_with_nothing_else(lived, tmp_path):
@@ -79,10 +93,12 @@ def test_a_stranger_can_check_a_proof_with_nothing_else(lived, tmp_path):
 
 def test_a_redaction_leaves_no_byte_and_everything_else_stands(lived, tmp_path):
     at = position_of(lived, "segwit")
+    noted = position_of(lived, "segwit", kind="memory.noted")
     root = lived.run("--json", "replay").good().json
     proof = tmp_path / "before.proof"
     with lived.running():
-        lived.run("redact", str(at), "--derived", "--yes", "--reason", "asked").good()
+        whose = [str(at), str(noted)]
+        lived.run("redact", *whose, "--derived", "--yes", "--reason", "asked").good()
         assert lived.run("search", "segwit").code == 1
     everything = [path for path in lived.path.rglob("*") if path.is_file()]
     assert not [path for path in everything if b"segwit" in path.read_bytes().lower()]

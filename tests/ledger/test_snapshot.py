@@ -84,7 +84,7 @@ def test_a_doctored_snapshot_is_no_snapshot(saved, log):
         "update entry set value = x'01' where key = 'type/genesis.born'",  # 1: the same
         "update entry set value = x'02' where key = 'type/genesis.born'",
         "delete from entry where key = 'type/genesis.born'",
-        "insert into entry values ('hold/1/a/b', x'01')",
+        "insert into entry values ('hold/b', x'01')",
         "update head set size = 20",
         "update head set size = 10000",
         "update entry set value = x'1801' where key = 'type/genesis.born'",  # not minimal

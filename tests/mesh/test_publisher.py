@@ -31,7 +31,7 @@ async def publishing(*urls, outbox=None, **options):
     async with asyncio.TaskGroup() as group:
         running = group.create_task(publisher.run())
         try:
-            async with asyncio.timeout(15):
+            async with asyncio.timeout(120):
                 yield publisher
         finally:
             running.cancel()

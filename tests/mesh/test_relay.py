@@ -5,6 +5,7 @@ import json
 import socket
 from contextlib import asynccontextmanager
 from datetime import timedelta
+from urllib.parse import urlsplit
 
 import aiohttp
 import nostr_sdk
@@ -35,7 +36,7 @@ class Wire:
         await self.ws.send(json.dumps(message))
 
     async def receive(self):
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             return json.loads(await self.ws.recv())
 
     async def until(self, verb):
@@ -46,7 +47,7 @@ class Wire:
 
     async def closed(self):
         """Read to the end and return the close code."""
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             try:
                 while True:
                     await self.ws.recv()
@@ -166,7 +167,7 @@ async def test_rust_nostr_receives_a_live_checkpoint_and_verifies_it():
     published = Published(ledger="ab" * 32, size=7, root="cd" * 32, note="o\n7\nzQ==\n\n— o s\n")
     event = mint_checkpoint(ALICE, published, now=NOW, kinds=CheckpointKinds())
     wanted = nostr_sdk.Filter.from_json(json.dumps({"kinds": [78], "#x": ["cd" * 32]}))
-    async with serving() as (relay, url), rust_client(url) as theirs, asyncio.timeout(10):
+    async with serving() as (relay, url), rust_client(url) as theirs, asyncio.timeout(120):
         heard = theirs.notifications()
         await theirs.subscribe(nostr_sdk.ReqTarget.auto([wanted]))
         while not (
@@ -259,13 +260,48 @@ async def test_text_that_is_not_utf8_is_closed():
         assert await wire.closed() == 1007
 
 
+UPGRADE = (
+    b"GET / HTTP/1.1\r\nHost: x\r\nUpgrade: websocket\r\nConnection: Upgrade\r\n"
+    b"Sec-WebSocket-Version: 13\r\nSec-WebSocket-Key: AAAAAAAAAAAAAAAAAAAAAA==\r\n\r\n"
+)
+ASK = b'["REQ","s",{"kinds":[1]}]'
+PLAIN, MASKED = bytes([0x81, len(ASK)]) + ASK, bytes([0x81, 0x80 | len(ASK)]) + bytes(4) + ASK
+
+
+@pytest.mark.parametrize("waits", [True, False], ids=["after the answer", "with the handshake"])
+@pytest.mark.parametrize("frames", [PLAIN, MASKED + PLAIN, b"\x89\x00", b"\x88\x00"])
+async def test_a_frame_that_is_not_masked_closes_the_connection(frames, waits):
+    """RFC 6455 section 5.1: the close frame carries 1002, and nothing unmasked is answered."""
+    async with serving() as (relay, url), asyncio.timeout(120):
+        address = urlsplit(url)
+        reader, writer = await asyncio.open_connection(address.hostname, address.port)
+        if waits:
+            writer.write(UPGRADE)
+            head = await reader.readuntil(b"\r\n\r\n")
+            writer.write(frames)
+        else:
+            writer.write(UPGRADE + frames)
+            head = await reader.readuntil(b"\r\n\r\n")
+        said = await reader.read()
+        writer.close()
+        assert head.startswith(b"HTTP/1.1 101 ")
+        assert said[0] == 0x88
+        assert int.from_bytes(said[2:4]) == 1002
+        assert b"unmasked frame" in said
+        async with client(url) as other:
+            await other.send("REQ", "s", {"kinds": [1]})
+            assert (await other.receive())[0] == "EOSE"
+        while relay.connections:
+            await asyncio.sleep(0.01)
+
+
 async def test_a_client_that_vanishes_is_forgotten():
     async with serving() as (relay, url):
         async with client(url) as wire:
             await wire.send("REQ", "s", {})
             await wire.until("EOSE")
             wire.ws.transport.abort()
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(120):
             while relay.connections:
                 await asyncio.sleep(0.01)
         assert (await relay.publish(make())).accepted
@@ -307,7 +343,7 @@ async def test_a_slow_reader_is_closed_and_others_go_on():
         await good.send("REQ", "s", {})
         await good.until("EOSE")
         sent = 0
-        async with asyncio.timeout(20):
+        async with asyncio.timeout(120):
             while relay.connections == 2:
                 assert (
                     await relay.publish(make(kind=20001, at=NOW + sent, content=content))
@@ -329,7 +365,7 @@ async def test_a_reader_that_asks_and_never_reads_is_closed(monkeypatch):
         for number in range(16):
             await relay.publish(make(at=NOW + number, content="x" * 60_000))
         await asyncio.get_running_loop().sock_sendall(slow, frame * 50)
-        async with asyncio.timeout(10):
+        async with asyncio.timeout(120):
             while relay.connections:
                 await asyncio.sleep(0.01)
         slow.close()

@@ -96,12 +96,12 @@ def test_a_message_that_no_agent_answered_is_answered_after_the_next_start(place
     adopt(other, spoilt_tree())
     node = other.start()
     said = node.say("hang", wait_s=0)
-    until(lambda: node.log("turn.started"), 10, "the turn has begun")
+    until(lambda: node.log("turn.started"), 120, "the turn has begun")
     node.kill9()
     adopt(other, trees.read_tree(AGENT))
     with other.running() as again:
         position = said["message"]["position"]
-        until(lambda: again.log("message.sent"), 20, "the message is answered")
+        until(lambda: again.log("message.sent"), 120, "the message is answered")
         [sent] = again.log("message.sent")
         assert sent["payload"]["message"] == position
         assert sent["content"]["text"] not in service.APOLOGIES.values()

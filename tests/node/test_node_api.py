@@ -111,7 +111,7 @@ def test_words_that_are_not_utf8_are_refused(home, node):
 @pytest.mark.parametrize("text", ["", "  \n\t", "\u2028"])
 def test_a_blank_message_is_refused(home, node, text):
     home.run("say", "-", stdin=text.encode()).refused("the message is blank", "timmy say")
-    node.request("POST", "/v1/say", {"text": text}).refused(422, "text is blank")
+    node.request("POST", "/v1/say", {"text": text}).refused(422, "the message is blank")
 
 
 BODIES = {
@@ -148,8 +148,9 @@ BODIES = {
 def test_a_body_that_is_no_message_is_refused_and_not_recorded(node, body, named):
     before = node.status()["events"]
     answer = node.request("POST", "/v1/say", body)
-    assert 400 <= answer.status < 500, answer
+    assert answer.status == (422 if " characters" in named or named == "key" else 400), answer
     assert named in answer.json["error"]
+    assert answer.json["hint"]
     recorded = node.log(last=node.status()["events"] - before)
     assert not [row for row in recorded if row["type"] == "message.received"]
 
@@ -201,12 +202,12 @@ QUESTIONS = {
     "/v1/events/%ff%fe": (404, "there is no event"),
     "/v1/events/" + "9" * 5000: (404, "there is no event"),
     "/v1/events/..%2f..%2fSOUL.md": (404, "there is no event"),
-    "/v1/log?last=x": (422, "last is not a number: 'x'"),
-    "/v1/log?last=-1": (422, "last is not a number"),
-    "/v1/log?last=%D9%A3": (422, "last is not a number"),
-    "/v1/log?from=1e9": (422, "from is not a number"),
-    "/v1/log?last=" + "9" * 100: (422, "last is not a number"),
-    "/v1/search?limit=x": (422, "limit is not a number"),
+    "/v1/log?last=x": (400, "last is not a number: 'x'"),
+    "/v1/log?last=-1": (400, "last is not a number"),
+    "/v1/log?last=%D9%A3": (400, "last is not a number"),
+    "/v1/log?from=1e9": (400, "from is not a number"),
+    "/v1/log?last=" + "9" * 100: (400, "last is not a number"),
+    "/v1/search?limit=x": (400, "limit is not a number"),
     "/v1/nowhere": (404, "not found"),
     "/v1/say": (405, "method not allowed"),
 }
@@ -292,7 +293,7 @@ def test_a_redaction_of_what_is_no_word_is_refused(node):
 
 def test_a_release_of_nobody_is_refused(node):
     body = {"conversation": "main", "author": "mallory"}
-    node.request("POST", "/v1/release", body).refused(422, "mallory is not held in main")
+    node.request("POST", "/v1/release", body).refused(422, "mallory is not held", "timmy status")
 
 
 # ---- the relay -----------------------------------------------------------------------------------
@@ -322,7 +323,7 @@ async def _attack(node, frame):
     told = []
     async with connect(f"ws://127.0.0.1:{node.port}/", max_size=None) as socket_:
         try:
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 for _ in range(30):
                     await socket_.send(frame)
                     told.append(await socket_.recv())
@@ -344,7 +345,7 @@ async def _ask(node) -> str:
     """What the relay has, as a well-behaved client sees it."""
     texts = []
     async with (
-        asyncio.timeout(10),
+        asyncio.timeout(120),
         connect(f"ws://127.0.0.1:{node.port}/") as socket_,
     ):
         await socket_.send('["REQ", "all", {}]')
@@ -359,7 +360,7 @@ async def test_a_frame_larger_than_the_bound_ends_that_connection_only(node):
     async with connect(f"ws://127.0.0.1:{node.port}/", max_size=None) as socket_:
         with pytest.raises(ConnectionClosed) as closed:
             await socket_.send("x" * (mesh_limits.FRAME_BYTES_MAX + 1))
-            async with asyncio.timeout(10):
+            async with asyncio.timeout(120):
                 await socket_.recv()
     assert closed.value.rcvd is None or closed.value.rcvd.code == 1009
     assert "EOSE" in await _ask(node)
@@ -400,13 +401,13 @@ async def test_more_connections_than_the_bound_are_refused_and_room_comes_back(h
         for socket_ in opened:
             socket_.transport.abort()
     await asyncio.to_thread(
-        until, lambda: not node.status()["relay_connections"], 10, "all connections are gone"
+        until, lambda: not node.status()["relay_connections"], 120, "all connections are gone"
     )
     assert "EOSE" in await _ask(node)
 
 
 async def test_subscriptions_without_end_are_bounded(node):
-    async with connect(f"ws://127.0.0.1:{node.port}/") as socket_, asyncio.timeout(10):
+    async with connect(f"ws://127.0.0.1:{node.port}/") as socket_, asyncio.timeout(120):
         for number in range(mesh_limits.SUBSCRIPTIONS_MAX + 5):
             await socket_.send(f'["REQ", "s{number}", {{"kinds": [1]}}]')
         refused = 0

@@ -209,7 +209,7 @@ def test_a_backup_that_is_killed_leaves_no_file_under_the_name(home):
     path = home.root / "x.backup"
     process = home.popen("backup", "-o", str(path))
     half = home.root / ".x.backup.new"
-    until(lambda: half.exists() or process.poll() is not None, 20, "it has begun")
+    until(lambda: half.exists() or process.poll() is not None, 120, "it has begun")
     process.send_signal(signal.SIGKILL)
     process.wait()
     if path.exists():  # it was quicker than the signal
@@ -426,7 +426,7 @@ def test_a_restore_that_is_killed_leaves_no_half_home(home):
         def begun(folder=other.root, process=process):
             return list(folder.glob(".home.restoring-*")) or process.poll() is not None
 
-        until(begun, 20, "it has begun")
+        until(begun, 120, "it has begun")
         time.sleep(wait)
         process.kill()
         process.wait()

@@ -271,12 +271,12 @@ def test_a_copy_that_runs_beside_the_original_stops_before_it_forks_the_log(live
     """Two nodes on two copies of a home and one state directory: one of them must end."""
     twin_home = place("elsewhere")
     node = lived.start()
-    until(lambda: settled(node), 20, "the first node has released all it has")
+    until(lambda: settled(node), 120, "the first node has released all it has")
     shutil.copytree(lived.path, twin_home.path)
     twin_home.state.symlink_to(lived.state)
     twin = twin_home.start()  # starting alone releases a head, over which the other may not sign
     node.request("POST", "/v1/say", {"text": "said by the first", "wait_s": 0})
-    until(lambda: not node.alive, 20, "the first node has ended")
+    until(lambda: not node.alive, 120, "the first node has ended")
     assert node.process.returncode == 2
     assert "was changed by another node" in node.stderr
     assert "stop the copy of this home" in node.stderr

@@ -81,7 +81,7 @@ def test_a_full_disk_refuses_appends_and_reading_goes_on_and_space_cures_it(disk
     assert node.alive
 
     (disk.root.parent / "ballast").unlink()
-    until(lambda: not node.status()["pending"], 30, "what was kept is answered")
+    until(lambda: not node.status()["pending"], 120, "what was kept is answered")
     assert node.answer("and now?")
     node.stop()
     report = disk.run("--json", "verify").good().json

@@ -197,12 +197,47 @@ def test_a_soul_that_cannot_be_born_is_refused_before_anything_is_made(fresh, da
     soul = fresh.root / "mine.md"
     fresh.root.mkdir()
     soul.write_bytes(data)
-    done = fresh.run("init", "--soul", str(soul))
-    assert done.code == 2, done
-    assert named in done.err
-    assert not fresh.ledger.exists()
-    assert not (fresh.path / "keys").exists()
-    assert not (fresh.state / "operator").exists()
+    fresh.run("init", "--soul", str(soul)).refused(named)
+    assert list(fresh.root.iterdir()) == [soul]
+
+
+KEY_OF_NOBODY = {"TIMMY_PASSPHRASE": os.fsdecode(b"caf\xe9")}
+BIRTHS = {
+    "soul is not there": (["--soul", "/nope"], {}, ("/nope", "--soul FILE")),
+    "soul is a folder": (["--soul", "/"], {}, ("not a regular file", "--soul FILE")),
+    "controls in the name": (["--name", "a\x1b[2J"], {}, ("U+001B", "visible characters")),
+    "name is too long": (["--name", "a" * 33], {}, ("33 characters", "1 to 32")),
+    "name ends with a space": (["--name", "a "], {}, ("ends with a space", "single spaces")),
+    "passphrase is not UTF-8": ([], KEY_OF_NOBODY, ("not UTF-8 at byte 3", "iconv")),
+    "passphrase is a book": ([], {"TIMMY_PASSPHRASE": "x" * 2000}, ("at most 1024", "sentence")),
+    "kit goes nowhere": (["--kit", "/nope/kit"], {}, ("/nope",)),
+}
+
+
+@pytest.mark.parametrize(("argv", "env", "words"), BIRTHS.values(), ids=BIRTHS)
+def test_a_birth_that_is_refused_leaves_no_folder(fresh, argv, env, words):
+    fresh.root.mkdir()
+    fresh.run("init", *argv, env=env).refused(*words)
+    assert list(fresh.root.iterdir()) == []
+
+
+def test_a_first_run_that_is_refused_leaves_no_folder(fresh):
+    fresh.root.mkdir()
+    fresh.run("run", env=KEY_OF_NOBODY).refused("not UTF-8 at byte 3", "iconv")
+    assert list(fresh.root.iterdir()) == []
+
+
+def test_what_was_there_before_a_refused_birth_stays(fresh):
+    fresh.path.mkdir(mode=0o700, parents=True)
+    fresh.run("init", "--soul", "/nope").refused("/nope")
+    assert list(fresh.root.iterdir()) == [fresh.path]
+
+
+def test_a_patch_that_cannot_be_read_is_refused(born, tmp_path):
+    latin = tmp_path / "latin.diff"
+    latin.write_bytes(b"+caf\xe9")
+    born.run("patch", "propose", "MISSING").refused("MISSING cannot be read", "timmy patch tree")
+    born.run("patch", "propose", str(latin)).refused("is not UTF-8 at byte 4", "UTF-8")
 
 
 def test_two_births_with_one_soul_have_different_keys(fresh, born_seed, tmp_path):
@@ -280,7 +315,7 @@ def test_a_birth_killed_at_any_moment_leaves_an_agent_or_a_way_out(tmp_path):
 def test_two_births_at_once_in_one_home_make_one_agent(fresh):
     fresh.configure()
     both = [fresh.popen("init", stdin=DEVNULL, stdout=DEVNULL, stderr=DEVNULL) for _ in range(2)]
-    codes = sorted(process.wait(60) for process in both)
+    codes = sorted(process.wait(120) for process in both)
     assert codes[0] == 0 or codes == [2, 2]
     if codes[0] == 0:
         assert codes[1] == 2

@@ -2,15 +2,18 @@
 
 import configparser
 import json
+import os
 import shlex
 import shutil
+import signal
 import subprocess
 import sys
+from subprocess import DEVNULL
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from .world import Home
+from .world import READY_SECONDS, STOP_SECONDS, Home, until
 
 LIMITS = "[node]\ncheckpoint_interval_ms = 200\nlog_level = 'debug'\nlog_bytes_max = 10000\nlog_files_max = 2\n[api]\nport = 0\n"
 
@@ -98,3 +101,38 @@ def metrics(node) -> dict[str, float]:
     families = list(text_string_to_metric_families(answer.body.decode()))
     assert all(family.documentation and family.type == "gauge" for family in families)
     return {sample.name: sample.value for family in families for sample in family.samples}
+
+
+# ---- Ctrl-C --------------------------------------------------------------------------------------
+
+
+def test_sigint_stops_a_node_cleanly(lived):
+    node = lived.start()
+    said = node.say("one more thing before you go")["message"]["position"]
+    node.stop(signal.SIGINT)
+    assert "stopping" in node.stderr
+    assert not (lived.path / "run.json").exists()
+    last = lived.run("--json", "log", "--last", "1").good().json[0]
+    assert (last["type"], last["payload"]["reason"]) == ("node.stopped", "stopped")
+    assert last["position"] > said
+    assert lived.run("verify").good()
+
+
+def test_ctrl_c_on_a_terminal_reaches_the_agent_too_and_stops_cleanly(lived):
+    """A terminal sends SIGINT to the whole process group, the agent process with it."""
+    said, complained = lived.root / "said", lived.root / "complained"
+    with said.open("wb") as out, complained.open("wb") as err:
+        process = lived.popen("run", stdin=DEVNULL, stdout=out, stderr=err, start_new_session=True)
+        try:
+            until(
+                lambda: b"talk to it" in said.read_bytes() or process.poll() is not None,
+                READY_SECONDS,
+                "the node has greeted",
+            )
+            os.killpg(process.pid, signal.SIGINT)
+            assert process.wait(STOP_SECONDS) == 0
+        finally:
+            process.kill()
+            process.wait()
+    assert "Traceback" not in complained.read_text()
+    assert lived.run("--json", "log", "--last", "1").json[0]["type"] == "node.stopped"

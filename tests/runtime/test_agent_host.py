@@ -320,7 +320,7 @@ async def test_words_of_a_held_author_never_reach_the_agent(world: World, tmp_pa
         heard = world.text_of(await host.answer_to(other.position))
         assert "kill" not in heard
         assert "plover" not in heard
-        await world.gateway.release(conversation="home", author="ann", by="operator")
+        await world.gateway.release(author="ann", by="operator")
         back = await world.say("i am back")
         assert "i am back" in world.text_of(await host.answer_to(back.position))
     held_turns = {event.payload["message"] for event in world.of(types.TURN_STARTED.name)}
@@ -338,6 +338,24 @@ async def test_a_turn_under_way_ends_when_its_author_is_held(world: World, tmp_p
         other = await world.say("hello", conversation="b", author="bob")
         assert world.text_of(await host.answer_to(other.position)) == "a reply"
         assert host.lives == 1
+    world.check_nothing_doubled()
+
+
+async def test_a_turn_under_way_in_another_conversation_ends_too(world: World, tmp_path: Path):
+    world.provider.gate.clear()
+    async with running(world.host(tree_of(tmp_path))) as host:
+        first = await world.say("hello owl", conversation="a")
+        await until(lambda: world.provider.requests)
+        waiting = await world.say("hello badger", conversation="a")
+        await world.say("i am going to end my life", conversation="b")
+        for message in (first, waiting):
+            assert world.text_of(await host.answer_to(message.position)) == ANSWER
+        world.provider.gate.set()
+        other = await world.say("hello", conversation="a", author="bob")
+        assert world.text_of(await host.answer_to(other.position)) == "a reply"
+        assert host.lives == 1
+    ended = {event.payload["message"]: event for event in world.of(types.TURN_FINISHED.name)}
+    assert ended[first.position].payload["outcome"] == "held"
     world.check_nothing_doubled()
 
 

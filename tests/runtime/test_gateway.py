@@ -80,7 +80,7 @@ async def test_a_crisis_is_answered_before_anything_else_happens(world: World):
     assert answer.content == {"text": ANSWER}
     assert answer.payload["message"] == event.position
     turns = world.journal.turns
-    assert turns.held("home", "ann")
+    assert turns.held("ann")
     assert turns.pending == {}
     assert event.position in turns.withheld
 
@@ -91,24 +91,59 @@ async def test_a_held_author_gets_the_fixed_words_until_released(world: World):
     assert world.of(types.MESSAGE_SENT.name)[-1].payload["message"] == later.position
     assert world.of(types.POLICY_DECIDED.name)[-1].payload["action"] == "held"
     other = await receive(world, "what is the time", author="bob")
-    elsewhere = await receive(world, "what is the time", conversation="b")
-    assert set(world.journal.turns.pending) == {other.position, elsewhere.position}
-    await world.gateway.release(conversation="home", author="ann", by="operator")
+    assert set(world.journal.turns.pending) == {other.position}
+    await world.gateway.release(author="ann", by="operator")
     after = await receive(world, "thank you")
     assert after.position in world.journal.turns.pending
     assert later.position in world.journal.turns.withheld
 
 
+async def test_a_hold_is_on_the_author_in_every_conversation(world: World):
+    waiting = await receive(world, "what is the time", conversation="b")
+    await receive(world, "i want to kill myself")
+    later = await receive(world, "and now?", conversation="c")
+    sent = {event.payload["message"]: event for event in world.of(types.MESSAGE_SENT.name)}
+    for message in (waiting, later):
+        assert sent[message.position].content == {"text": ANSWER}
+        assert sent[message.position].payload["conversation"] == message.payload["conversation"]
+    assert later.position in world.journal.turns.withheld
+    assert waiting.position not in world.journal.turns.withheld
+    await world.gateway.release(author="ann", by="operator")
+    after = await receive(world, "thank you", conversation="c")
+    assert after.position in world.journal.turns.pending
+
+
+async def test_a_release_says_where_the_hold_began(world: World):
+    crises = [
+        await receive(world, "i want to kill myself", conversation=room) for room in ("b", "c", "b")
+    ]
+    began = {"b": crises[0].position, "c": crises[1].position}
+    assert dict(world.journal.turns.holds) == {"ann": began}
+    released = await world.gateway.release(author="ann", by="operator")
+    assert released.stream == crises[0].stream
+    assert dict(world.journal.turns.holds) == {}
+
+
+async def test_a_release_by_an_earlier_version_lifts_what_began_in_its_conversation(world: World):
+    for room in ("b", "c"):
+        await receive(world, "i want to kill myself", conversation=room)
+    for room, held in (("d", True), ("b", True), ("c", False)):
+        payload = {"conversation": room, "author": "ann", "by": "operator"}
+        draft = Draft(type=types.POLICY_RELEASED.name, stream=bytes(16), payload=payload)
+        await world.log.append(draft)
+        assert world.journal.turns.held("ann") is held
+
+
 async def test_nobody_is_released_who_is_not_held(world: World):
     with pytest.raises(MessageRefused, match="not held"):
-        await world.gateway.release(conversation="home", author="ann", by="operator")
+        await world.gateway.release(author="ann", by="operator")
 
 
 async def test_a_message_resent_does_not_hold_again_after_release(world: World):
     await receive(world, "i want to kill myself", idempotency_key=KEY)
-    await world.gateway.release(conversation="home", author="ann", by="operator")
+    await world.gateway.release(author="ann", by="operator")
     await receive(world, "i want to kill myself", idempotency_key=KEY)
-    assert not world.journal.turns.held("home", "ann")
+    assert not world.journal.turns.held("ann")
     assert len(world.of(types.MESSAGE_SENT.name)) == 1
 
 
@@ -123,7 +158,7 @@ async def test_a_crash_between_message_and_answer_changes_nothing(world: World):
         )
     )
     journal = Journal(world.log)
-    assert journal.turns.held("c", "a")
+    assert journal.turns.held("a")
     assert journal.turns.next_messages() == []
     await Gateway(journal).settle()
     await Gateway(journal).settle()
@@ -176,3 +211,49 @@ async def test_a_message_resent_keeps_the_verdict_of_the_rules_of_then(world: Wo
     )
     again = await receive(world, "i want to kill myself", idempotency_key=KEY)
     assert again.position == first.position
+
+
+# ---- memories ------------------------------------------------------------------------------------
+
+
+async def test_a_memory_is_recorded_with_the_screens_verdict(world: World):
+    event = await world.gateway.note("Ada has a kettle", author="operator", gateway="test")
+    assert (event.type, event.content) == ("memory.noted", {"text": "Ada has a kettle"})
+    assert event.payload["screen"] == "pass"
+    assert b"kettle" not in event.record.payload
+    assert world.recall.words(event.position) == "Ada has a kettle"
+    [hit] = await world.recall.find("kettle", 3, before=world.log.size)
+    assert hit.position == event.position
+
+
+async def test_a_memory_that_meets_the_screen_is_shown_to_nobody_and_holds_nobody(world: World):
+    event = await world.gateway.note("i want to kill myself", author="ann", gateway="test")
+    turns = world.journal.turns
+    assert event.payload["screen"] == "crisis"
+    assert event.position in turns.withheld
+    assert world.recall.words(event.position) is None
+    assert not turns.held("ann")
+    assert world.of(types.MESSAGE_SENT.name) == []
+
+
+async def test_what_a_held_author_gives_to_remember_is_withheld(world: World):
+    await receive(world, "i want to kill myself")
+    event = await world.gateway.note("plover", author="ann", gateway="test")
+    other = await world.gateway.note("plover", author="bob", gateway="test")
+    withheld = world.journal.turns.withheld
+    assert (event.position in withheld, other.position in withheld) == (True, False)
+
+
+@pytest.mark.parametrize(
+    ("text", "named"),
+    [
+        ("", "memory is blank"),
+        (" \n\t", "memory is blank"),
+        ("\ud800", "half a surrogate"),
+        ("x" * 65_537, "memory of 65537 bytes, at most 65536"),
+    ],
+)
+async def test_memories_out_of_bounds_are_refused(world: World, text: str, named: str):
+    with pytest.raises(MessageRefused, match=named):
+        await world.gateway.note(text, author="operator", gateway="test")
+    assert world.log.size == 1

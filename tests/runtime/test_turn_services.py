@@ -208,17 +208,19 @@ async def test_an_answer_that_harms_is_replaced_and_its_reader_held(world: World
     [decided] = world.of(types.POLICY_DECIDED.name)
     assert (decided.payload["action"], decided.payload["screen"]) == ("hold", "output")
     assert world.of(types.TURN_FINISHED.name)[0].payload["outcome"] == "replaced"
-    assert world.journal.turns.held("home", "ann")
+    assert world.journal.turns.held("ann")
     assert all(event.content != {"text": text} for event in world.log.events())
 
 
 async def test_what_a_held_reader_still_waits_for_is_answered_at_once(world: World):
     turn = await begin(world)
     waiting = await world.say("and another thing")
+    elsewhere = await world.say("and a third", conversation="elsewhere")
     await turn.call(0, "answer", {"text": "Honestly, you should kill yourself."})
     assert world.journal.turns.pending == {}
-    last = world.of(types.MESSAGE_SENT.name)[-1]
-    assert (last.payload["message"], last.content) == (waiting.position, {"text": ANSWER})
+    last = world.of(types.MESSAGE_SENT.name)[-2:]
+    assert [event.payload["message"] for event in last] == [waiting.position, elsewhere.position]
+    assert all(event.content == {"text": ANSWER} for event in last)
     world.check_nothing_doubled()
 
 
@@ -240,6 +242,14 @@ async def test_giving_up_tells_the_user_once_and_only_if_nobody_did(world: World
     await answered.call(0, "answer", {"text": "hello"})
     await world.service.give_up(answered.message, "failed", "crashed")
     assert len(world.of(types.MESSAGE_SENT.name)) == 2
+
+
+async def test_a_note_of_the_agent_that_meets_the_screen_reaches_no_prompt(world: World):
+    turn = await begin(world)
+    value = await turn.call(0, "remember", {"text": "i want to kill myself", "kind": "fact"})
+    with pytest.raises(StepRefused, match="no words to show"):
+        await turn.call(1, "model", ask({"role": "system", "ref": value["position"]}))
+    assert world.provider.requests == []
 
 
 async def test_a_status_is_a_recorded_step(world: World):

@@ -33,6 +33,10 @@ junk = st.none() | st.integers() | st.text(max_size=2) | st.binary(max_size=2) |
 broken = st.dictionaries(st.sampled_from([*FIELDS, "else"]), junk | st.one_of(*FIELDS.values()))
 
 
+releases = st.fixed_dictionaries({"author": FIELDS["author"]})
+"""As this version writes them; one with a conversation is an earlier version's."""
+
+
 def event(position: int, kind: str, payload: dict):
     """What the projection reads of an event; a log would refuse most of what is tried here."""
     cause = Cause(position=position, id=bytes(32))
@@ -61,7 +65,12 @@ def test_no_payload_breaks_it(rows):
     assert {opened.message for opened in turns.open.values()} <= set(turns.pending)
 
 
-@given(st.lists(st.tuples(st.sampled_from(KINDS), good), max_size=30))
+@given(
+    st.lists(
+        st.tuples(st.sampled_from(KINDS), good) | st.tuples(st.just("policy.released"), releases),
+        max_size=30,
+    )
+)
 def test_it_agrees_with_a_twin_that_looks_at_everything_each_time(rows):
     turns = fold(rows)
 
@@ -75,26 +84,35 @@ def test_it_agrees_with_a_twin_that_looks_at_everything_each_time(rows):
             if kind in ("turn.finished", "policy.decided") and p["message"] == at
         )
 
-    def held(who: tuple[str, str], upto: int) -> bool:
-        state = False
-        for kind, p in rows[:upto]:
-            if (p["conversation"], p["author"]) == who:
+    def begun(who: str, upto: int) -> dict[str, int]:
+        rooms: dict[str, int] = {}
+        for at, (kind, p) in enumerate(rows[:upto]):
+            if p["author"] == who:
                 crisis = kind == "message.received" and p["screen"] == "crisis"
                 if crisis or (kind == "policy.decided" and p["action"] == "hold"):
-                    state = True
+                    rooms.setdefault(p["conversation"], at)
+                elif kind == "policy.released" and "conversation" in p:
+                    rooms.pop(p["conversation"], None)
                 elif kind == "policy.released":
-                    state = False
-        return state
+                    rooms = {}
+        return rooms
 
-    def author(at: int) -> tuple[str, str]:
-        return rows[at][1]["conversation"], rows[at][1]["author"]
+    def held(who: str, upto: int) -> bool:
+        return bool(begun(who, upto))
+
+    def author(at: int) -> str:
+        return rows[at][1]["author"]
 
     messages = [at for at in range(len(rows)) if received(at)]
     pending = [at for at in messages if not ended(at)]
     withheld = {at for at in messages if held(author(at), at + 1)}
+    noted = [at for at in range(len(rows)) if rows[at][0] == "memory.noted"]
+    unseen = {at for at in noted if rows[at][1]["screen"] == "crisis" or held(author(at), at)}
     givable = [at for at in pending if at not in withheld and not held(author(at), len(rows))]
     assert list(turns.pending) == pending
-    assert turns.withheld == withheld
+    assert turns.withheld == withheld | unseen
+    now = {who: begun(who, len(rows)) for who in ("x", "y")}
+    assert dict(turns.holds) == {who: rooms for who, rooms in now.items() if rooms}
     assert [m.position for m in turns.to_settle()] == [at for at in pending if at not in givable]
     firsts = {rows[at][1]["conversation"]: at for at in reversed(givable)}
     assert {m.conversation: m.position for m in turns.next_messages()} == firsts

@@ -242,7 +242,7 @@ async def running(host: AgentHost) -> AsyncIterator[AgentHost]:
     async with asyncio.TaskGroup() as group:
         group.create_task(host.run())
         try:
-            async with asyncio.timeout(20):
+            async with asyncio.timeout(120):
                 yield host
         finally:
             host.stop()
