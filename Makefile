@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 RUN_STAMP := $(VENV)/.run-stamp
 TEST_STAMP := $(VENV)/.test-stamp
 
-.PHONY: help setup run test lint bench lock clean
+.PHONY: help setup run test lint bench torture lock clean
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -51,6 +51,9 @@ test: $(TEST_STAMP) ## everything CI runs
 bench: $(TEST_STAMP) ## measure, print, write docs/BENCHMARKS.md's figures to build/bench.json
 	@mkdir -p build
 	@$(BIN)/python -m bench
+
+torture: $(TEST_STAMP) ## power loss, kill -9, flipped bits, full disks, clock jumps: an hour of them
+	@$(BIN)/python -m tests.torture --trials 1000 --kills 200 --seed 1 --report build/torture.json
 
 lock: ## compile the hash-pinned requirement files again
 	@$(BIN)/pip install --quiet uv

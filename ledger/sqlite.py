@@ -16,7 +16,7 @@ import apsw
 
 from ledger.core.errors import StoreDamaged, StoreError, StoreLocked
 from ledger.core.event import Envelope, Record
-from ledger.sql import check_schema, connect, translated, truncate_wal
+from ledger.sql import check_files, check_log, check_schema, connect, translated, truncate_wal
 from ledger.store import Batch
 
 APPLICATION_ID: Final = 0x54494D59
@@ -124,6 +124,7 @@ class SqliteStore:
         cls.open_read_only(path).close()  # a database that is not ours is not even touched
         lock = _lock(path)
         try:
+            check_log(path)  # SQLite would take a damaged log for one that ends there
             with translated(str(path)):
                 writer = connect(path)
                 writer.execute("pragma synchronous=FULL")
@@ -321,11 +322,12 @@ class SqliteStore:
             return [row[0] for row in rows]
 
     def check(self) -> None:
-        """Read every page and index. Raises StoreDamaged with what SQLite found."""
+        """Read every page, free ones too, the log and each index. Raises StoreDamaged."""
         with translated(self._name):
             found = [row[0] for row in self._reader().execute("pragma integrity_check(8)")]
             if found != ["ok"]:
                 raise StoreDamaged(f"{self._path} is damaged: {'; '.join(found)}")
+            check_files(self._reader(), self._path)
 
     def scrub(self) -> bool:
         """See Store.scrub."""

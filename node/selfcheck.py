@@ -1,7 +1,8 @@
 """Reading every byte of a home and saying what is wrong: `timmy verify` without a file."""
 
+from genesis import keystore
 from genesis.core.birth import Genesis, parse_genesis
-from genesis.core.errors import InvalidGenesis, InvalidSoul, SoulChanged
+from genesis.core.errors import GenesisError
 from genesis.soul import check_soul, read_soul
 from ledger.core.audit import Audit
 from ledger.core.errors import (
@@ -23,7 +24,9 @@ from node.report import BROKEN, INCOMPLETE, UNBROKEN_PENDING, Report
 
 
 def check_home(home: Home) -> Report:
-    """Check database pages, events, tree, tiles, guard and SOUL. Never raises for damage.
+    """Check pages, log, events, tree, tiles, indexes, guard, SOUL and keystores.
+
+    Never raises for damage.
 
     Raises StoreError if there is no ledger, StoreSchema for one this version does not read.
     """
@@ -38,7 +41,7 @@ def check_home(home: Home) -> Report:
         report.say("failing link", str(error))
     except StoreSchema:
         raise
-    except (InvalidData, InvalidGenesis, SoulChanged, InvalidSoul, StoreError) as error:
+    except (InvalidData, GenesisError, StoreError) as error:
         report.verdict = BROKEN
         report.say("failing link", str(error))
     return report
@@ -53,7 +56,7 @@ def _check_pages(home: Home) -> None:
             store.close()
     except StoreDamaged as error:
         position = first_unreadable(home.ledger)
-        told = "every event can still be read"
+        told = "every event that it lists can be read"
         if position is not None:
             told = f"the first event that cannot be read is {position}"
         raise StoreDamaged(f"{error}; {told}", position=position, hint=error.hint) from error
@@ -69,6 +72,7 @@ def _check(home: Home, log: Log, report: Report) -> None:
     _complete(report, audit)
     check_soul(read_soul(home.soul).data, genesis)
     report.say("identity", f"agent {genesis.name!r}; SOUL.md is the one it was born with")
+    report.say("keys", _check_keystores(home, genesis))
     try:
         epoch, key = epoch_of(log, genesis), genesis.keys["log"]
         head = check_guard(guard, log.tree, log.ledger_id, key, epoch, note=note)
@@ -83,6 +87,19 @@ def _check(home: Home, log: Log, report: Report) -> None:
         "a whole machine rolled back with its guard: only peers can tell",
         "that nothing else was signed with these keys",
     ]
+
+
+def _check_keystores(home: Home, genesis: Genesis) -> str:
+    """Check the keystores that are here; a home may live without them, but not start."""
+    places = {
+        "agent": (keystore.agent_path(home.path), "log"),
+        "operator": (keystore.operator_path(home.operator), "operator"),
+    }
+    here = [role for role, (path, _) in places.items() if path.exists()]
+    for role in here:
+        path, key = places[role]
+        keystore.examine(path, role=role, public=genesis.keys[key])
+    return f"keystores whole: {', '.join(here)}" if here else "no keystore is here"
 
 
 def _complete(report: Report, audit: Audit) -> None:
