@@ -1,8 +1,8 @@
 """The one door to SQLite: opening databases safely, and foreign errors turned into ours.
 
 Every page carries a checksum (cksumvfs, 8 reserved bytes): a flipped bit is an error at the read
-that meets it, not a wrong answer. Pages that no query reads (free ones, and those with a newer copy in the
-write-ahead log) are read as bytes by `check_files`, and so is that log.
+that meets it, not a wrong answer. Free pages, which no query reads, and the write-ahead log are
+read as bytes by `check_files`.
 """
 
 from collections.abc import Iterator

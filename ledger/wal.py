@@ -9,16 +9,21 @@ silently be gone. What tells the two apart:
 - Two commits that follow each other behind a bad frame: with synchronous=FULL the first was synced
   before the second was begun, and everything before both of them as well.
 
+The header and the first frame share a sector, which is written over when a log that is all in the
+database is begun anew. A power loss then leaves half of each, one bit away from the old one at
+times. So damage there counts only if the frames behind hold what the database does not.
+
 Else the tail is what a power loss leaves of a transaction that nobody was told of. Not covered: the
 newest transaction damaged in more than one bit, and a log that was cut or removed; what was
-released of it is missed by the guard. Format: sqlite.org/fileformat2.html, section 4.
+released of it is missed by the guard.
+Format: sqlite.org/fileformat2.html, section 4.
 """
 
 import struct
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 _HEADER: Final = struct.Struct(">8I")
 _FRAME: Final = struct.Struct(">6I")
@@ -26,6 +31,7 @@ _MAGIC: Final = 0x377F0682
 """Its lowest bit says that the words under the checksums are big-endian."""
 _MASK: Final = 0xFFFFFFFF
 _PAGE_BYTES_MIN, _PAGE_BYTES_MAX = 512, 65_536
+_DATABASE_HEADER_BYTES: Final = 100
 _COMMITS_MIN: Final = 2
 
 Sum = tuple[int, int]
@@ -47,17 +53,50 @@ def read_wal(database: Path) -> Wal:
             header = file.read(_HEADER.size)
             if len(header) < _HEADER.size:
                 return Wal()
-            if not _header_holds(header):
-                return Wal(damaged=0 if _header_was_whole(header) else None)
-            size = _page_bytes(header)
-            return _scan(header, iter(lambda: file.read(_FRAME.size + size), b""))
+            if _header_holds(header):
+                size = _HEADER.unpack(header)[2]
+                found = _scan(header, iter(lambda: file.read(_FRAME.size + size), b""))
+            else:
+                found = Wal(damaged=0 if _header_was_whole(header) else None)
+            if found.damaged in (0, 1) and _is_all_in(database, file):
+                return Wal()
+            return found
     except FileNotFoundError:
         return Wal()
 
 
-def _page_bytes(header: bytes) -> int:
-    size: int = _HEADER.unpack(header)[2]
-    return size
+def _is_all_in(database: Path, log: BinaryIO) -> bool:
+    """Does the database hold, as they are, the pages of every transaction behind frame 1?"""
+    log.seek(0)
+    magic = _HEADER.unpack(log.read(_HEADER.size))[0]
+    with database.open("rb") as file:
+        header = file.read(_DATABASE_HEADER_BYTES).ljust(_DATABASE_HEADER_BYTES, b"\0")
+        size = int.from_bytes(header[16:18], "big")
+        kept = size - header[20]  # what follows is the page's checksum, which the log has not
+        if not _PAGE_BYTES_MIN <= size <= _PAGE_BYTES_MAX:
+            return False
+        last = _FRAME.unpack(log.read(_FRAME.size + size)[: _FRAME.size].ljust(_FRAME.size))[4:]
+        pages: dict[int, bytes] = {}
+        unfinished: dict[int, bytes] = {}
+        while len(frame := log.read(_FRAME.size + size)) == _FRAME.size + size:
+            page, commit, _, _, *stored = _FRAME.unpack_from(frame)
+            if _checksum(_covered(frame, big=bool(magic & 1)), last) != tuple(stored):
+                break
+            last = (stored[0], stored[1])
+            unfinished[page] = frame[_FRAME.size :]
+            if commit:
+                pages |= unfinished
+                unfinished.clear()
+        for page, image in pages.items():
+            file.seek((page - 1) * size)
+            if file.read(kept) != image[:kept]:
+                return False
+    return bool(pages)
+
+
+def _covered(frame: bytes, *, big: bool) -> tuple[int, ...]:
+    """The words under a frame's checksum: page number, commit mark and page."""
+    return _words(frame[:8] + frame[_FRAME.size :], big=big)
 
 
 def _header_holds(header: bytes) -> bool:
@@ -103,9 +142,7 @@ class _Scan:
 
 def _scan(header: bytes, frames: Iterator[bytes]) -> Wal:
     fields = _HEADER.unpack(header)
-    scan = _Scan(
-        big=bool(fields[0] & 1), salts=(fields[4], fields[5]), last=(fields[6], fields[7])
-    )
+    scan = _Scan(big=bool(fields[0] & 1), salts=(fields[4], fields[5]), last=(fields[6], fields[7]))
     whole = _FRAME.size + fields[2]
     for number, frame in enumerate(frames, 1):
         if len(frame) < whole:
@@ -115,8 +152,8 @@ def _scan(header: bytes, frames: Iterator[bytes]) -> Wal:
                 return _found(scan, damaged=number)
         elif not _look_behind(scan, frame):
             break
-    damaged = scan.bad if scan.commits_behind >= _COMMITS_MIN else None
-    return _found(scan, damaged=damaged)
+    lost = scan.commits_behind >= _COMMITS_MIN
+    return _found(scan, damaged=scan.bad if lost else None)
 
 
 def _found(scan: _Scan, *, damaged: int | None) -> Wal:
@@ -125,8 +162,7 @@ def _found(scan: _Scan, *, damaged: int | None) -> Wal:
 
 def _parts(scan: _Scan, frame: bytes) -> tuple[int, int, Sum, Sum, tuple[int, ...]]:
     page, commit, salt1, salt2, one, two = _FRAME.unpack_from(frame)
-    words = _words(frame[:8] + frame[_FRAME.size :], big=scan.big)
-    return page, commit, (salt1, salt2), (one, two), words
+    return page, commit, (salt1, salt2), (one, two), _covered(frame, big=scan.big)
 
 
 def _follow(scan: _Scan, frame: bytes, number: int) -> bool:

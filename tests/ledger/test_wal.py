@@ -125,6 +125,28 @@ def test_a_wrecked_page_is_damage_when_two_commits_follow_it(ledger):
         assert read_wal(ledger).damaged == damaged, frame
 
 
+@pytest.mark.parametrize("torn", ["half a frame", "a bit of the frame", "a bit of the header"])
+def test_a_first_sector_that_was_being_written_anew_is_not_damage(tmp_path, torn):
+    """Found by power loss: all of the log is in the database, its first sector is half the next's."""
+    with open_log(SqliteStore.create(tmp_path / "live.db")) as log:
+        log.append_now(genesis())
+        for _ in range(5):
+            log.append_now(message("long " * 2000))
+        log._store._writer.execute("pragma wal_checkpoint(PASSIVE)")
+        for suffix in ("", "-wal"):
+            shutil.copy(tmp_path / f"live.db{suffix}", tmp_path / f"ledger.db{suffix}")
+        size = log.size
+    ledger = tmp_path / "ledger.db"
+    if torn == "half a frame":
+        data = log_of(ledger).read_bytes()
+        log_of(ledger).write_bytes(data[:200] + bytes(312) + data[512:])
+    else:
+        flip(ledger, 15 if torn == "a bit of the header" else 300)
+    assert read_wal(ledger).damaged is None
+    with open_log(SqliteStore.open(ledger)) as log:
+        assert log.size == size
+
+
 @pytest.mark.parametrize("left", [0.0, 0.3, 0.9999])
 def test_a_torn_newest_transaction_is_what_a_power_loss_leaves(ledger, left):
     """Nobody was told of it: the ledger opens without it, and goes on."""

@@ -43,15 +43,15 @@ def _merged(parts: list[dict]) -> dict:
     return {**total, **({"calls": dict(calls)} if calls else {}), "lost": lost}
 
 
-def _pool() -> ProcessPoolExecutor:
-    """One process a core; each has its own SQLite, with our disk beneath it."""
+def _pool(options: argparse.Namespace) -> ProcessPoolExecutor:
+    """Each process has its own SQLite, with our disk beneath it."""
     context = multiprocessing.get_context("spawn")
-    return ProcessPoolExecutor(os.cpu_count(), mp_context=context)
+    return ProcessPoolExecutor(options.workers, mp_context=context)
 
 
 def run_power(root: Path, options: argparse.Namespace) -> dict:
     first, done, parts = options.seed * 1_000_000, 0, []
-    with _pool() as pool:
+    with _pool(options) as pool:
         batches = [
             pool.submit(power.batch, str(root), first + at, min(BATCH_TRIALS, options.trials - at))
             for at in range(0, options.trials, BATCH_TRIALS)
@@ -64,10 +64,10 @@ def run_power(root: Path, options: argparse.Namespace) -> dict:
     return _merged(parts)
 
 
-def run_calls(root: Path, _options: argparse.Namespace) -> dict:
-    workers = os.cpu_count() or 1
+def run_calls(root: Path, options: argparse.Namespace) -> dict:
+    workers = options.workers
     found = {}
-    with _pool() as pool:
+    with _pool(options) as pool:
         for fault in (Fault.IO_ERROR, Fault.FULL):
             futures = [
                 pool.submit(power.every_call, str(root), fault.name, start, workers)
@@ -109,6 +109,7 @@ def main() -> int:
     parser.add_argument("--kills", type=int, default=200, help="kill -9 of a real node")
     parser.add_argument("--flips", type=int, default=20, help="flipped bits of each kind of byte")
     parser.add_argument("--rounds", type=int, default=10, help="of clock jumps and damaged views")
+    parser.add_argument("--workers", type=int, default=os.cpu_count() or 1)
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--report", type=Path, default=Path("build/torture.json"))
     parser.add_argument("--only", choices=PARTS, action="append", help="one part; may be repeated")

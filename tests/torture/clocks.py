@@ -9,6 +9,7 @@ import os
 import random
 from collections.abc import Callable
 from contextlib import closing
+from itertools import pairwise
 from pathlib import Path
 
 from ledger.core.audit import Audit
@@ -67,11 +68,7 @@ def jump(folder: Path, seed: int, lives: int = 5) -> dict:
             audit.add(record)
         assert audit.tree.root() == log.tree.root()
         assert log.size == lives * 20
-        return {"events": log.size, "jumps": sum(a > b for a, b in _pairs(clock.told))}
-
-
-def _pairs(values: list[int]) -> list[tuple[int, int]]:
-    return list(zip(values, values[1:], strict=False))
+        return {"events": log.size, "jumps": sum(a > b for a, b in pairwise(clock.told))}
 
 
 def _gone(path: Path, _draw: random.Random) -> None:
@@ -128,7 +125,9 @@ def _asked(views: Views) -> list[list[int]]:
     return [[hit.position for hit in views.search(word, limit=200)] for word in WORDS]
 
 
-def damage_views(folder: Path, seed: int, *, running: bool, say: Callable[[str], None] = print) -> dict:
+def damage_views(
+    folder: Path, seed: int, *, running: bool, say: Callable[[str], None] = print
+) -> dict:
     """Damage the views in each way, closed or `running`, and compare what search says afterwards.
 
     A view that is open may answer from its cache; it may not raise, and once opened again it must

@@ -1,3 +1,4 @@
+# ruff: noqa: PTH110, PTH112, PTH115, PTH116, PTH120, PTH123, PTH202 - SQLite hands over paths as text
 """A disk that fails: power loss, I/O errors and a full disk below everything the product writes.
 
 The seam is SQLite's own VFS structure. `ledger.sql` opens files with cksumvfs, which hands every
@@ -53,7 +54,7 @@ _MAP = CFUNCTYPE(c_int, c_void_p, c_int, c_int, c_int, c_void_p)
 class _Vfs(Structure):
     """sqlite3_vfs, as far as we look into it (sqlite3.h; the layout is part of SQLite's ABI)."""
 
-    _fields_ = [  # noqa: RUF012 - ctypes wants a plain list
+    _fields_ = [
         ("iVersion", c_int),
         ("szOsFile", c_int),
         ("mxPathname", c_int),
@@ -65,22 +66,38 @@ class _Vfs(Structure):
     ]
 
 
-_METHODS = (
-    "xClose xRead xWrite xTruncate xSync xFileSize xLock xUnlock xCheckReservedLock xFileControl"
-    " xSectorSize xDeviceCharacteristics xShmMap xShmLock xShmBarrier xShmUnmap xFetch xUnfetch"
-).split()
+_METHODS = [
+    "xClose",
+    "xRead",
+    "xWrite",
+    "xTruncate",
+    "xSync",
+    "xFileSize",
+    "xLock",
+    "xUnlock",
+    "xCheckReservedLock",
+    "xFileControl",
+    "xSectorSize",
+    "xDeviceCharacteristics",
+    "xShmMap",
+    "xShmLock",
+    "xShmBarrier",
+    "xShmUnmap",
+    "xFetch",
+    "xUnfetch",
+]
 
 
 class _IoMethods(Structure):
     """sqlite3_io_methods."""
 
-    _fields_ = [("iVersion", c_int), *((name, c_void_p) for name in _METHODS)]  # noqa: RUF012
+    _fields_ = [("iVersion", c_int), *((name, c_void_p) for name in _METHODS)]
 
 
 class _File(Structure):
     """sqlite3_file: whatever follows belongs to the VFS beneath."""
 
-    _fields_ = [("pMethods", c_void_p)]  # noqa: RUF012
+    _fields_ = [("pMethods", c_void_p)]
 
 
 class Fault(Enum):

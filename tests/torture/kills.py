@@ -24,6 +24,7 @@ from typing import Any
 import aiohttp
 
 from ledger.core.checkpoint import SignedCheckpoint, open_checkpoint
+from ledger.log import Log
 from ledger.release import GuardFile, check_guard
 from node import home as node_home
 from node.open import epoch_of, genesis_of, open_log
@@ -35,6 +36,9 @@ WRITERS = 4
 DELAY_SECONDS_MAX = 0.004
 """A commit, a guard and a publication follow each other within a few milliseconds."""
 STEP_SECONDS_MAX = 6.0
+START_SECONDS_MAX = 180.0
+DRAIN_SECONDS_MAX = 900.0
+"""Thousands of messages that wait for an answer, on a machine that does other things too."""
 SETTINGS = """
 [node]
 checkpoint_interval_ms = 200
@@ -106,15 +110,12 @@ class Subscriber(threading.Thread):
             self.seen()
 
 
-def _signature(*paths: Path) -> tuple:
-    found = []
-    for path in paths:
-        try:
-            status = path.stat()
-            found.append((status.st_ino, status.st_size, status.st_mtime_ns))
-        except FileNotFoundError:
-            found.append(None)
-    return tuple(found)
+def _signature(path: Path) -> tuple[int, ...]:
+    try:
+        status = path.stat()
+    except FileNotFoundError:
+        return ()
+    return status.st_ino, status.st_size, status.st_mtime_ns
 
 
 def wait_for(step: str, home: Home, draw: random.Random, published: threading.Event) -> None:
@@ -124,26 +125,32 @@ def wait_for(step: str, home: Home, draw: random.Random, published: threading.Ev
         time.sleep(draw.uniform(0.0, 0.5))
         return
     log, guard = home.ledger.with_name("ledger.db-wal"), home.guard
+    watched = log if step == "commit" else guard
     published.clear()
-    before = _signature(log if step == "commit" else guard)
+    before = _signature(watched)
     while time.monotonic() < deadline:
-        if step == "publish":
-            if published.wait(0.001):
-                break
-        elif step == "guard" and any(guard.parent.glob(".head.*")):
+        if step == "publish" and published.wait(0.001):
             break
-        elif _signature(log if step == "commit" else guard) != before:
+        if step == "guard" and any(guard.parent.glob(".head.*")):
+            break
+        if step != "publish" and _signature(watched) != before:
             break
     time.sleep(draw.uniform(0.0, DELAY_SECONDS_MAX) if draw.random() < 0.7 else 0)
 
 
+def _started(home: Home) -> Node:
+    """Start the node; a machine that is busy with other things may take minutes over it."""
+    node, running = Node(home), home.path / "run.json"
+    home._nodes.append(node)
+    until(lambda: node._answers(running) or not node.alive, START_SECONDS_MAX, "the node is ready")
+    if not node.alive:
+        raise Failed(f"the node ended with {node.process.returncode}: {node.stderr}")
+    return node
+
+
 def one_life(home: Home, step: str, number: int, draw: random.Random, kept: Kept) -> None:
     """Start the node, load it, kill it at `step`."""
-    try:
-        node = home.start()
-    except Failed as error:
-        kept.problems.append(f"life {number} did not start: {error}")
-        raise
+    node = _started(home)
     published = threading.Event()
     subscriber = Subscriber(node, published.set)
     writers = [Writer(node, f"life {number} writer {n}") for n in range(WRITERS)]
@@ -172,13 +179,13 @@ def _look_at_guard(home: Home, number: int, kept: Kept) -> None:
             head = check_guard(
                 guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log, genesis)
             )
-        except Exception as error:  # noqa: BLE001 - whatever it is, it is what we look for
+        except Exception as error:
             kept.problems.append(f"life {number}: {error}")
             return
         _compare_notes(log, head, genesis.keys["log"], kept, f"life {number}")
 
 
-def _compare_notes(log: Any, guard: SignedCheckpoint, key: bytes, kept: Kept, when: str) -> None:
+def _compare_notes(log: Log, guard: SignedCheckpoint, key: bytes, kept: Kept, when: str) -> None:
     for note in kept.notes:
         head = open_checkpoint(note.encode(), key)
         if head.size > guard.size:
@@ -189,39 +196,45 @@ def _compare_notes(log: Any, guard: SignedCheckpoint, key: bytes, kept: Kept, wh
 
 def judge(home: Home, kept: Kept) -> int:
     """Let the node finish its work, stop it, and compare every promise. Returns its events."""
-    with home.running() as node:
-        deadline = time.monotonic() + 900
-        while node.status()["pending"] and time.monotonic() < deadline:
-            time.sleep(0.2)
-        if node.status()["pending"]:
-            kept.problems.append("messages stay unanswered")
+    node = _started(home)
+    deadline = time.monotonic() + DRAIN_SECONDS_MAX
+    while node.status()["pending"] and time.monotonic() < deadline:
+        time.sleep(0.2)
+    if node.status()["pending"]:
+        kept.problems.append("messages stay unanswered")
+    try:
+        node.stop()
+    except Failed as error:
+        kept.problems.append(str(error))
     place = node_home.Home(path=home.path, state=home.state)
     report = check_home(place)
     if not report.good:
         kept.problems.append(f"verify: {report.verdict} {report.lines}")
     with open_log(place) as log:
-        said: dict[str, list[int]] = {}
-        answered: Counter = Counter()
-        for event in log.events():
-            if event.type == "message.received":
-                said.setdefault(event.content["text"], []).append(event.position)
-            elif event.type == "message.sent":
-                answered[event.payload["message"]] += 1
-        for position, text in kept.messages:
-            if said.get(text) != [position]:
-                kept.problems.append(f"message {position} {text!r} is at {said.get(text)}")
-        twice = [text for text, places in said.items() if len(places) > 1]
-        if twice:
-            kept.problems.append(f"kept twice: {twice[:5]}")
-        wrong = [at for places in said.values() for at in places if answered[at] != 1]
-        if wrong:
-            kept.problems.append(f"not answered once: {wrong[:10]}")
+        _compare_messages(log, kept)
         return log.size
 
 
-def run(
-    root: Path, *, kills: int, seed: int, say: Callable[[str], None] = print, passphrase: str = ""
-) -> dict:
+def _compare_messages(log: Log, kept: Kept) -> None:
+    said: dict[str, list[int]] = {}
+    answered: Counter = Counter()
+    for event in log.events():
+        if event.type == "message.received":
+            said.setdefault(event.content["text"], []).append(event.position)
+        elif event.type == "message.sent":
+            answered[event.payload["message"]] += 1
+    for position, text in kept.messages:
+        if said.get(text) != [position]:
+            kept.problems.append(f"message {position} {text!r} is at {said.get(text)}")
+    twice = [text for text, places in said.items() if len(places) > 1]
+    if twice:
+        kept.problems.append(f"kept twice: {twice[:5]}")
+    wrong = [at for places in said.values() for at in places if answered[at] != 1]
+    if wrong:
+        kept.problems.append(f"not answered once: {wrong[:10]}")
+
+
+def run(root: Path, *, kills: int, seed: int, say: Callable[[str], None] = print) -> dict:
     """Kill a node `kills` times, each step in turn. Returns counts and problems."""
     home = Home(root / "killed").configure(SETTINGS)
     home.run("init").good()
@@ -232,6 +245,9 @@ def run(
             if number % 20 == 19:
                 say(f"{number + 1} of {kills} kills, {len(kept.messages)} acknowledged messages")
         events = judge(home, kept)
+    except Failed as error:  # what was found so far is reported, and this with it
+        kept.problems.append(f"life {sum(kept.steps.values())}: {error}")
+        events = 0
     finally:
         home.end()
     return {

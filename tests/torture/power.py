@@ -263,9 +263,7 @@ def _judge_erased(life: Life) -> None:
                 raise Lost(f"{path.name} holds words that were redacted")
 
 
-def lose_power(
-    disk: Disk, seed: int, folder: Path, *, synchronous: str = "FULL"
-) -> dict[str, int]:
+def lose_power(disk: Disk, seed: int, folder: Path, *, synchronous: str = "FULL") -> dict[str, int]:
     """One trial: power is lost at a seeded call. Raises Lost.
 
     `synchronous` is what the product sets; another value shows that a trial can tell.
@@ -366,7 +364,7 @@ def batch(root: str, first: int, count: int, synchronous: str = "FULL") -> dict:
             folder.mkdir()
             try:
                 total.update(lose_power(disk, seed, folder, synchronous=synchronous))
-            except Exception as error:  # noqa: BLE001 - whatever it is, the trial failed
+            except Exception as error:
                 lost.append(f"trial {seed}: {type(error).__name__}: {error}")
             total["trials"] += 1
     return {**total, "lost": lost}
@@ -384,7 +382,7 @@ def every_call(root: str, name: str, start: int, step: int) -> dict:
             folder.mkdir()
             try:
                 told = fail_once(disk, fault, at, folder)
-            except Exception as error:  # noqa: BLE001 - whatever it is, the trial failed
+            except Exception as error:
                 lost.append(f"{fault.value} at call {at}: {type(error).__name__}: {error}")
                 told = {}
             if told is None:
