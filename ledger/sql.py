@@ -6,7 +6,7 @@ read as bytes by `check_files`.
 """
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from time import sleep
 from typing import Final
@@ -29,6 +29,7 @@ _CHECKSUM_BYTES: Final = 8
 _PAGE_BYTES: Final = 8192
 _PAGE_READS_MAX: Final = 3
 """A page that a running node is just writing reads as damaged once, hardly twice."""
+_PAGE_READ_AGAIN_SECONDS: Final = 0.05
 _BUSY_MS: Final = 5000
 """A writer holds the lock for one commit; five seconds means something is wrong."""
 
@@ -131,20 +132,27 @@ def check_log(path: Path) -> frozenset[int]:
     return wal.pages
 
 
-def check_files(connection: apsw.Connection, path: Path) -> None:
+def check_files(path: Path) -> None:
     """Read the database and its write-ahead log as bytes. Raises StoreDamaged.
 
     Every page whose newest copy is in the file must match its checksum, in use or free: a bit that
-    flips in a free page harms nothing yet, and is told because the disk does such things.
+    flips in a free page harms nothing yet, and is told because the disk does such things. Call it
+    while nothing in this process has the database open: closing a file gives up every POSIX lock
+    that the process has on it (sqlite.org/howtocorrupt.html, section 2.2).
     """
-    suspects = set(_bad_pages(connection, path, None))
-    for _ in range(_PAGE_READS_MAX - 1):
-        suspects -= check_log(path)
-        if not suspects:
-            break
-        sleep(0.05)
-        suspects &= set(_bad_pages(connection, path, suspects))
-    suspects -= check_log(path)
+    _load_checksums()
+    checker = apsw.Connection(":memory:")
+    try:
+        suspects = set(_bad_pages(checker, path, None))
+        for _ in range(_PAGE_READS_MAX - 1):
+            suspects -= _settled_log(path)
+            if not suspects:
+                break
+            sleep(_PAGE_READ_AGAIN_SECONDS)
+            suspects &= set(_bad_pages(checker, path, suspects))
+        suspects -= _settled_log(path)
+    finally:
+        checker.close()
     if suspects:
         raise StoreDamaged(
             f"{path} is damaged: page {min(suspects)} does not match its checksum",
@@ -152,7 +160,16 @@ def check_files(connection: apsw.Connection, path: Path) -> None:
         )
 
 
-def _bad_pages(connection: apsw.Connection, path: Path, only: set[int] | None) -> Iterator[int]:
+def _settled_log(path: Path) -> frozenset[int]:
+    """`check_log` beside a writer: a log that is being begun anew looks damaged once."""
+    for _ in range(_PAGE_READS_MAX - 1):
+        with suppress(StoreDamaged):
+            return check_log(path)
+        sleep(_PAGE_READ_AGAIN_SECONDS)
+    return check_log(path)
+
+
+def _bad_pages(checker: apsw.Connection, path: Path, only: set[int] | None) -> Iterator[int]:
     """Yield the numbers, from 1, of pages that do not match their checksum."""
     with path.open("rb") as file:
         number = 0
@@ -160,7 +177,7 @@ def _bad_pages(connection: apsw.Connection, path: Path, only: set[int] | None) -
             number += 1
             if number == 1 and (page[16:18], page[20]) != (b"\x20\x00", _CHECKSUM_BYTES):
                 yield 1
-            elif (only is None or number in only) and not connection.execute(
+            elif (only is None or number in only) and not checker.execute(
                 "select verify_checksum(?)", (page,)
             ).get:
                 yield number

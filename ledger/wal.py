@@ -4,8 +4,10 @@ SQLite reads a log up to the first frame whose checksum fails and takes that for
 crash it is. After a flipped bit it is not, and every later commit, acknowledged and synced, would
 silently be gone. What tells the two apart:
 
-- A frame that is one bit away from its checksum was written whole and damaged later. Each checksum
-  goes on from the one before and is linear in the words, so the bit is found by arithmetic.
+- A frame that is one bit away from its checksum, followed by the rest of its transaction, was
+  written whole and damaged later. Each checksum goes on from the one before and is linear in the
+  words, so the bit is found by arithmetic. (Without that rest it may be a new frame half written
+  over an old one: the first pages of two logs often differ in one bit.)
 - Two commits that follow each other behind a bad frame: with synchronous=FULL the first was synced
   before the second was begun, and everything before both of them as well.
 
@@ -33,6 +35,8 @@ _MASK: Final = 0xFFFFFFFF
 _PAGE_BYTES_MIN, _PAGE_BYTES_MAX = 512, 65_536
 _DATABASE_HEADER_BYTES: Final = 100
 _COMMITS_MIN: Final = 2
+_COMMIT_WORD: Final = 1
+"""The second word of a frame: the database's size if the frame ends a transaction, or 0."""
 
 Sum = tuple[int, int]
 
@@ -128,7 +132,12 @@ def _checksum(words: tuple[int, ...], start: Sum) -> Sum:
 
 @dataclass(slots=True)
 class _Scan:
-    """Where reading is: the chain as SQLite follows it, then what lies behind its end."""
+    """Where reading is: the chain as SQLite follows it, then what lies behind its end.
+
+    `last` is the checksum the next frame goes on from, or `other` if the bad frame leaves it open.
+    `one_bit`: the bad frame is one bit away from its checksum; `leads`: no other bad frame was met
+    behind it; `whole`: so it goes up to the end of its transaction.
+    """
 
     big: bool
     salts: Sum
@@ -136,7 +145,11 @@ class _Scan:
     pages: set[int] = field(default_factory=set)
     unfinished: set[int] = field(default_factory=set)
     frames: int = 0
+    other: Sum | None = None
     bad: int | None = None
+    one_bit: bool = False
+    leads: bool = True
+    whole: bool = False
     commits_behind: int = 0
 
 
@@ -148,15 +161,11 @@ def _scan(header: bytes, frames: Iterator[bytes]) -> Wal:
         if len(frame) < whole:
             break
         if scan.bad is None:
-            if not _follow(scan, frame, number):
-                return _found(scan, damaged=number)
+            _follow(scan, frame, number)
         elif not _look_behind(scan, frame):
             break
-    lost = scan.commits_behind >= _COMMITS_MIN
-    return _found(scan, damaged=scan.bad if lost else None)
-
-
-def _found(scan: _Scan, *, damaged: int | None) -> Wal:
+    lost = scan.whole or scan.commits_behind >= _COMMITS_MIN
+    damaged = scan.bad if lost else None
     return Wal(pages=frozenset(scan.pages), frames=scan.frames, damaged=damaged)
 
 
@@ -165,8 +174,8 @@ def _parts(scan: _Scan, frame: bytes) -> tuple[int, int, Sum, Sum, tuple[int, ..
     return page, commit, (salt1, salt2), (one, two), _covered(frame, big=scan.big)
 
 
-def _follow(scan: _Scan, frame: bytes, number: int) -> bool:
-    """Take the next frame of the chain, or note where it ends. False for a damaged frame."""
+def _follow(scan: _Scan, frame: bytes, number: int) -> None:
+    """Take the next frame of the chain, or note where and how it ends."""
     page, commit, salts, stored, words = _parts(scan, frame)
     found = _checksum(words, scan.last)
     if salts == scan.salts and stored == found:
@@ -176,25 +185,36 @@ def _follow(scan: _Scan, frame: bytes, number: int) -> bool:
             scan.pages |= scan.unfinished
             scan.unfinished.clear()
             scan.frames = number
-        return True
-    scan.bad = number
-    scan.last = stored
+        return
+    scan.bad, scan.last = number, stored
     if salts != scan.salts:
-        return not (_one_bit(salts, scan.salts) and stored == found)
-    return not (_one_bit(stored, found) or _one_bit_of_words(words, found, stored))
+        scan.one_bit = stored == found and _one_bit(salts, scan.salts)
+    elif _one_bit(stored, found):  # of the checksum, or the highest one of a word
+        scan.one_bit, scan.other = True, found
+    else:
+        at = _flipped_word(words, found, stored)
+        scan.one_bit = at is not None
+        commit = commit or at == _COMMIT_WORD
+    scan.whole = scan.one_bit and bool(commit)
 
 
 def _look_behind(scan: _Scan, frame: bytes) -> bool:
-    """Count commits that follow each other without a break. False where this log's frames end."""
+    """Take a frame behind the bad one. False where this log's frames end.
+
+    Notes whether the bad one leads to the end of its transaction, and counts commits that follow
+    each other without a break.
+    """
     _, commit, salts, stored, words = _parts(scan, frame)
     if salts != scan.salts:
         return False
-    if scan.commits_behind < _COMMITS_MIN:
-        if _checksum(words, scan.last) != stored:
-            scan.commits_behind = 0
+    if not scan.whole and scan.commits_behind < _COMMITS_MIN:
+        starts = [scan.last] if scan.other is None else [scan.last, scan.other]
+        if all(_checksum(words, start) != stored for start in starts):
+            scan.leads, scan.commits_behind = False, 0
         elif commit:
             scan.commits_behind += 1
-    scan.last = stored
+            scan.whole = scan.one_bit and scan.leads
+    scan.last, scan.other = stored, None
     return True
 
 
@@ -202,8 +222,8 @@ def _one_bit(found: Sum, expected: Sum) -> bool:
     return sum((a ^ b).bit_count() for a, b in zip(found, expected, strict=True)) == 1
 
 
-def _one_bit_of_words(words: tuple[int, ...], found: Sum, stored: Sum) -> bool:
-    """Would one flipped bit of the words give the stored checksum?
+def _flipped_word(words: tuple[int, ...], found: Sum, stored: Sum) -> int | None:
+    """Return the word of which one flipped bit gives the stored checksum, if there is one.
 
     A change d of an even word adds d to both sums, of an odd one to the second; each later pair
     takes (x, y) to (x + y, x + 2y). So the wanted difference is d times a known vector.
@@ -211,13 +231,13 @@ def _one_bit_of_words(words: tuple[int, ...], found: Sum, stored: Sum) -> bool:
     wanted = ((stored[0] - found[0]) & _MASK, (stored[1] - found[1]) & _MASK)
     even, odd = (1, 1), (0, 1)
     for at in range(len(words) - 2, -1, -2):
-        for word, (x, y) in ((words[at], even), (words[at + 1], odd)):
+        for place, (x, y) in ((at, even), (at + 1, odd)):
             for bit in range(32):
-                change = -(1 << bit) if word >> bit & 1 else 1 << bit
+                change = -(1 << bit) if words[place] >> bit & 1 else 1 << bit
                 if (x * change & _MASK, y * change & _MASK) == wanted:
-                    return True
+                    return place
         even, odd = _later(even), _later(odd)
-    return False
+    return None
 
 
 def _later(effect: Sum) -> Sum:

@@ -17,6 +17,7 @@ from ledger.core.merkle import EMPTY_ROOT
 from ledger.core.tiles import TILE_WIDTH, Tree
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
+from ledger.sql import check_files
 from ledger.sqlite import SqliteStore, first_unreadable
 from node.home import Home
 from node.open import epoch_of, open_log
@@ -54,6 +55,7 @@ def _check_pages(home: Home) -> None:
             store.check()
         finally:
             store.close()
+        check_files(home.ledger)  # after closing, as its docstring demands
     except StoreDamaged as error:
         position = first_unreadable(home.ledger)
         told = "every event that it lists can be read"
