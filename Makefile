@@ -7,7 +7,7 @@ RUN_STAMP := $(VENV)/.run-stamp
 TEST_STAMP := $(VENV)/.test-stamp
 PEERS_STAMP := .venv-bench/.stamp
 
-.PHONY: help setup run test lint bench fuzz mutate lock clean
+.PHONY: help setup run test lint bench torture fuzz mutate lock clean
 help: ## say what can be made
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -65,6 +65,9 @@ fuzz: $(TEST_STAMP) ## search every parser for a broken contract, SECONDS_EACH (
 
 mutate: $(TEST_STAMP) ## break the ledger's core in 1,800 ways and see which the tests notice (an hour)
 	@tests/mutate.sh $(MUTANTS)
+
+torture: $(TEST_STAMP) ## power loss, kill -9, flipped bits, full disks, clock jumps: an hour of them
+	@$(BIN)/python -m tests.torture --trials 1000 --kills 200 --seed 1 --report build/torture.json
 
 lock: ## compile the hash-pinned requirement files again
 	@$(BIN)/pip install --quiet uv

@@ -129,6 +129,26 @@ def read_keystore(path: Path, *, role: str) -> Keystore:
     return found
 
 
+def examine(path: Path, *, role: str, public: bytes | None) -> None:
+    """Check every byte of a keystore without its passphrase; `public` is whose it must be.
+
+    Raises as `read_keystore`, and InvalidKeystore for a file that is not as it was written.
+    """
+    found = read_keystore(path, role=role)
+    restore = "restore it from a backup of this home"
+    try:
+        nip49.check(found.ncryptsec)
+    except InvalidNcryptsec as error:
+        raise InvalidKeystore(f"{path}: {error}", hint=restore) from error
+    if found.to_bytes() != private.read(path, bytes_max=FILE_BYTES_MAX):
+        raise InvalidKeystore(f"{path} is not as it was written", hint=restore)
+    if public is not None and found.public != public:
+        raise InvalidKeystore(
+            f"{path} names key {found.public.hex()}, the ledger was born with {public.hex()}",
+            hint=restore,
+        )
+
+
 def _open(path: Path, found: Keystore, passphrase: str, log_n_min: int) -> nip49.Opened:
     try:
         return nip49.decrypt(found.ncryptsec, passphrase, log_n_min=log_n_min)

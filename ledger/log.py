@@ -355,11 +355,14 @@ class Log:
         if request.expected not in (None, size):
             return Moved(f"the log has {size} events, expected {request.expected}")
         mark, erased = len(scratch.batch.events), len(scratch.batch.erase)
-        lengths = {d.stream: self._next_sequence(scratch, d.stream) for d in drafts}
+        try:
+            lengths = {d.stream: self._next_sequence(scratch, d.stream) for d in drafts}
+        except StoreError as error:
+            return error
         tree = scratch.tree.fork()
         try:
             return [self._seal(scratch, draft) for draft in drafts]
-        except (InvalidData, Refused) as error:
+        except (InvalidData, Refused, StoreError) as error:
             for _, envelope in scratch.batch.events[mark:]:
                 if envelope.idempotency_key is not None:
                     del scratch.keys[envelope.idempotency_key]

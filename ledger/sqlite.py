@@ -20,7 +20,7 @@ from ledger.core.errors import StoreDamaged, StoreError, StoreFull, StoreLocked,
 from ledger.core.event import Envelope, Record
 from ledger.files import clear_mark, set_mark
 from ledger.migrations import Free, History, free_bytes, migrate
-from ledger.sql import ERASING, connect, translated, truncate_wal
+from ledger.sql import ERASING, check_log, connect, translated, truncate_wal
 from ledger.store import Batch
 from ledger.whole import count_events, cut_short, newest_is_false, touch
 
@@ -164,6 +164,7 @@ class SqliteStore:
             seen.require_whole()
         lock = _lock(path)
         try:
+            check_log(path)  # SQLite would take a damaged log for one that ends there
             with translated(str(path)):
                 writer = connect(path)
                 writer.execute("pragma synchronous=FULL")
@@ -370,7 +371,7 @@ class SqliteStore:
             return [row[0] for row in rows]
 
     def check(self) -> None:
-        """Read every page and index. Raises StoreDamaged with what SQLite found."""
+        """Read every page in use and each index. Raises StoreDamaged with what SQLite found."""
         self.require_whole()
         with translated(self._name):
             found = [row[0] for row in self._reader().execute("pragma integrity_check(8)")]

@@ -76,10 +76,10 @@ def _disk(home: Home, name: str) -> Finding:
 
 def _keys(home: Home, name: str) -> Finding:
     try:
-        keystore.read_keystore(keystore.agent_path(home.path), role="agent")
+        keystore.examine(keystore.agent_path(home.path), role="agent", public=None)
         operator = keystore.operator_path(home.operator)
         if operator.exists():
-            keystore.read_keystore(operator, role="operator")
+            keystore.examine(operator, role="operator", public=None)
     except GenesisError as error:
         return Finding(name=name, ok=False, text=str(error), hint=error.hint)
     where = "present" if operator.exists() else f"not at {operator}: approvals need it"

@@ -1,7 +1,8 @@
 """Reading every byte of a home and saying what is wrong: `timmy verify` without a file."""
 
+from genesis import keystore
 from genesis.core.birth import Genesis, parse_genesis
-from genesis.core.errors import InvalidGenesis, InvalidSoul, SoulChanged
+from genesis.core.errors import GenesisError
 from genesis.soul import check_soul, read_soul
 from ledger.core.audit import Audit
 from ledger.core.errors import (
@@ -18,6 +19,7 @@ from ledger.core.tiles import TILE_WIDTH, Tree
 from ledger.core.types import EPOCH
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
+from ledger.sql import check_files
 from ledger.sqlite import SqliteStore, first_unreadable
 from node.home import Home
 from node.open import epoch_of, open_log
@@ -36,7 +38,9 @@ from node.verify_common import Failed, check_kept, next_epoch
 
 
 def check_home(home: Home) -> Report:
-    """Check database pages, events, tree, tiles, guard and SOUL. Never raises for damage.
+    """Check pages, log, events, tree, tiles, indexes, guard, SOUL and keystores.
+
+    Never raises for damage.
 
     Raises StoreError if there is no ledger, StoreSchema for one this version does not read.
     """
@@ -53,7 +57,7 @@ def check_home(home: Home) -> Report:
         raise
     except Failed as error:
         report.fail(error.verdict, str(error))
-    except (InvalidData, InvalidGenesis, SoulChanged, InvalidSoul, StoreError) as error:
+    except (InvalidData, GenesisError, StoreError) as error:
         report.fail(BROKEN, str(error))
     return report
 
@@ -65,9 +69,10 @@ def _check_pages(home: Home) -> None:
             store.check()
         finally:
             store.close()
+        check_files(home.ledger)  # after closing, as its docstring demands
     except StoreDamaged as error:
         position = first_unreadable(home.ledger)
-        told = "every event can still be read"
+        told = "every event that it lists can be read"
         if position is not None:
             told = f"the first event that cannot be read is {position}"
         raise StoreDamaged(f"{error}; {told}", position=position, hint=error.hint) from error
@@ -88,6 +93,7 @@ def _check(home: Home, log: Log, report: Report) -> None:
     check_soul(read_soul(home.soul).data, genesis)
     whose = f"agent {genesis.name!r}, ledger {log.ledger_id.hex()}"
     report.say("identity", f"{whose}; SOUL.md is the one it was born with")
+    report.say("keys", _check_keystores(home, genesis))
     report.question = "freshness"
     try:
         key = genesis.keys["log"]
@@ -115,6 +121,19 @@ def _say_not_shown(report: Report, *, beyond: int) -> None:
         OTHER_AGENT,
         SAID_NOT_TRUE,
     ]
+
+
+def _check_keystores(home: Home, genesis: Genesis) -> str:
+    """Check the keystores that are here; a home may live without them, but not start."""
+    places = {
+        "agent": (keystore.agent_path(home.path), "log"),
+        "operator": (keystore.operator_path(home.operator), "operator"),
+    }
+    here = [role for role, (path, _) in places.items() if path.exists()]
+    for role in here:
+        path, key = places[role]
+        keystore.examine(path, role=role, public=genesis.keys[key])
+    return f"keystores whole: {', '.join(here)}" if here else "no keystore is here"
 
 
 def _check_index(home: Home, log: Log) -> None:

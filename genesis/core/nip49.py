@@ -122,6 +122,14 @@ def _blob(text: str) -> bytes:
     return bytes(blob)
 
 
+def check(text: str) -> None:
+    """Check what can be checked without the passphrase. Raises InvalidNcryptsec.
+
+    The bech32 checksum covers each character: a flipped bit is found here.
+    """
+    _blob(text)
+
+
 def decrypt(
     text: str, passphrase: str, *, log_n_min: int = LOG_N_MIN, log_n_max: int = LOG_N_MAX
 ) -> Opened:

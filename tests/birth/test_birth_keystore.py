@@ -264,3 +264,18 @@ def test_an_operator_keystore_with_an_impossible_key(tmp_path):
     private.create(keystore.operator_path(tmp_path / "o"), found.to_bytes())
     with pytest.raises(InvalidKeystore, match="no secp256k1 key"):
         keystore.unlock_operator(tmp_path / "o", "x", log_n_min=1)
+
+
+def test_examine_finds_each_flipped_bit_without_a_passphrase(home):
+    path = keystore.agent_path(home)
+    keystore.examine(path, role="agent", public=KEYS.log.public)
+    whole = path.read_bytes()
+    for offset in range(len(whole)):
+        data = bytearray(whole)
+        data[offset] ^= 1 << (offset % 8)
+        path.write_bytes(data)
+        with pytest.raises(InvalidKeystore):
+            keystore.examine(path, role="agent", public=KEYS.log.public)
+    path.write_bytes(whole)
+    with pytest.raises(InvalidKeystore, match="the ledger was born with"):
+        keystore.examine(path, role="agent", public=bytes(32))

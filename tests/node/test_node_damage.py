@@ -212,6 +212,42 @@ def test_a_node_does_not_sign_over_what_no_verifier_would_take(lived):
     assert lived.fingerprint() == before
 
 
+def test_a_flipped_bit_in_the_log_of_a_killed_node_is_refused_and_nothing_is_changed(lived):
+    """SQLite takes it for the end of the log: what was acknowledged behind it would be gone."""
+    node = lived.start()
+    for number in range(3):
+        node.say(f"acknowledged message {number}", wait_s=0)
+    node.kill9()
+    log = lived.ledger.with_name("ledger.db-wal")
+    whole = log.read_bytes()
+    frames = (len(whole) - 32) // (24 + 8192)
+    assert frames > 3
+    data = bytearray(whole)
+    data[32 + frames // 2 * (24 + 8192) + 1000] ^= 0x10
+    log.write_bytes(data)
+    told, why = verdict(lived)
+    assert told == "BROKEN"
+    assert f"is damaged at frame {frames // 2 + 1}" in why
+    lived.run("run").refused("is damaged at frame", "doctor")
+    assert "is damaged at frame" in bad_findings(lived)["ledger"]["text"]
+    assert log.read_bytes() == data
+    log.write_bytes(whole)
+    with lived.running() as again:
+        assert again.answer("are you there?")
+    assert lived.run("verify").good()
+
+
+def test_a_flipped_bit_in_a_keystore_is_found_without_a_passphrase(lived):
+    keystore = lived.path / "keys" / "agent.keystore"
+    data = bytearray(keystore.read_bytes())
+    data[data.index(b"ncryptsec1") + 60] ^= 0x01
+    keystore.write_bytes(data)
+    told, why = verdict(lived)
+    assert told == "BROKEN"
+    assert "agent.keystore" in why
+    assert "agent.keystore" in bad_findings(lived)["keys"]["text"]
+
+
 # ---- the guard -----------------------------------------------------------------------------------
 
 
