@@ -32,6 +32,7 @@ from ledger.core.merkle import HASH_BYTES, leaf_hash
 from ledger.core.salvage import Evidence, Proof, gaps, spans
 from ledger.core.tiles import TILE_LEVELS, TILE_WIDTH
 from ledger.sql import checksum_holds
+from ledger.wal import chained_sum, words_of
 
 PURPOSE: Final = "salvage"
 SUBTREES: Final = "subtrees"
@@ -82,7 +83,7 @@ class _Files:
 
     def __init__(self, database: Path) -> None:
         self._holds = checksum_holds()
-        self._words = "<"
+        self._big = False
         self._frames: dict[int, tuple[_Sum, bytes, _Sum]] = {}
         """By offset: the checksum of the frame before, what it covers of the header, its own."""
         self._paths = {False: database, True: database.with_name(f"{database.name}-wal")}
@@ -119,7 +120,7 @@ class _Files:
             return [], []
         header = file.read(_WAL_HEADER.size).ljust(_WAL_HEADER.size, b"\0")
         magic, *_, one, two = _WAL_HEADER.unpack(header)
-        self._words = ">" if magic == _WAL_BIG_ENDIAN else "<"
+        self._big = magic == _WAL_BIG_ENDIAN
         before, salts = (one, two), b""
         while len(head := file.read(_WAL_FRAME.size)) == _WAL_FRAME.size:
             number, commit, *_, one, two = _WAL_FRAME.unpack(head)
@@ -143,12 +144,8 @@ class _Files:
 
     def _frame_holds(self, offset: int, data: bytes) -> bool:
         """A page in the log has no checksum of its own yet; its frame has one."""
-        (one, two), head, stored = self._frames[offset]
-        words = struct.unpack(f"{self._words}{(len(head) + len(data)) // 4}I", head + data)
-        for even, odd in zip(words[::2], words[1::2], strict=True):
-            one = (one + even + two) & 0xFFFFFFFF
-            two = (two + odd + one) & 0xFFFFFFFF
-        return (one, two) == stored
+        before, head, stored = self._frames[offset]
+        return chained_sum(words_of(head + data, big=self._big), before) == stored
 
     def rows(self, place: _Place) -> Iterator[tuple[int, Row, bool]]:
         """Yield (number in the page, row, whether every page it was read from is whole)."""

@@ -84,7 +84,7 @@ def _is_all_in(database: Path, log: BinaryIO) -> bool:
         unfinished: dict[int, bytes] = {}
         while len(frame := log.read(_FRAME.size + size)) == _FRAME.size + size:
             page, commit, _, _, *stored = _FRAME.unpack_from(frame)
-            if _checksum(_covered(frame, big=bool(magic & 1)), last) != tuple(stored):
+            if chained_sum(_covered(frame, big=bool(magic & 1)), last) != tuple(stored):
                 break
             last = (stored[0], stored[1])
             unfinished[page] = frame[_FRAME.size :]
@@ -100,14 +100,14 @@ def _is_all_in(database: Path, log: BinaryIO) -> bool:
 
 def _covered(frame: bytes, *, big: bool) -> tuple[int, ...]:
     """The words under a frame's checksum: page number, commit mark and page."""
-    return _words(frame[:8] + frame[_FRAME.size :], big=big)
+    return words_of(frame[:8] + frame[_FRAME.size :], big=big)
 
 
 def _header_holds(header: bytes) -> bool:
     magic, _, size, _, _, _, *stored = _HEADER.unpack(header)
     if magic & ~1 != _MAGIC or size & (size - 1) or not _PAGE_BYTES_MIN <= size <= _PAGE_BYTES_MAX:
         return False
-    return _checksum(_words(header[:24], big=bool(magic & 1)), (0, 0)) == tuple(stored)
+    return chained_sum(words_of(header[:24], big=bool(magic & 1)), (0, 0)) == tuple(stored)
 
 
 def _header_was_whole(header: bytes) -> bool:
@@ -118,11 +118,13 @@ def _header_was_whole(header: bytes) -> bool:
     )
 
 
-def _words(data: bytes, *, big: bool) -> tuple[int, ...]:
+def words_of(data: bytes, *, big: bool) -> tuple[int, ...]:
+    """32-bit words of `data`, in the byte order that the log's magic number names."""
     return struct.unpack(f"{'>' if big else '<'}{len(data) // 4}I", data)
 
 
-def _checksum(words: tuple[int, ...], start: Sum) -> Sum:
+def chained_sum(words: tuple[int, ...], start: Sum) -> Sum:
+    """The log's running checksum over more words (sqlite.org/fileformat2.html, section 4.2)."""
     one, two = start
     for even, odd in zip(words[::2], words[1::2], strict=True):
         one = (one + even + two) & _MASK
@@ -177,7 +179,7 @@ def _parts(scan: _Scan, frame: bytes) -> tuple[int, int, Sum, Sum, tuple[int, ..
 def _follow(scan: _Scan, frame: bytes, number: int) -> None:
     """Take the next frame of the chain, or note where and how it ends."""
     page, commit, salts, stored, words = _parts(scan, frame)
-    found = _checksum(words, scan.last)
+    found = chained_sum(words, scan.last)
     if salts == scan.salts and stored == found:
         scan.last = stored
         scan.unfinished.add(page)
@@ -209,7 +211,7 @@ def _look_behind(scan: _Scan, frame: bytes) -> bool:
         return False
     if not scan.whole and scan.commits_behind < _COMMITS_MIN:
         starts = [scan.last] if scan.other is None else [scan.last, scan.other]
-        if all(_checksum(words, start) != stored for start in starts):
+        if all(chained_sum(words, start) != stored for start in starts):
             scan.leads, scan.commits_behind = False, 0
         elif commit:
             scan.commits_behind += 1
