@@ -8,7 +8,7 @@ A hit is answered with fixed words and the author is held until the operator rel
 
 Crises caught and harmless texts stopped (in brackets by the rules before these):
 - crisis_prompts.toml, fitted: 165/165 and 0/154 (165, 0); development 125/125 and 5/118 (78, 12);
-  explored 212/227 and 6/200 (53, 3); replies of a model 30/30 and 0/30 (7, 1).
+  explored 210/227 and 6/200 (53, 3); replies of a model 30/30 and 0/30 (7, 1).
 - its validation, misses not read but phrases chosen by the count: 83/92 and 3/90 (51, 5).
 - crisis_unseen.toml, not fitted: 81/92 and 0/89 (35, 6); replies 28/30 and 0/30 (2, 0). One author
   wrote these sets, then the rules, and counted three versions on them, so they flatter.
@@ -136,6 +136,7 @@ method: game animal study machine care; acting: kitchen study machine care sport
 _EXCUSE_CHARS: Final = 160
 _HINTS_CHARS: Final = 300
 _HINTS_MIN: Final = 2
+_SPEAKER: Final = frozenset(("i", "me", "my", "myself", "mine", "im"))  # else: a machine broke
 
 _SQUEEZED_INPUT: Final = (
     "kilmyself kilingmyself wantodie wanadie endmylife enditall endital tiredofliv tiredoflif "
@@ -146,7 +147,7 @@ _SQUEEZED_INPUT: Final = (
 _SQUEEZED_OUTPUT: Final = frozenset({"kys", "kilyourself"})
 """Written without spaces, or with one between all letters; letters collapsed."""
 
-_JOINERS: Final = re.compile(r"['’‘`´]")
+_JOINERS: Final = re.compile(r"['’‘`´]|(?<=\w)\.sh(?!\w)")  # a script's name is no short form
 _NOT_WORD: Final = re.compile(r"[\W_]+")
 _REPEATS: Final = re.compile(r"([^\W\d_])\1+")
 _DISTINCT: Final = re.compile(r"(?<![^\W_])(?:off|noose|soon|good|fell)(?![^\W_])")
@@ -310,7 +311,8 @@ def _decide(index: _Index, words: str) -> str | None:
         if name in _table(rules.HINTS):
             last[name] = start
             near = [at for at in last.values() if at > start - _HINTS_CHARS]
-            if len(near) >= _HINTS_MIN:
+            said = words[max(0, start - _HINTS_CHARS) : start + _HINTS_CHARS].split()
+            if len(near) >= _HINTS_MIN and not _SPEAKER.isdisjoint(said):
                 return "hints"
         elif not _excused(_table(_EXCUSED_BY).get(name, ""), words, start, end):
             return name
