@@ -1,5 +1,6 @@
 """Verification of a bundle: export, backup and proof (bundle.md)."""
 
+import itertools
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
@@ -71,7 +72,7 @@ def heads_of(reading: Reading) -> list[Head]:
         same = (head.ledger, head.epoch) == (reading.ledger, reading.epoch)
         demand(same, "checkpoint", "head of another ledger or epoch")
     heads.sort(key=lambda head: head.size)
-    for one, two in zip(heads, heads[1:], strict=False):
+    for one, two in itertools.pairwise(heads):
         if one.size == two.size and one.root != two.root:
             raise Ended("DIVERGED", "diverged")
     if not heads:
@@ -196,7 +197,9 @@ class Proof:
             demand(record[1] not in self.inclusions, "duplicate", "inclusion twice")
             self.inclusions[record[1]] = (record[2], record[3])
         elif kind == "consistency":
-            demand((record[1], record[2]) not in self.consistencies, "duplicate", "consistency twice")
+            demand(
+                (record[1], record[2]) not in self.consistencies, "duplicate", "consistency twice"
+            )
             self.consistencies[record[1], record[2]] = record[3]
         elif kind == "checkpoint":
             self.reading.notes.append(record[1])
@@ -209,7 +212,7 @@ class Proof:
 
 def _check_continuity(proof: Proof, heads: list[Head]) -> None:
     """Step P6."""
-    for one, two in zip(heads, heads[1:], strict=False):
+    for one, two in itertools.pairwise(heads):
         if one.size != two.size:
             path = proof.consistencies.get((one.size, two.size))
             if path is None:

@@ -1,5 +1,6 @@
 """The chain of anchors (anchor.md, "Verifying a chain")."""
 
+import itertools
 from dataclasses import dataclass
 from typing import Any
 
@@ -83,7 +84,7 @@ def parse_link(value: Any, network: str) -> Link:
     demand(is_bytes(headers) and len(headers) % 80 == 0, bad, "headers")
     count = len(headers) // 80
     demand(1 <= count <= HEADERS_MAX, bad, "number of headers")
-    demand(is_uint(height) and 1 <= height and height + count <= HEIGHT_MAX, bad, "height")
+    demand(is_uint(height) and height >= 1 and height + count <= HEIGHT_MAX, bad, "height")
     demand(is_bytes(value["transaction"]), bad, "transaction")
     transaction = parse_transaction(value["transaction"])
     run = header_run(headers, height, network)
@@ -128,7 +129,7 @@ def _check_heights(links: list[Link], network: str) -> dict[int, bytes]:
     headers: dict[int, bytes] = {}
     bits: dict[int, int] = {}
     bad = "seal"
-    for before, link in zip(links, links[1:], strict=False):
+    for before, link in itertools.pairwise(links):
         demand(link.height >= before.height, bad, "heights go back")
     for link in links:
         for height, header in enumerate(link.headers, link.height):

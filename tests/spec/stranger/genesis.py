@@ -50,7 +50,9 @@ def check_genesis(payload: dict) -> None:
     network = payload["network"]
     demand(type(network) is str and network in ("mainnet", "signet", "regtest"), bad, "network")
     demand(_has_keys(soul, {"sha256", "blake3", "length"}), bad, "soul")
-    demand(is_bytes(soul["sha256"], 32) and is_bytes(soul["blake3"], 32), bad, "digests of the soul")
+    demand(
+        is_bytes(soul["sha256"], 32) and is_bytes(soul["blake3"], 32), bad, "digests of the soul"
+    )
     demand(is_uint(soul["length"]) and 1 <= soul["length"] <= 65536, bad, "length of the soul")
     demand(_has_keys(payload["keys"], KEYS), bad, "keys")
     keys = [*payload["keys"].values(), payload["recovery_output_key"]]

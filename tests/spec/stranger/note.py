@@ -62,7 +62,9 @@ def open_head(data: bytes, log_key: bytes) -> Head:
     demand(SIZE.fullmatch(size) is not None and int(size) <= 2**48, bad, "size")
     demand(len(root) == 32, bad, "root")
     own = key_id(origin, log_key)
-    mine = [(line, blob[4:]) for line, name, blob in signatures if (name, blob[:4]) == (origin, own)]
+    mine = [
+        (line, blob[4:]) for line, name, blob in signatures if (name, blob[:4]) == (origin, own)
+    ]
     demand(bool(mine), "note.signature", "not signed by the log")
     for _, signature in mine:
         holds = signed(log_key, signature, "timmy/note/v1", text.encode())

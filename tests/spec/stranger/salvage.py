@@ -14,7 +14,7 @@ from tests.spec.stranger.bundle import (
 )
 from tests.spec.stranger.codec import demand, is_bytes, is_uint
 from tests.spec.stranger.note import Head
-from tests.spec.stranger.tree import fold, leaf
+from tests.spec.stranger.tree import SIZE_MAX, fold, leaf
 
 LEVEL_MAX = 49
 
@@ -42,16 +42,19 @@ class Salvage:
 
     def _attachment(self, name: str, value: object) -> None:
         if name == "salvage":
-            demand(self.events is None, "duplicate", "salvage twice")
-            demand(type(value) is dict and set(value) == {"events"}, "bundle", "salvage")
-            demand(is_uint(value["events"]), "bundle", "events of a salvage")
-            self.events = value["events"]
+            demand(self.events is None, "salvage", "salvage twice")
+            demand(type(value) is dict, "salvage", "no map")
+            self.events = _size(value.get("events"))
         if name == "subtrees":
-            demand(type(value) is dict and set(value) == {"size", "hashes"}, "bundle", "subtrees")
-            size, hashes = value["size"], value["hashes"]
-            demand(is_uint(size) and type(hashes) is list, "bundle", "subtrees")
-            demand(all(map(_is_subtree, hashes)), "bundle", "hash of subtrees")
+            demand(type(value) is dict, "salvage", "subtrees")
+            size, hashes = _size(value.get("size")), value.get("hashes")
+            demand(type(hashes) is list and all(map(_is_subtree, hashes)), "salvage", "subtrees")
             self.subtrees.setdefault(size, []).extend(hashes)
+
+
+def _size(value: object) -> int:
+    demand(is_uint(value) and value <= SIZE_MAX, "salvage", "size or events of an attachment")
+    return value
 
 
 def _is_subtree(item: object) -> bool:
@@ -64,10 +67,10 @@ def _proven(head: Head, salvage: Salvage) -> set[int]:
     """Step V4: the positions whose leaves lead to the root of `head`."""
     events, used, proven = salvage.reading.events, set(), set()
     given: dict[tuple[int, int], bytes] = {}
-    demand(head.size <= (salvage.events or 0), "root", "head beyond the log")
+    demand(head.size <= (salvage.events or 0), "salvage", "head beyond the log")
     for level, index, digest in salvage.subtrees.get(head.size, []):
-        demand(level <= LEVEL_MAX and index << level < head.size, "root", "subtree outside")
-        demand((level, index) not in given, "duplicate", "subtree twice")
+        demand(level <= LEVEL_MAX and index << level < head.size, "salvage", "subtree outside")
+        demand((level, index) not in given, "salvage", "subtree twice")
         given[level, index] = digest
 
     def over(start: int, count: int) -> bytes | None:
@@ -77,12 +80,12 @@ def _proven(head: Head, salvage: Salvage) -> set[int]:
             return given[level, start >> level]
         if count > 1:
             return None
-        demand(start in events, "root", f"no leaf {start}")
+        demand(start in events, "salvage", f"no leaf {start}")
         proven.add(start)
         return leaf(events[start].envelope)
 
     demand(fold(head.size, over) == head.root, "root", "another root")
-    demand(len(used) == len(given), "root", "subtree that was not used")
+    demand(len(used) == len(given), "salvage", "subtree that was not used")
     return proven
 
 
@@ -103,5 +106,3 @@ def verify_salvage(records: Iterator[list], reading: Reading) -> Result:
     if 0 in events and len(proven) == total and erased <= targets:
         return Result("RECOVERED" if reading.epoch else "UNBROKEN-PENDING")
     return Result("INCOMPLETE", None, "missing")
-
-

@@ -6,7 +6,9 @@ BODY = "timmy-node 2026-11 statement body v1"
 
 
 def check_statement(payload: dict, body: bytes | None, ledger: bytes) -> None:
-    author, statement, signature = (payload.get(key) for key in ("author", "statement", "signature"))
+    author, statement, signature = (
+        payload.get(key) for key in ("author", "statement", "signature")
+    )
     all_bytes = is_bytes(author) and is_bytes(statement) and is_bytes(signature)
     demand(all_bytes, "statement", "author, statement or signature")
     fields = decode(statement, 256)
