@@ -350,8 +350,18 @@ def broken_proofs():
         case("seal attachment twice", "duplicate", BROKEN, bundle([*one, *[["attachment", "seal", {}]] * 2])),
         case("head of another key", "checkpoint", BROKEN, bundle([*one[:-1], ["checkpoint", ledger.head(by=agent.STRANGER).encode()]])),
         case("another payload, in a proof", "event", BROKEN, bundle(changed(one, "event", 1, f4=encode({"author": "x"})))),
+        case("content that is no map, beside the subject", "event", BROKEN, bundle(unmapped([3]))),
+        case("first content that is no map, then no head", "event", BROKEN, bundle(unmapped([3])[:-1])),
         case("another ledger id in the header, in a proof", "identity", BROKEN, bundle([["header", "proof", ZEROS, 0], *one[1:]])),
     ]  # fmt: skip
+
+
+def unmapped(sizes):
+    """A proof of a fact, and beside it an event whose content is a text and no map."""
+    ledger = born()
+    ledger.add(replace(words("hello"), content="hello"))
+    ledger.add(fact(1))
+    return proof(ledger, 2, sizes, also=[1])
 
 
 def moved(records):

@@ -271,11 +271,11 @@ def resigned(raw: bytes, before: bytes, spent: list[Any], soul_sha256: bytes) ->
     return transaction.version + b"\x00\x01" + b"".join(lists) + transaction.lock_time
 
 
-def rewoven(links: list[Any], soul_sha256: bytes) -> None:
-    """Make signatures, Merkle roots, previous hashes and work of changed links true again."""
+def rewoven(links: list[Any], soul_sha256: bytes | None) -> None:
+    """Make signatures (if the SOUL is given), Merkle roots, previous hashes and work of changed links true again."""
     before, previous = None, None
     for link in links:
-        if before is not None:
+        if before is not None and soul_sha256 is not None:
             link["transaction"] = resigned(link["transaction"], before, link["spent"], soul_sha256)
         before = link["transaction"]
         node, index = parse_transaction(before).txid, link["index"]
