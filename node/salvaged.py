@@ -97,7 +97,7 @@ def _subtrees(value: dict[str, Any]) -> list[Subtree]:
         raise InvalidBundle("subtrees without hashes")
     for row in rows:
         kinds = [type(item) for item in row] if isinstance(row, list) else []
-        if kinds != [int, int, bytes] or len(row[2]) != HASH_BYTES:
+        if kinds != [int, int, bytes] or min(row[:2]) < 0 or len(row[2]) != HASH_BYTES:
             raise InvalidBundle("a subtree is not [level, index, hash of 32 bytes]")
     return [(level, index, hash_) for level, index, hash_ in rows]
 

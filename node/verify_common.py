@@ -137,9 +137,11 @@ class Parts:
 
 def _open(record: Record) -> Event:
     try:
-        return Event.open(record)
+        event = Event.open(record)
+        _ = event.content  # decoded: words that are no map are refused, whoever asks for them
     except InvalidEvent as error:
         raise Failed(BROKEN, f"event {record.position}: {error}") from error
+    return event
 
 
 def _once(table: dict[Any, Any], key: object, value: object) -> None:

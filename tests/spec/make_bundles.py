@@ -9,6 +9,7 @@ from attest.core.commitment import Commitment, Kind
 from attest.core.transaction import TxOut, double_sha256
 from ledger.core.codec import encode
 from ledger.core.event import Cause, Draft, Event
+from ledger.core.merkle import leaf_hash, node_hash
 from ledger.core.note import sign_note
 from tests.attest.forge import grind_raw
 from tests.spec import agent
@@ -92,6 +93,7 @@ def cases():
         *broken_proofs(),
         *epochs(),
         *seals(),
+        *salvages(),
     ]
 
 
@@ -348,8 +350,18 @@ def broken_proofs():
         case("seal attachment twice", "duplicate", BROKEN, bundle([*one, *[["attachment", "seal", {}]] * 2])),
         case("head of another key", "checkpoint", BROKEN, bundle([*one[:-1], ["checkpoint", ledger.head(by=agent.STRANGER).encode()]])),
         case("another payload, in a proof", "event", BROKEN, bundle(changed(one, "event", 1, f4=encode({"author": "x"})))),
+        case("content that is no map, beside the subject", "event", BROKEN, bundle(unmapped([3]))),
+        case("first content that is no map, then no head", "event", BROKEN, bundle(unmapped([3])[:-1])),
         case("another ledger id in the header, in a proof", "identity", BROKEN, bundle([["header", "proof", ZEROS, 0], *one[1:]])),
     ]  # fmt: skip
+
+
+def unmapped(sizes):
+    """A proof of a fact, and beside it an event whose content is a text and no map."""
+    ledger = born()
+    ledger.add(replace(words("hello"), content="hello"))
+    ledger.add(fact(1))
+    return proof(ledger, 2, sizes, also=[1])
 
 
 def moved(records):
@@ -404,6 +416,107 @@ def lacking():
     draft = agent.epoch_record(log)
     log.add(replace(draft, payload={k: v for k, v in draft.payload.items() if k != "kept_size"}))
     return bundle(export(log, [log.head(epoch=1)], epoch=1))
+
+
+# ---- salvages -----------------------------------------------------------------------------------
+
+
+def salvage(ledger, here, *, events=None, hashes=(), sizes=None, epoch=0, attachments=()):
+    """What is left of a log: the events `here`, and for each size the hashes of the others."""
+    count = len(ledger.records)
+    total = count if events is None else events
+    records = [agent.header(ledger, "salvage", epoch), ["attachment", "salvage", {"events": total}]]
+    records += [agent.event_record(ledger.records[at]) for at in here]
+    for size in [count] if sizes is None else sizes:
+        records.append(["checkpoint", ledger.head(size, epoch=epoch).encode()])
+    shown = [list(hash_) for hash_ in hashes]
+    records.append(["attachment", "subtrees", {"size": count, "hashes": shown}])
+    return records + [["attachment", name, value] for name, value in attachments]
+
+
+def salvages():
+    ledger = six()
+    leaves = [leaf_hash(record.envelope) for record in ledger.records]
+    pair, four = (1, 1, node_hash(leaves[2], leaves[3])), (0, 4, leaves[4])
+    some = salvage(ledger, [0, 1, 4, 5], hashes=[pair])
+    whole = salvage(ledger, range(6))
+    odd = ("file", {"path": "x"}), ("subtrees", {"size": 9, "hashes": [], "more": 1})
+    recovered = small_ledger()
+    recovered.add(agent.epoch_record(recovered))
+    dropped = born()
+    dropped.add(words("hello"))
+    dropped.erase(1)
+    apart = [("subtrees", {"size": 6, "hashes": [list(four)]})]
+    return [
+        case("salvage of everything", None, PENDING, bundle(whole)),
+        case("salvage with two heads and attachments that nobody knows", None, PENDING,
+             bundle(salvage(ledger, range(6), sizes=[6, 4], attachments=odd))),
+        case("salvage of epoch 1", None, RECOVERED, bundle(salvage(recovered, range(5), epoch=1))),
+        *lost(ledger, leaves, some, pair, four, dropped, apart),
+        *broken_salvages(ledger, leaves, some, whole, pair, four),
+    ]  # fmt: skip
+
+
+def lost(ledger, leaves, some, pair, four, dropped, apart):
+    """True as far as it goes."""
+    half = (2, 0, ledger.tree.root(4))
+    found = {
+        "salvage without two events": some,
+        "salvage with the hashes of one size apart": salvage(ledger, [0, 1, 5], hashes=[pair], attachments=apart),
+        "salvage with a hash in the place of an event that is here": salvage(ledger, range(6), hashes=[four]),
+        "salvage with a hash over four events that are here": salvage(ledger, range(6), hashes=[half]),
+        "salvage without a head": salvage(ledger, range(6), sizes=[]),
+        "salvage without event 0": salvage(ledger, range(1, 6), hashes=[(0, 0, leaves[0])]),
+        "salvage of nothing": [agent.header(ledger, "salvage")],
+        "salvage of a log that had more": salvage(ledger, range(6), events=7),
+        "salvage with content dropped": salvage(dropped, range(2)),
+    }  # fmt: skip
+    return [case(name, "missing", INCOMPLETE, bundle(records)) for name, records in found.items()]
+
+
+def broken_salvages(ledger, leaves, some, whole, pair, four):
+    lower, wide = (0, 2, leaves[2]), (2, 1, ZEROS)
+    beside = [("subtrees", {"size": 5, "hashes": [[-1, 0, ZEROS]]})]
+    here = [0, 1, 4, 5]
+    attached = {
+        "salvage without a hash that is needed": salvage(ledger, here),
+        "salvage with a hash under another": salvage(ledger, here, hashes=[pair, lower]),
+        "salvage with a hash twice": salvage(ledger, here, hashes=[pair, pair]),
+        "salvage with a hash that reaches beyond the size": salvage(ledger, here, hashes=[pair, wide]),
+        "salvage with a hash beside the tree": salvage(ledger, here, hashes=[pair, (0, 6, ZEROS)]),
+        "salvage with a hash of level 50": salvage(ledger, here, hashes=[pair, (50, 0, ZEROS)]),
+        "salvage with a hash of 31 bytes": salvage(ledger, here, hashes=[(1, 1, bytes(31))]),
+        "salvage with a level below zero, of a size without a head": [*some, ["attachment", *beside[0]]],
+        "salvage of a log smaller than its head": salvage(ledger, range(4), events=5, hashes=[(1, 2, ZEROS)]),
+        "salvage that says twice how many events there were": [*whole, whole[1]],
+        "salvage that does not say how many": [whole[0], ["attachment", "salvage", {}], *whole[2:]],
+        "salvage of true events": [whole[0], ["attachment", "salvage", {"events": True}], *whole[2:]],
+        "salvage of 2^48 + 1 events": [whole[0], ["attachment", "salvage", {"events": 2**48 + 1}], *whole[2:]],
+    }  # fmt: skip
+    other = ledger.head(root=ZEROS).encode()
+    swapped = [*whole[:3], whole[4], whole[3], *whole[5:]]
+    others = [
+        ("salvage with events out of order", "event", swapped),
+        ("salvage with an event twice", "event", [*whole[:3], whole[2], *whole[3:]]),
+        ("salvage with an event beyond its end", "event", salvage(ledger, range(6), events=5)),
+        ("salvage with another payload", "event", changed(whole, "event", 2, f4=encode({"author": "x"}))),
+        ("salvage with a hash of another subtree", "root", salvage(ledger, here, hashes=[(1, 1, ZEROS)])),
+        ("salvage with a head of another key", "checkpoint", [*whole, ["checkpoint", ledger.head(by=agent.STRANGER).encode()]]),
+        ("salvage with another ledger id in the header", "identity", [["header", "salvage", ZEROS, 0], *whole[1:]]),
+        ("salvage with a subject", "bundle", [*whole, ["subject", 1]]),
+        ("salvage whose redaction targets text", "redaction", salvage(redacting_text(), range(2))),
+    ]  # fmt: skip
+    return [
+        *(case(name, "salvage", BROKEN, bundle(records)) for name, records in attached.items()),
+        *(case(name, failure, BROKEN, bundle(records)) for name, failure, records in others),
+        case("salvage with two roots at one size", "diverged", DIVERGED, bundle([*whole, ["checkpoint", other]])),
+    ]  # fmt: skip
+
+
+def redacting_text():
+    log = born()
+    log.add(agent.redaction("0"))
+    return log
 
 
 # ---- seals --------------------------------------------------------------------------------------
