@@ -18,6 +18,9 @@ from ledger.core.event import Event
 
 LANES: Final = 1024
 _LANE_BYTES: Final = 2
+_LANE_BITS: Final = 8 * _LANE_BYTES
+_UNFOLDED_MAX: Final = 1 << _LANE_BITS
+"""So many numbers below 2^16 stay below 2^32."""
 _WIDTH_BYTES: Final = LANES * _LANE_BYTES
 _EVEN: Final = int.from_bytes(b"\xff\xff\x00\x00" * (LANES // 2), "little")
 _ODD: Final = _EVEN << 16
@@ -48,6 +51,26 @@ def _subtract(a: int, b: int) -> int:
     return even | odd << 16
 
 
+def _sum_of(entries: Iterable[tuple[str, Any]]) -> int:
+    """Sum of many expansions. Even and odd lanes are summed apart, each in 32 bits of its own, and
+    brought back to 16 only when those might overflow: a snapshot has tens of thousands of entries.
+    """
+    total = even = odd = count = 0
+    for key, value in entries:
+        lanes = _lanes(key, value)
+        even += lanes & _EVEN
+        odd += lanes >> _LANE_BITS & _EVEN
+        count += 1
+        if count == _UNFOLDED_MAX:
+            total = _add(total, _packed(even, odd))
+            even = odd = count = 0
+    return _add(total, _packed(even, odd))
+
+
+def _packed(even: int, odd: int) -> int:
+    return (even & _EVEN) | (odd & _EVEN) << _LANE_BITS
+
+
 @dataclass(slots=True)
 class State:
     """Entries by key, and the sum of their lanes. Mutable: one owner folds it forward."""
@@ -76,11 +99,10 @@ class State:
 
     def digest(self) -> bytes:
         """32 bytes: the state after `size` events."""
-        for key, old in self._dirty.items():
-            if old is not None:
-                self._sum = _subtract(self._sum, _lanes(key, old))
-            if (new := self.entries.get(key)) is not None:
-                self._sum = _add(self._sum, _lanes(key, new))
+        entries, dirty = self.entries, self._dirty
+        before = _sum_of((key, old) for key, old in dirty.items() if old is not None)
+        after = _sum_of((key, entries[key]) for key in dirty if key in entries)
+        self._sum = _add(_subtract(self._sum, before), after)
         self._unsaved.update(self._dirty)
         self._dirty.clear()
         lanes = self._sum.to_bytes(_WIDTH_BYTES, "little")
