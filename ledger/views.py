@@ -16,7 +16,7 @@ in, since nobody here knows what they are.
 
 import threading
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
@@ -110,10 +110,19 @@ class Views:
         self._purging = threading.Lock()
         self._connection = self._open()
 
+    @contextmanager
+    def _guarded(self) -> Iterator[None]:
+        """Raise our errors. A table that is gone is damage: somebody put another file in place."""
+        with translated(str(self._path)):
+            try:
+                yield
+            except apsw.SQLError as error:
+                raise StoreDamaged(f"{self._path} is not ours any more: {error}") from error
+
     def _open(self) -> apsw.Connection:
         for attempt in ("as it is", "rebuilt"):
             try:
-                with translated(str(self._path)):
+                with self._guarded():
                     return self._prepared()
             except (StoreDamaged, StoreSchema):
                 if attempt == "rebuilt":
@@ -172,13 +181,13 @@ class Views:
         if self._purging.locked():
             return
         try:
-            with translated(str(self._path)):
+            with self._guarded():
                 self._catch_up()
         except StoreDamaged as error:
             if error.position is not None:  # an event of the ledger: no rebuilding helps
                 raise
             self._start_anew()
-            with translated(str(self._path)):
+            with self._guarded():
                 self._catch_up()
 
     def _catch_up(self) -> None:
@@ -290,11 +299,11 @@ class Views:
     def _query(self, sql: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Run a query; on damage compute everything again and run it once more."""
         try:
-            with translated(str(self._path)):
+            with self._guarded():
                 return list(self._connection.execute(sql, arguments))
         except StoreDamaged:
             self.rebuild()
-            with translated(str(self._path)):
+            with self._guarded():
                 return list(self._connection.execute(sql, arguments))
 
     def resolve(self, reference: str) -> Event:

@@ -123,19 +123,35 @@ def verify_salvage(
     first = next(iter(spans(sorted(proven))), (0, 0))
     report.prefix = first[1] if first[0] == 0 else 0
     _say(report, found, events, proven)
+    why = _incomplete(found, events, proven)
+    if why is not None:
+        report.fail(INCOMPLETE, why)
+        return
+    report.say("completeness", f"all {events} events that the log is known to have had")
+    report.verdict = RECOVERED if reader.header.epoch else UNBROKEN_PENDING
+
+
+def _incomplete(found: Salvaged, events: int, proven: set[int]) -> str | None:
+    """Say what keeps this from being the whole log, proven; None if nothing does."""
+    lost = gaps(spans(found.leaves), events)
+    if lost:
+        return f"{ranges(lost)} lost"
+    if found.first is None or len(proven) < events:
+        return "no signed head here proves all of it"
     missing = sorted(found.erased - found.redacted)
-    if missing:
-        report.say("completeness", f"content MISSING, and nothing here erased it: {missing[:10]}")
-    whole = found.first is not None and len(proven) == events and not missing
-    report.verdict = INCOMPLETE
-    if whole:
-        report.verdict = RECOVERED if reader.header.epoch else UNBROKEN_PENDING
+    return f"content MISSING, and nothing here erased it: {missing[:10]}" if missing else None
 
 
 def _say(report: Report, found: Salvaged, events: int, proven: set[int]) -> None:
     saved = spans(found.leaves)
     sure = spans(at for at in found.leaves if at in proven)
     rest = spans(at for at in found.leaves if at not in proven)
+    report.say(
+        "integrity",
+        f"{len(found.leaves)} events match their commitments, {len(proven)} lead to a signed root",
+    )
+    signed = f"signed up to event {max(proven)}" if proven else "nothing here is signed"
+    report.say("freshness", f"{signed}; nothing here shows that it is the newest")
     report.say("proven", f"{ranges(sure)}: in the log, by a signed head")
     report.say("unproven", f"{ranges(rest)}: whole, and nothing here shows that they were in it")
     report.say("lost", ranges(gaps(saved, events)))

@@ -64,8 +64,10 @@ async def node(
     """Open a home and start a node; leave the block to stop it."""
     log, genesis = open_ledger(home)
     try:
-        keys = await asyncio.to_thread(unlock, genesis)
-        engine = await choose_engine(config)
+        async with asyncio.TaskGroup() as group:  # the first waits for scrypt, the second for bwrap
+            unlocking = group.create_task(asyncio.to_thread(unlock, genesis))
+            choosing = group.create_task(choose_engine(config))
+            group.create_task(asyncio.to_thread(warm_up))  # no word meets a cold screen
         home.anchors.mkdir(mode=0o700, exist_ok=True)
         async with AsyncExitStack() as stack:
             listener = stack.enter_context(_listen(config.api))
@@ -77,8 +79,8 @@ async def node(
                 config=config,
                 log=log,
                 genesis=genesis,
-                keys=keys,
-                engine=engine,
+                keys=unlocking.result(),
+                engine=choosing.result(),
                 session=await stack.enter_async_context(aiohttp.ClientSession()),
                 bitcoin=bitcoin,
                 anchors=stack.enter_context(FileState(home.anchors)),
@@ -147,7 +149,6 @@ class Node:
                     group.create_task(self._lasting(self._purge_relay)),
                     group.create_task(self._lasting(parts.anchoring.run)),
                 ]
-                await asyncio.to_thread(warm_up)
                 await self._serve(runner)
                 await parts.broadcast.step()
                 try:
