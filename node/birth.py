@@ -10,6 +10,7 @@ import shutil
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from genesis import birth, keystore, passphrase, trees
 from genesis.core.errors import PrivateFileExists
@@ -122,6 +123,10 @@ def _operator(home: Home, text: str) -> Signer | None:
     if not keystore.operator_path(home.operator).exists():
         return None
     return keystore.unlock_operator(home.operator, text)
+
+
+KIT_FILES: Final = "recovery-kit-*.txt"
+"""Kits that nobody was there to be shown (docs/adr/0012-the-kit-of-an-unattended-birth.md)."""
 
 
 def keep_kit(home: Home, name: str) -> tuple[Callable[[str], None], Path]:

@@ -169,6 +169,20 @@ def _redactions(home: Home, name: str) -> Finding:
     return Finding(name=name, ok=True, text="nothing erased is left in the files")
 
 
+def _kits(home: Home, name: str) -> Finding:
+    from node.birth import KIT_FILES
+
+    here = sorted(home.state.glob(KIT_FILES))
+    if here:
+        return Finding(
+            name=name,
+            ok=None,
+            text=f"a recovery kit is still on this machine: {here[0]}",
+            hint="move it to where no thief of this machine finds it",
+        )
+    return Finding(name=name, ok=True, text="no recovery kit lies beside this home")
+
+
 def _node(home: Home, name: str) -> Finding:
     try:
         status = Client.find(home).call("GET", "/v1/status", timeout=10)
@@ -197,6 +211,7 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "permissions": _permissions,
     "disk": _disk,
     "keys": _keys,
+    "kit": _kits,
     "tree": _tree,
     "sandbox": _sandbox,
     "node": _node,

@@ -337,3 +337,16 @@ def test_the_passphrase_is_not_handed_on_to_other_processes(node):
             continue
         assert PASSPHRASE.encode() not in data
     assert Path(f"/proc/{node.process.pid}/environ").stat().st_mode & 0o077 == 0
+
+
+def test_doctor_reminds_of_a_kit_that_is_still_here(born):
+    kit = next(born.state.glob("recovery-kit-*.txt"), None)
+    if kit is None:
+        kit = born.state / "recovery-kit-timmy-1.txt"
+        kit.write_text("words")
+    found = {row["name"]: row for row in born.run("--json", "doctor").json}
+    assert found["kit"]["ok"] is None
+    assert str(kit) in found["kit"]["text"]
+    kit.unlink()
+    found = {row["name"]: row for row in born.run("--json", "doctor").json}
+    assert found["kit"]["ok"] is True
