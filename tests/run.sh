@@ -14,7 +14,7 @@ else
 fi
 rm -f .coverage .coverage.*
 workers=$(nproc)
-"${alone[@]}" "$bin/coverage" run -m pytest -n "$workers" --dist loadfile "$@"
+"${alone[@]}" "$bin/coverage" run -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "$@"
 if [ $# -eq 0 ]; then
   "$bin/coverage" combine --quiet
   "$bin/coverage" report --skip-covered --include='*/core/*' --fail-under=97 > build/coverage-core.txt || { cat build/coverage-core.txt; exit 1; }
