@@ -47,8 +47,15 @@ _TALK: Final = frozenset(
         types.MESSAGE_RECEIVED,
         types.MESSAGE_SENT,
         types.MODEL_REPLIED,
+        types.TOOL_REQUESTED,
+        types.TOOL_DECIDED,
+        types.TOOL_RETURNED,
+        types.APPROVAL_ASKED,
         types.STATEMENT_RECEIVED,
         types.PATCH_PROPOSED,
+        types.PATCH_REFUSED,
+        types.PATCH_COMMENTED,
+        types.PATCH_WITHDRAWN,
     )
 )
 """Caused by what was said before, and not made of it; any other type with content is."""

@@ -1,6 +1,7 @@
 """Writing small files so that a crash leaves the old one or the new one, never half of either."""
 
 import os
+from collections.abc import Callable
 from pathlib import Path
 
 
@@ -45,10 +46,10 @@ def read_mark(path: Path) -> bytes | None:
         return None
 
 
-def sync_folder(folder: Path) -> None:
-    """Make renames in `folder` durable."""
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+def sync_folder(folder: Path, fsync: Callable[[int], None] | None = None) -> None:
+    """Make renames in `folder` durable; `fsync` is where a test may cut."""
+    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
-        os.fsync(descriptor)
+        (fsync or os.fsync)(descriptor)
     finally:
         os.close(descriptor)

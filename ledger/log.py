@@ -11,7 +11,6 @@ import queue
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import suppress
-from dataclasses import dataclass, field
 from types import TracebackType
 from typing import Final, Self
 
@@ -30,9 +29,12 @@ from ledger.core.errors import (
 )
 from ledger.core.event import Cause, Draft, Event, Record, same_body, seal
 from ledger.core.merkle import leaf_hash
-from ledger.core.redaction import targets
+from ledger.core.redaction import require_erasable, targets
 from ledger.core.tiles import TILE_LEVELS, Tree
-from ledger.store import Batch, Store
+from ledger.opened import Opened
+from ledger.scratch import Request, Result, Scratch
+from ledger.store import Store
+from ledger.unforeseen import unforeseen
 
 Clock = Callable[[], int]
 """Unix time in milliseconds."""
@@ -43,25 +45,7 @@ _SALTS_BYTES: Final = 2 * limits.SALT_BYTES
 _SCRUB_SECONDS: Final = 0.5
 """How soon a log that a reader held back is emptied again: soon, and no load."""
 
-Result = list[Event] | TimmyError
-
-
-@dataclass(slots=True)
-class _Scratch:
-    """What one commit has gathered so far; thrown away if anything fails."""
-
-    tree: Tree
-    last_ms: int
-    batch: Batch = field(default_factory=Batch)
-    lengths: dict[bytes, int] = field(default_factory=dict)
-    keys: dict[bytes, Event] = field(default_factory=dict)
-
-
-@dataclass(slots=True)
-class _Request:
-    drafts: tuple[Draft, ...]
-    done: Callable[[Result], None]
-    expected: int | None = None
+_RESTART: Final = "stop the node and start it again: what was acknowledged is durable"
 
 
 class Log:
@@ -78,12 +62,14 @@ class Log:
         self._clock = clock
         self._entropy = entropy
         self._commit_lock = threading.Lock()
-        self._requests: queue.SimpleQueue[_Request | None] = queue.SimpleQueue()
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._writer: threading.Thread | None = None
         self._waiting: list[tuple[asyncio.AbstractEventLoop, asyncio.Future[None]]] = []
         self._waiting_lock = threading.Lock()
         self._last_ms = 0
         self._restored: Tree | None = None
+        self._ended: StoreError | None = None
+        self._opened = Opened(keeping=not reading)
         try:
             self._size = store.size
             if not reading:
@@ -166,15 +152,19 @@ class Log:
     def refresh(self) -> None:
         """Take in what another process appended, when the store was opened for reading."""
         tree = self.tree.fork()
-        for record in self._store.records(tree.size, self._store.size):
-            tree.append(leaf_hash(record.envelope))
+        added = self._store.records(tree.size, self._store.size)
+        tree.extend([leaf_hash(record.envelope) for record in added])
         self._restored, self._size = tree, tree.size
 
     def read(self, position: int) -> Event:
-        """Return the event at `position`, every commitment checked. Raises NotFound."""
+        """Return the event at `position`, every commitment checked. Raises NotFound.
+
+        One of the newest that was looked at is not read and checked again, and is the same object:
+        nobody changes its payload. What a redaction erases is forgotten before it is acknowledged.
+        """
         if not 0 <= position < self.size:
             raise NotFound(f"there is no event {position}", hint=f"this log has {self.size} events")
-        return next(self.events(position, position + 1))
+        return next(self._opened.events(self.events, position, position + 1))
 
     def events(self, start: int = 0, stop: int | None = None) -> Iterator[Event]:
         """Yield the events of [start, stop) in order, every commitment checked.
@@ -192,7 +182,8 @@ class Log:
 
     def as_written(self, start: int = 0, stop: int | None = None) -> Iterator[Event]:
         """The same, for a reducer of the state: what brings old payloads forward leaves these."""
-        return self.events(start, stop)
+        end = self.size if stop is None else min(stop, self.size)
+        return self._opened.events(self.events, start, end)
 
     def records(self, start: int = 0, stop: int | None = None) -> Iterator[Record]:
         """Yield stored records of [start, stop) in order, unchecked; a gap raises StoreDamaged."""
@@ -217,11 +208,15 @@ class Log:
         start = max(0, length - last)
         return [self.read(at) for at in self._store.stream_positions(stream, start, length)]
 
+    def positions(self, stream: bytes, start: int) -> list[int]:
+        """Return where the events of a stream are filed, from stream sequence `start` on."""
+        return self._store.stream_positions(stream, start, self._store.stream_length(stream))
+
     async def follow(self, start: int = 0) -> AsyncIterator[Event]:
         """Yield every event from `start` on, then each new one as it becomes durable."""
         while True:
             stop = self.size
-            for event in self.events(start, stop):
+            for event in self._opened.events(self.events, start, stop):
                 yield event
             start = max(start, stop)
             await self.grown(start)
@@ -258,16 +253,16 @@ class Log:
         def done(result: Result) -> None:
             loop.call_soon_threadsafe(resolve, result)
 
-        self._requests.put(_Request(drafts, done, expected))
+        self._requests.put(Request(drafts, done, expected))
         result = await answer
         if isinstance(result, TimmyError):
             raise result
         return result
 
-    def append_now(self, *drafts: Draft) -> list[Event]:
+    def append_now(self, *drafts: Draft, expected: int | None = None) -> list[Event]:
         """Append from code that has no event loop: the command line, tests, benchmarks."""
         results: list[Result] = []
-        self._commit([_Request(drafts, results.append)])
+        self._commit([Request(drafts, results.append, expected)])
         if isinstance(results[0], TimmyError):
             raise results[0]
         return results[0]
@@ -280,7 +275,7 @@ class Log:
         """
         events = [self.read(position) for position in sorted(set(positions))]
         for event in events:
-            _require_erasable(event)
+            require_erasable(event)
         return Draft(
             type=types.REDACTED.name,
             stream=types.NODE_STREAM,
@@ -312,7 +307,7 @@ class Log:
                 count += len(following.drafts)
             self._commit(requests)
 
-    def _next(self) -> _Request | None:
+    def _next(self) -> Request | None:
         """Wait for the next request; meanwhile empty the log if that is still owed."""
         while True:
             try:
@@ -320,38 +315,68 @@ class Log:
             except queue.Empty:
                 self.finish_erasing()
 
-    def _commit(self, requests: list[_Request]) -> None:
+    def _commit(self, requests: list[Request]) -> None:
         """Seal every request's drafts, store them in one transaction, tell each its result."""
         with self._commit_lock:
-            scratch = _Scratch(self.tree.fork(), self._last_ms)
-            results: list[Result] = [self._gather(scratch, request) for request in requests]
-            try:
-                self._store_batch(scratch)
-            except TimmyError as error:
-                results = [r if isinstance(r, TimmyError) else error for r in results]
+            results = self._results(requests)
             if self._scrub_owed:
                 self._scrub()
         for request, result in zip(requests, results, strict=True):
-            request.done(result)
+            with suppress(RuntimeError):  # its loop is closed: nobody waits for it any more
+                request.done(result)
         self._wake()
 
-    def _store_batch(self, scratch: _Scratch) -> None:
+    def _results(self, requests: list[Request]) -> list[Result]:
+        """Carry out one commit. What nobody foresaw fails these requests, and no thread dies of it.
+
+        If it came while storing, nobody knows what the store holds: no event is taken after it.
+        """
+        if self._ended is not None:
+            return [self._ended] * len(requests)
+        storing = False
+        try:
+            scratch = Scratch(self.size, self._last_ms)
+            results: list[Result] = [self._gather(scratch, request) for request in requests]
+            storing = True
+            self._store_batch(scratch)
+        except TimmyError as error:
+            if not storing:
+                return [error] * len(requests)
+            return [r if isinstance(r, TimmyError) else error for r in results]
+        except Exception as error:  # noqa: BLE001 - a bug must fail its callers, not the writer
+            failed = unforeseen(error)
+            if storing:
+                self._ended = StoreError(f"no event is taken any more: {failed}", hint=_RESTART)
+            return [failed] * len(requests)
+        return results
+
+    def _store_batch(self, scratch: Scratch) -> None:
         if not scratch.batch.events:
             return
-        scratch.batch.tiles = scratch.tree.take_tiles()
+        tree = self.tree.fork()
+        tree.extend([leaf_hash(record.envelope) for record, _ in scratch.batch.events])
+        scratch.batch.tiles = tree.take_tiles()
         self._scrub_owed |= bool(scratch.batch.erase)  # before: a commit that fails may leave bytes
-        self._store.append(scratch.batch)
-        self._restored, self._size = scratch.tree, scratch.tree.size
+        try:
+            self._store.append(scratch.batch)
+        finally:
+            if scratch.batch.erase:
+                self._opened.forget()
+        self._restored, self._size = tree, tree.size
         self._last_ms = scratch.last_ms
 
     def _scrub(self) -> None:
         """Try once. What was committed stays committed: no writer is told of a failure here."""
-        with suppress(StoreError):
+        try:
             self._scrub_owed = not self._store.scrub()
+        except StoreError:
+            pass
+        except Exception as error:  # noqa: BLE001 - it stays owed, and the writer lives on
+            unforeseen(error)
 
-    def _gather(self, scratch: _Scratch, request: _Request) -> Result:
+    def _gather(self, scratch: Scratch, request: Request) -> Result:
         """Seal one request into the scratch; on a fault undo just this request."""
-        drafts, size = request.drafts, scratch.tree.size
+        drafts, size = request.drafts, scratch.size
         if request.expected not in (None, size):
             return Moved(f"the log has {size} events, expected {request.expected}")
         mark, erased = len(scratch.batch.events), len(scratch.batch.erase)
@@ -359,39 +384,43 @@ class Log:
             lengths = {d.stream: self._next_sequence(scratch, d.stream) for d in drafts}
         except StoreError as error:
             return error
-        tree = scratch.tree.fork()
         try:
-            return [self._seal(scratch, draft) for draft in drafts]
+            return self._seal(scratch, drafts)
         except (InvalidData, Refused, StoreError) as error:
             for _, envelope in scratch.batch.events[mark:]:
                 if envelope.idempotency_key is not None:
                     del scratch.keys[envelope.idempotency_key]
             del scratch.batch.events[mark:], scratch.batch.erase[erased:]
             scratch.lengths.update(lengths)
-            scratch.tree = tree
+            scratch.size = size
             return error
 
-    def _seal(self, scratch: _Scratch, draft: Draft) -> Event:
-        if draft.idempotency_key is not None:
-            known = self._known(scratch, draft, draft.idempotency_key)
-            if known is not None:
-                return known
-        if draft.causes:
-            self._check_causes(scratch, draft)
-        event = seal(
-            draft,
-            position=scratch.tree.size,
-            stream_sequence=scratch.lengths[draft.stream],
-            ts_ms=max(self._clock(), scratch.last_ms),
-            salts=self._entropy(_SALTS_BYTES),
-        )
-        self._take(scratch, event)
-        return event
+    def _seal(self, scratch: Scratch, drafts: tuple[Draft, ...]) -> list[Event]:
+        """Make the events of one request; the salts of all of them are drawn at once."""
+        salts = self._entropy(_SALTS_BYTES * len(drafts))
+        events, lengths = [], scratch.lengths
+        for at, draft in enumerate(drafts):
+            if draft.type in types.LINEAGE and draft.stream != types.LINEAGE_STREAM:
+                raise Refused("a record of lineage outside its stream would not be found")
+            event = self._known(scratch, draft)
+            if event is None:
+                if draft.causes:
+                    self._check_causes(scratch, draft)
+                event = seal(
+                    draft,
+                    position=scratch.size,
+                    stream_sequence=lengths[draft.stream],
+                    ts_ms=max(self._clock(), scratch.last_ms),
+                    salts=salts[at * _SALTS_BYTES : (at + 1) * _SALTS_BYTES],
+                )
+                self._take(scratch, event)
+            events.append(event)
+        return events
 
-    def _take(self, scratch: _Scratch, event: Event) -> None:
+    def _take(self, scratch: Scratch, event: Event) -> None:
         envelope = event.envelope
         scratch.batch.events.append((event.record, envelope))
-        scratch.tree.append(leaf_hash(event.record.envelope))
+        scratch.size += 1
         scratch.last_ms = envelope.ts_ms
         scratch.lengths[envelope.stream] += 1
         if envelope.idempotency_key is not None:
@@ -404,15 +433,18 @@ class Log:
         if "targets" not in event.payload:
             raise InvalidEvent("a redaction without targets")
         for target in named:
-            _require_erasable(self.read(target))
+            require_erasable(self.read(target))
         return named
 
-    def _next_sequence(self, scratch: _Scratch, stream: bytes) -> int:
+    def _next_sequence(self, scratch: Scratch, stream: bytes) -> int:
         if stream not in scratch.lengths:
             scratch.lengths[stream] = self._store.stream_length(stream)
         return scratch.lengths[stream]
 
-    def _known(self, scratch: _Scratch, draft: Draft, key: bytes) -> Event | None:
+    def _known(self, scratch: Scratch, draft: Draft) -> Event | None:
+        key = draft.idempotency_key
+        if key is None:
+            return None
         event = scratch.keys.get(key) or self.find(key)
         if event is not None and not same_body(event, draft):
             raise IdempotencyConflict(
@@ -420,12 +452,12 @@ class Log:
             )
         return event
 
-    def _check_causes(self, scratch: _Scratch, draft: Draft) -> None:
+    def _check_causes(self, scratch: Scratch, draft: Draft) -> None:
         for cause in draft.causes:
             if cause.ledger is None and self._id_at(scratch, cause) != cause.id:
                 raise InvalidEvent(f"cause {cause.position} {cause.id.hex()} is not in this log")
 
-    def _id_at(self, scratch: _Scratch, cause: Cause) -> bytes | None:
+    def _id_at(self, scratch: Scratch, cause: Cause) -> bytes | None:
         if cause.position < self.size:
             return self.read(cause.position).id
         index = cause.position - self.size
@@ -452,23 +484,8 @@ class Log:
         with self._waiting_lock:
             waiting, self._waiting = self._waiting, []
         for loop, future in waiting:
-            loop.call_soon_threadsafe(_resolve, future)
-
-
-def _require_erasable(event: Event) -> None:
-    """Raise Refused unless this version knows that what `event` says may be erased for good."""
-    kind = types.KNOWN.get(event.type)
-    if kind is None and event.has_content:
-        raise Refused(
-            f"event {event.position} is of type {event.type}, unknown to this version: "
-            "whether its content may be erased is unknown, too",
-            hint="upgrade timmy to the version that wrote it, and redact it there",
-        )
-    if kind is None or not kind.content or not event.has_content:
-        raise Refused(
-            f"event {event.position} ({event.type}) has no content to redact",
-            hint="only words of people and models can be erased, never facts, keys and rules",
-        )
+            with suppress(RuntimeError):  # closed
+                loop.call_soon_threadsafe(_resolve, future)
 
 
 def _resolve(future: "asyncio.Future[None]") -> None:

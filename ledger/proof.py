@@ -20,11 +20,15 @@ from ledger.core.bundle import (
 )
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.errors import Refused
+from ledger.core.event import Event
+from ledger.core.lineage import LINEAGE_TYPES
 from ledger.log import Log
 
 
-def export(log: Log, head: SignedCheckpoint, file: BinaryIO) -> int:
-    """Write every event under `head`, each one checked, then the checkpoint.
+def export(
+    log: Log, head: SignedCheckpoint, file: BinaryIO, *, also: Iterable[SignedCheckpoint] = ()
+) -> int:
+    """Write every event under `head`, each one checked, then the checkpoint, and those in `also`.
 
     Returns how many events. Raises StoreDamaged: a backup that nobody can read is none.
     """
@@ -34,7 +38,8 @@ def export(log: Log, head: SignedCheckpoint, file: BinaryIO) -> int:
     )
     for event in log.events(0, head.size):
         writer.add(event.record)
-    writer.add(SignedHead(note=head.encode()))
+    for one in (head, *also):
+        writer.add(SignedHead(note=one.encode()))
     writer.end()
     return head.size
 
@@ -48,29 +53,35 @@ def prove(
     also: Iterable[int] = (),
     attachments: Iterable[Attachment] = (),
     without: Collection[int] = (),
+    since: Iterable[int] = (),
 ) -> None:
     """Write a proof that the event at `position` is in this log.
 
-    The genesis event and those in `also` (the opening of a seal, say) are included. Each event is
-    proven in the smallest of the released checkpoints `heads` that covers it; neighbouring heads
-    are tied by consistency proofs. Content of the events in `without` is left out.
+    The genesis event and those in `also` (lineage records, the opening of a seal) are included.
+    Each event is proven in the smallest of the released checkpoints `heads` of the newest epoch
+    that covers it; neighbouring heads, whatever their epochs, are tied by consistency proofs.
+    Content of the events in `without` is left out. From each size in `since`, which a reader holds
+    a head of, a consistency proof leads to the newest head. Raises Refused if no head covers an
+    event, or if a head is of what a recovery gave up.
     """
-    ordered = sorted({head.size: head for head in heads}.values(), key=lambda head: head.size)
-    if not ordered or position >= ordered[-1].size:
+    ordered = _in_order(heads)
+    wanted = sorted({0, position, *also})
+    if not ordered or wanted[-1] >= ordered[-1].size:
         raise Refused(
-            f"no released checkpoint covers event {position}",
+            f"no released checkpoint covers event {wanted[-1]}",
             hint="start the node: it releases one within a second",
         )
-    checkpoint = ordered[0].checkpoint
-    writer = Writer(
-        file, Header(purpose="proof", ledger_id=checkpoint.ledger_id, epoch=checkpoint.epoch)
-    )
+    newest = ordered[-1].checkpoint
+    sizes = [head.size for head in ordered if head.checkpoint.epoch == newest.epoch]
+    writer = Writer(file, Header(purpose="proof", ledger_id=newest.ledger_id, epoch=newest.epoch))
     writer.add(Subject(position=position))
-    pairs = {(older.size, newer.size) for older, newer in itertools.pairwise(ordered)}
-    for at in sorted({0, position, *also}):
-        covering = next(head.size for head in ordered if head.size > at)
-        event = log.read(at)
-        if event.type == types.EPOCH.name:
+    events = [log.read(at) for at in wanted]
+    pairs = _neighbours(ordered, events)
+    pairs |= {(size, newest.size) for size in since if size != newest.size}
+    for event in events:
+        at = event.position
+        covering = next(size for size in sizes if size > at)
+        if event.type in LINEAGE_TYPES:
             pairs.add((at, covering))  # what the record keeps is a prefix of this history
         record = event.record
         if at in without:
@@ -86,3 +97,26 @@ def prove(
     for attachment in attachments:
         writer.add(attachment)
     writer.end()
+
+
+def _in_order(heads: Iterable[SignedCheckpoint]) -> list[SignedCheckpoint]:
+    by_place = {(head.checkpoint.epoch, head.size): head for head in heads}
+    return [by_place[place] for place in sorted(by_place)]
+
+
+def _neighbours(ordered: list[SignedCheckpoint], events: Iterable[Event]) -> set[tuple[int, int]]:
+    """The pairs of sizes that tie each head to the next (docs/spec/bundle.md, P6)."""
+    epochs = {e.payload["epoch"]: e.position for e in events if e.type == types.EPOCH.name}
+    pairs = set()
+    for older, newer in itertools.pairwise(ordered):
+        kept = epochs.get(older.checkpoint.epoch + 1, older.size)
+        if older.checkpoint.epoch < newer.checkpoint.epoch and older.size > kept:
+            # From what was kept of it a path would lead through events that are not in this log.
+            raise Refused(
+                f"the head of {older.size} events is of a history that the recovery gave up at "
+                f"{kept}",
+                hint="prove it without anchors: leave --anchored out",
+            )
+        if older.size != newer.size:
+            pairs.add((older.size, newer.size))
+    return pairs

@@ -7,18 +7,19 @@
 The guard is written for released heads only. It lies in the state directory, keyed by ledger id, so
 that a home restored from a backup, or copied, does not bring its own guard along: then the log may
 be behind what the world has seen, and signing on would fork it. What this does not see: a whole
-machine rolled back, guard included. Only peers can tell.
+machine rolled back, guard included. Only peers can tell: until one has answered, whoever asks them
+holds the release (`hold`). Then the log takes events, and no head leaves that did not before.
 """
 
 import errno
 import fcntl
 import os
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from ledger.core.checkpoint import (
     Checkpoint,
@@ -27,8 +28,16 @@ from ledger.core.checkpoint import (
     origin,
     sign_checkpoint,
 )
-from ledger.core.errors import GuardMissing, InvalidNote, RolledBack, StoreError, StoreFull
+from ledger.core.errors import (
+    GuardMissing,
+    InvalidNote,
+    Refused,
+    RolledBack,
+    StoreError,
+    StoreFull,
+)
 from ledger.core.keys import Signer
+from ledger.core.note import parse_note
 from ledger.core.tiles import Tree
 from ledger.files import write_atomically
 from ledger.log import Log
@@ -38,7 +47,8 @@ _GUARD_FILE: Final = "head"
 _LOCK_FILE: Final = "lock"
 _LOCK_FLAGS: Final = os.O_RDWR | os.O_CREAT | os.O_CLOEXEC
 _RECOVER: Final = (
-    "bring the newest ledger and state directory back; if they are lost, begin a new epoch: "
+    "bring the newest ledger and state directory back, or fetch what is missing from a node that "
+    "mirrors this ledger: timmy recover --from-mirror URL; if all is lost, begin a new epoch: "
     "timmy recover --kit FILE"
 )
 
@@ -102,6 +112,10 @@ class GuardFile:
             raise StoreError(f"the guard {self.path} cannot be read: {error}") from error
 
 
+KeyAt: TypeAlias = Callable[[int], bytes]
+"""The log key that signs heads of a size, in the epoch that goes on: `Lineage.key_at`."""
+
+
 @dataclass(slots=True)
 class Release:
     """Signs and releases heads of one log. Make one with `open`, or `begin` at birth."""
@@ -111,39 +125,114 @@ class Release:
     signer: Signer
     epoch: int
     newest: SignedCheckpoint
+    key_at: KeyAt
+    held: str = ""
+    """Why nothing new is released; "" if it is. Set by `hold` and `let_go`."""
     _lock: threading.Lock = field(default_factory=threading.Lock)
 
     @classmethod
-    def begin(cls, log: Log, state: Path, signer: Signer, *, epoch: int = 0) -> "Release":
-        """Write the first guard of a log (or of a new epoch) over its present head."""
+    def begin(
+        cls, log: Log, state: Path, signer: Signer, *, epoch: int = 0, size: int | None = None
+    ) -> "Release":
+        """Write the first guard of a log (or of a new epoch) over its present head.
+
+        Or over that of `size`, for a beginning that was cut short.
+        """
         guard = GuardFile(state, log.ledger_id)
-        newest = _sign(log, signer, epoch)
+        newest = _sign(log, signer, epoch, size)
         guard.write(newest.encode())
-        return cls(log, guard, signer, epoch, newest)
+        return cls(log, guard, signer, epoch, newest, lambda _: signer.public)
 
     @classmethod
-    def open(cls, log: Log, state: Path, signer: Signer, *, epoch: int = 0) -> "Release":
-        """Compare guard and log. Raises GuardMissing or RolledBack, and releases nothing then."""
+    def open(
+        cls,
+        log: Log,
+        state: Path,
+        signer: Signer,
+        *,
+        epoch: int = 0,
+        key_at: KeyAt | None = None,
+    ) -> "Release":
+        """Compare guard and log. Raises GuardMissing or RolledBack, and releases nothing then.
+
+        Without `key_at` the log has had one key, the signer's.
+        """
         guard = GuardFile(state, log.ledger_id)
-        newest = check_guard(guard, log.tree, log.ledger_id, signer.public, epoch)
-        return cls(log, guard, signer, epoch, newest)
+        keys = key_at or (lambda _: signer.public)
+        newest = check_guard(guard, log.tree, log.ledger_id, keys, epoch)
+        return cls(log, guard, signer, epoch, newest, keys)
 
     def head(self) -> SignedCheckpoint:
         """Return a signed checkpoint of everything durable now, guarded and free to leave.
 
-        May be called from any thread: the guard never goes back.
+        While it is held: the last one that was released. May be called from any thread: the guard
+        never goes back.
         """
         with self._lock:
-            if self.log.size > self.newest.size:
+            if self.log.size > self.newest.size and not self.held:
+                self._check_in_charge(self.log.size)
                 newest = _sign(self.log, self.signer, self.epoch)
                 self.guard.swap(self.newest.encode(), newest.encode())
                 self.newest = newest
             return self.newest
 
+    def last_head(self, size: int) -> SignedCheckpoint:
+        """Return the head of this size, guarded: the last of a key that hands over.
 
-def _sign(log: Log, signer: Signer, epoch: int) -> SignedCheckpoint:
+        Nothing above it is signed, whatever the log holds by now. Raises as `head`.
+        """
+        with self._lock:
+            if size > self.newest.size:
+                self._check_free(size)
+                self._check_in_charge(size)
+                newest = _sign(self.log, self.signer, self.epoch, size)
+                self.guard.swap(self.newest.encode(), newest.encode())
+                self.newest = newest
+            return self.newest
+
+    def earlier_head(self, signer: Signer, *, epoch: int, size: int) -> SignedCheckpoint:
+        """Sign a head of an earlier tenure: nothing that the newest head does not cover already.
+
+        The guard stays as it is. The caller knows that `signer` was in charge at that epoch and
+        size, and that no other history of that size was ever released.
+        """
+        if size > self.newest.size:
+            raise Refused(
+                f"a head of {size} events for an earlier key, {self.newest.size} are released",
+                hint="restart the node: timmy run",
+            )
+        return _sign(self.log, signer, epoch, size)
+
+    def hold(self, reason: str) -> None:
+        """Release nothing new from now on, whatever the log takes."""
+        with self._lock:
+            self.held = reason
+
+    def let_go(self) -> None:
+        """Release again."""
+        with self._lock:
+            self.held = ""
+
+    def _check_free(self, size: int) -> None:
+        if self.held:
+            raise Refused(
+                f"the head of {size} events is not released: {self.held}",
+                hint="see who has to answer: timmy mesh witness",
+            )
+
+    def _check_in_charge(self, size: int) -> None:
+        """A key that has handed over must not sign on: that would be proof of DIVERGED."""
+        if self.key_at(size) != self.signer.public:
+            raise Refused(
+                f"this log key does not sign heads of size {size}: another is in charge",
+                hint="restart the node: timmy run",
+            )
+
+
+def _sign(log: Log, signer: Signer, epoch: int, size: int | None = None) -> SignedCheckpoint:
     tree = log.tree
-    checkpoint = Checkpoint(ledger_id=log.ledger_id, epoch=epoch, size=tree.size, root=tree.root())
+    size = tree.size if size is None else size
+    checkpoint = Checkpoint(ledger_id=log.ledger_id, epoch=epoch, size=size, root=tree.root(size))
     return sign_checkpoint(checkpoint, signer)
 
 
@@ -151,7 +240,7 @@ def check_guard(
     guard: GuardFile,
     tree: Tree,
     ledger_id: bytes,
-    log_key: bytes,
+    key_at: KeyAt,
     epoch: int,
     *,
     note: bytes | None = None,
@@ -168,14 +257,15 @@ def check_guard(
             hint=_RECOVER,
         )
     try:
-        newest = open_checkpoint(note, log_key)
+        named = Checkpoint.parse(parse_note(note).text)
+        if named.origin != origin(ledger_id, epoch):
+            raise RolledBack(
+                f"the guard is of {named.origin}, the ledger of {origin(ledger_id, epoch)}",
+                hint=_RECOVER,
+            )
+        newest = open_checkpoint(note, key_at(named.size))
     except InvalidNote as error:
         raise GuardMissing(f"the guard {guard.path} is damaged: {error}", hint=_RECOVER) from error
-    if newest.checkpoint.origin != origin(ledger_id, epoch):
-        raise RolledBack(
-            f"the guard is of {newest.checkpoint.origin}, the ledger of {origin(ledger_id, epoch)}",
-            hint=_RECOVER,
-        )
     if newest.size > tree.size:
         raise RolledBack(
             f"{newest.size} events were released to the world, this ledger holds {tree.size}",

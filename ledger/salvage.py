@@ -25,20 +25,19 @@ from typing import BinaryIO, Final, NamedTuple
 from ledger.core import limits, types
 from ledger.core.btree import PAGE_BYTES, Row, is_index_leaf, is_table_leaf, rows
 from ledger.core.bundle import Attachment, Header, SignedHead, Writer
-from ledger.core.checkpoint import SignedCheckpoint, open_checkpoint
+from ledger.core.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
 from ledger.core.errors import InvalidData, StoreError
 from ledger.core.event import Event, Record
+from ledger.core.lineage import LINEAGE_TYPES, Lineage
 from ledger.core.merkle import HASH_BYTES, leaf_hash
-from ledger.core.salvage import Evidence, Proof, gaps, spans
+from ledger.core.note import parse_note
+from ledger.core.salvage import HEADS_MAX, PURPOSE, SUBTREES, Evidence, Proof, gaps, spans
 from ledger.core.tiles import TILE_LEVELS, TILE_WIDTH
 from ledger.sql import checksum_holds
 from ledger.wal import chained_sum, words_of
 
-PURPOSE: Final = "salvage"
-SUBTREES: Final = "subtrees"
 SUBTREES_MAX: Final = 20_000
 """Hashes in one attachment: a megabyte, of the four that a record may have."""
-HEADS_MAX: Final = 1000
 _WAL_HEADER: Final = struct.Struct(">8I")
 _WAL_FRAME: Final = struct.Struct(">6I")
 _WAL_BIG_ENDIAN: Final = 0x377F0683
@@ -207,6 +206,8 @@ class Salvage:
     roots: dict[tuple[int, int], list[bytes]] = field(default_factory=dict)
     redactions: set[bytes] = field(default_factory=set)
     """Leaf hashes of those events that erased others."""
+    lineage: dict[bytes, Event] = field(default_factory=dict)
+    """Handoffs and epoch records by leaf hash: copies of one position may differ."""
     _page: tuple[_Place, dict[int, Record | None]] | None = None
     """The page that was read last: events are written in the order that they lie in."""
     listed: int = 0
@@ -252,6 +253,8 @@ class Salvage:
         mine = Sighting(leaf_hash(record.envelope), place, at, sound)
         if event.type == types.REDACTED.name:
             self.redactions.add(mine.leaf)
+        if event.type in LINEAGE_TYPES:
+            self.lineage[mine.leaf] = event
         seen = self.sightings.setdefault(record.position, [])
         if all(one.leaf != mine.leaf or (sound and not one.sound) for one in seen):
             seen[:] = [one for one in seen if one.leaf != mine.leaf] + [mine]
@@ -278,6 +281,14 @@ class Salvage:
                 self.listed = max(self.listed, covered)
 
     # ---- what it shows --------------------------------------------------------------------------
+
+    def lineage_of(self, first: Event) -> Lineage:
+        """The lineage that begins with `first`, by the records that are left and follow.
+
+        Raises InvalidGenesis.
+        """
+        records = sorted(self.lineage.values(), key=lambda event: event.position)
+        return Lineage.of(first).with_all(records)
 
     def first(self) -> Iterator[Event]:
         """Yield the events that may be event 0: the caller knows a genesis when it sees one."""
@@ -391,21 +402,24 @@ def _outcome(events: int, kept: Iterable[int], proven: Iterable[int], heads: lis
     )
 
 
-def find_heads(data: Iterable[bytes], ledger_id: bytes, log_key: bytes) -> list[SignedCheckpoint]:
+def find_heads(data: Iterable[bytes], lineage: Lineage) -> list[SignedCheckpoint]:
     """Return the signed heads of a log's newest epoch that lie anywhere in some bytes.
 
-    Guards, and databases of relays, which hold them in the middle of JSON. Heads of older epochs
-    are left out: the new epoch may have kept less than they cover.
+    Each by the key that is known to have been in charge at its size. Looked for in guards, and in
+    databases of relays, which hold them in the middle of JSON. Heads of older epochs are left out:
+    the new epoch may have kept less than they cover.
     """
     found: dict[tuple[int, int, bytes], SignedCheckpoint] = {}
     for chunk in data:
         for match in _NOTE.finditer(chunk):
             note = match[0].replace(b"\\n", b"\n").replace(b"\\u2014", b"\xe2\x80\x94")
             try:
-                head = open_checkpoint(note, log_key)
+                named = Checkpoint.parse(parse_note(note).text)
+                tenure = lineage.tenure_before(named.size)
+                head = open_checkpoint(note, tenure.keys["log"])
             except InvalidData:
                 continue
-            if head.checkpoint.ledger_id == ledger_id:
+            if head.checkpoint.ledger_id == lineage.ledger_id:
                 found[head.checkpoint.epoch, head.size, head.root] = head
     newest = max((epoch for epoch, _, _ in found), default=0)
     return [head for (epoch, _, _), head in found.items() if epoch == newest]

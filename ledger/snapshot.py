@@ -16,6 +16,7 @@ from typing import Any, Final
 
 import apsw
 
+from ledger.attested import Kept
 from ledger.core import types
 from ledger.core.codec import decode, encode
 from ledger.core.errors import InvalidCbor, LedgerError, StoreError
@@ -44,26 +45,20 @@ class SnapshotFile:
         self._size: int | None = None
 
     def load(self, log: Log, reducers: tuple[Reducer, ...]) -> State | None:
-        """Return the state at the snapshot's size, or None if there is none to be trusted."""
+        """Return the state at the snapshot's size, or None if there is none to be trusted.
+
+        Looks only: a start that is refused leaves no file behind.
+        """
         try:
             with translated(str(self._path)):
-                state = self._read(log, reducers)
+                state = self._read(log, reducers) if self._path.exists() else None
         except (StoreError, LedgerError, InvalidCbor):
             state = None
         self._size = None if state is None else state.size
         return state
 
     def _read(self, log: Log, reducers: tuple[Reducer, ...]) -> State | None:
-        connection = self._open()
-        head = connection.execute("select size, reducers from head").get
-        if head is None or head[1] != reducers_hash(reducers) or head[0] >= log.size:
-            return None
-        entries = {
-            key: decode(value, bytes_max=_VALUE_BYTES_MAX)
-            for key, value in connection.execute("select key, value from entry")
-        }
-        state = State.restore(reducers, entries, head[0])
-        return state if _attested(log, state, head[1]) else None
+        return _restored(self._open(), log, reducers, log.size - 1)
 
     @property
     def empty(self) -> bool:
@@ -125,6 +120,58 @@ class SnapshotFile:
             with contextlib.suppress(apsw.Error):
                 self._connection.close()
             self._connection = None
+
+
+def kept_entries(path: Path) -> Kept | None:
+    """Return what the snapshot at `path` holds, believed by nobody: a replay names keys by it."""
+    if not path.exists():
+        return None
+    try:
+        with translated(str(path)):
+            connection = connect(path, read_only=True)
+            check_schema(connection, str(path), APPLICATION_ID, SCHEMA_VERSION)
+            head = connection.execute("select size from head").get
+            found = {
+                key: decode(value, bytes_max=_VALUE_BYTES_MAX)
+                for key, value in connection.execute("select key, value from entry")
+            }
+            connection.close()
+    except (StoreError, InvalidCbor):
+        return None
+    return None if head is None else Kept(size=head, entries=found)
+
+
+def read_attested(
+    path: Path, log: Log, reducers: tuple[Reducer, ...], at_most: int
+) -> State | None:
+    """Return the state of the snapshot at `path`, if the ledger attests it, of at most that size.
+
+    As `SnapshotFile.load`, of a file that belongs to somebody else: it is not touched.
+    """
+    if not path.exists():
+        return None
+    try:
+        with translated(str(path)):
+            connection = connect(path, read_only=True)
+            try:
+                check_schema(connection, str(path), APPLICATION_ID, SCHEMA_VERSION)
+                connection.execute("begin")
+                return _restored(connection, log, reducers, at_most)
+            finally:
+                connection.close()
+    except (StoreError, LedgerError, InvalidCbor):
+        return None
+
+
+def _restored(
+    connection: apsw.Connection, log: Log, reducers: tuple[Reducer, ...], at_most: int
+) -> State | None:
+    head = connection.execute("select size, reducers from head").get
+    if head is None or head[1] != reducers_hash(reducers) or head[0] > at_most:
+        return None
+    entries = connection.execute("select key, value from entry")
+    state = State.restore_encoded(reducers, entries, head[0], bytes_max=_VALUE_BYTES_MAX)
+    return state if _attested(log, state, head[1]) else None
 
 
 def _attested(log: Log, state: State, reducers: bytes) -> bool:

@@ -17,83 +17,25 @@ from typing import Any, Final
 import apsw
 
 from ledger.core.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, StoreOld
-from ledger.core.event import Envelope, Record
+from ledger.core.event import Record
 from ledger.files import clear_mark, set_mark
 from ledger.migrations import Free, History, free_bytes, migrate
+from ledger.room import Room
+from ledger.schema import APPLICATION_ID, HISTORY, SCHEMA, SCHEMA_VERSION
 from ledger.sql import ERASING, check_log, connect, translated, truncate_wal
 from ledger.store import Batch
 from ledger.whole import count_events, cut_short, newest_is_false, touch
 
-APPLICATION_ID: Final = 0x54494D59
-SCHEMA_VERSION: Final = 1
 _CHUNK: Final = 1000
 """Rows read in one go: a reader that stops half-way must not hold back the WAL for long."""
+_SMALL_EVENTS: Final = 16
+"""In a commit of more, syncing the file's new size is a small part of the cost of an event."""
 
 _INSERT: Final = (
     "insert into event (stream, sequence, position, envelope, salt, payload, content_salt, content)"
     " values (?,?,?,?,?,?,?,?)"
 )
-_SCHEMA: Final = """
-create table stream (
-    number integer primary key, id blob not null unique check (length(id) = 16)
-) strict;
-create table event (
-    position integer primary key,
-    stream integer not null references stream (number),
-    sequence integer not null,
-    envelope blob not null,
-    salt blob not null,
-    payload blob not null,
-    content_salt blob,
-    content blob
-) strict;
-create unique index event_by_stream on event (stream, sequence);
-create table idempotency (
-    key blob primary key, position integer not null
-) strict, without rowid;
-create table tile (
-    level integer not null, number integer not null, root blob not null, hashes blob not null
-) strict;
-create unique index tile_by_number on tile (level, number, root);
-create trigger event_stays before delete on event
-    begin select raise(abort, 'events are never deleted'); end;
-create trigger event_same before update on event
-    when old.position is not new.position or old.stream is not new.stream
-        or old.sequence is not new.sequence or old.envelope is not new.envelope
-        or old.salt is not new.salt or old.payload is not new.payload
-        or new.content is not null or new.content_salt is not null
-    begin select raise(abort, 'events never change; content can only be erased'); end;
-create trigger tile_stays before delete on tile
-    begin select raise(abort, 'tiles are never deleted'); end;
-create trigger tile_same before update on tile
-    begin select raise(abort, 'tiles never change'); end;
-create trigger stream_stays before delete on stream
-    begin select raise(abort, 'streams are never deleted'); end;
-create trigger stream_same before update on stream
-    begin select raise(abort, 'streams never change'); end;
-create trigger key_stays before delete on idempotency
-    begin select raise(abort, 'idempotency keys are never deleted'); end;
-create trigger key_same before update on idempotency
-    begin select raise(abort, 'idempotency keys never change'); end;
-"""
 _HASH_BYTES: Final = 32
-
-HISTORY: Final = History(
-    application=APPLICATION_ID,
-    version=SCHEMA_VERSION,
-    steps={},
-    kept={
-        1: {
-            "events": "select position, envelope, salt, payload, content_salt, content"
-            " from event order by position",
-            "streams": "select position, id, sequence from event"
-            " join stream on number = stream order by position",
-            "keys": "select key, position from idempotency order by key",
-            "tiles": "select level, number, root, hashes from tile order by level, number, root",
-        }
-    },
-)
-"""Every released schema of `ledger.db`; a file of each is in tests/vectors/stores."""
 
 
 def _lock(path: Path) -> int:
@@ -110,6 +52,23 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
+def _new(path: Path) -> apsw.Connection:
+    """Make the file and its schema, or nothing; return the writer's connection."""
+    os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
+    try:
+        writer = connect(path, create=True)
+        writer.execute("pragma synchronous=FULL")
+        writer.execute(
+            f"begin immediate; pragma application_id={APPLICATION_ID};"
+            f"pragma user_version={SCHEMA_VERSION}; {SCHEMA} commit"
+        )
+    except BaseException:
+        for suffix in ("", "-wal", "-shm"):  # half a ledger would be in the next one's way
+            Path(f"{path}{suffix}").unlink(missing_ok=True)
+        raise
+    return writer
+
+
 class SqliteStore:
     """`Store` on SQLite. Make one with `create`, `open` or `open_read_only`."""
 
@@ -120,6 +79,7 @@ class SqliteStore:
         self._readers = threading.local()
         self._all_readers: list[apsw.Connection] = []
         self._streams: dict[bytes, tuple[int, int]] = {}
+        self._room = Room(path)
         self._size = 0
         self.damage: StoreDamaged | None = None
         """What opening noticed. A reader goes on with what is left; there is no writer then."""
@@ -140,15 +100,12 @@ class SqliteStore:
         if path.exists():
             raise StoreError(f"{path} is already there")
         lock = _lock(path)
-        with translated(str(path)):
-            os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))
-            writer = connect(path, create=True)
-            writer.execute("pragma synchronous=FULL")
-            writer.execute(
-                f"begin immediate; pragma application_id={APPLICATION_ID};"
-                f"pragma user_version={SCHEMA_VERSION}; {_SCHEMA} commit"
-            )
-        return cls(path, writer, lock)
+        try:
+            with translated(str(path)):
+                return cls(path, _new(path), lock)
+        except BaseException:
+            os.close(lock)
+            raise
 
     @classmethod
     def open(
@@ -234,53 +191,61 @@ class SqliteStore:
         writer = self._writer
         if writer is None:
             raise StoreError(f"{self._path} was opened for reading")
-        streams = dict(self._streams)
         if batch.erase:
             self._mark_erasing()
         with translated(self._name):
             writer.execute("begin immediate")
             try:
-                self._write(writer, batch, streams)
+                streams = self._write(writer, batch)
                 writer.execute("commit")
             except BaseException:
                 if writer.in_transaction:
                     writer.execute("rollback")
                 raise
-        self._streams = streams if len(streams) < _STREAMS_CACHED_MAX else {}
+        if len(self._streams) + len(streams) > _STREAMS_CACHED_MAX:
+            self._streams.clear()
+        self._streams.update(streams)
         self._size += len(batch.events)
+        if len(batch.events) < _SMALL_EVENTS:
+            self._room.keep()
 
-    def _write(
-        self, writer: apsw.Connection, batch: Batch, streams: dict[bytes, tuple[int, int]]
-    ) -> None:
-        rows, keys = [], []
-        for record, envelope in batch.events:
-            number, length = self._stream(writer, envelope, streams)
-            streams[envelope.stream] = (number, length + 1)
-            rows.append((number, envelope.stream_sequence, *record))
-            if envelope.idempotency_key is not None:
-                keys.append((envelope.idempotency_key, record.position))
+    def _write(self, writer: apsw.Connection, batch: Batch) -> dict[bytes, tuple[int, int]]:
+        """Insert all of it; return number and length of each stream that grew."""
+        newest = {envelope.stream: envelope for _, envelope in batch.events}
+        numbers = {stream: self._number(writer, stream) for stream in newest}
+        rows = [(numbers[of.stream], of.stream_sequence, *record) for record, of in batch.events]
+        keys = [
+            (of.idempotency_key, record.position)
+            for record, of in batch.events
+            if of.idempotency_key is not None
+        ]
         writer.executemany(_INSERT, rows)
-        writer.executemany("insert into idempotency values (?,?)", keys)
-        writer.executemany(
-            "insert into tile values (?,?,?,?)",
-            [(tile.level, tile.index, tile.root, tile.hashes) for tile in batch.tiles],
-        )
-        writer.executemany(
-            "update event set content = null, content_salt = null where position = ?",
-            [(position,) for position in batch.erase],
-        )
+        if keys:
+            writer.executemany("insert into idempotency values (?,?)", keys)
+        if batch.tiles:
+            writer.executemany(
+                "insert into tile values (?,?,?,?)",
+                [(tile.level, tile.index, tile.root, tile.hashes) for tile in batch.tiles],
+            )
+        if batch.erase:
+            writer.executemany(
+                "update event set content = null, content_salt = null where position = ?",
+                [(position,) for position in batch.erase],
+            )
+        return {
+            stream: (numbers[stream], envelope.stream_sequence + 1)
+            for stream, envelope in newest.items()
+        }
 
-    def _stream(
-        self, writer: apsw.Connection, envelope: Envelope, streams: dict[bytes, tuple[int, int]]
-    ) -> tuple[int, int]:
-        known = streams.get(envelope.stream)
+    def _number(self, writer: apsw.Connection, stream: bytes) -> int:
+        known = self._streams.get(stream)
         if known is not None:
-            return known
-        row = writer.execute("select number from stream where id = ?", (envelope.stream,)).get
+            return known[0]
+        row = writer.execute("select number from stream where id = ?", (stream,)).get
         if row is None:
-            writer.execute("insert into stream (id) values (?)", (envelope.stream,))
+            writer.execute("insert into stream (id) values (?)", (stream,))
             row = writer.last_insert_rowid()
-        return int(row), envelope.stream_sequence
+        return int(row)
 
     def records(self, start: int, stop: int) -> Iterator[Record]:
         """See Store.records."""
@@ -436,6 +401,7 @@ class SqliteStore:
             reader.close()
         self._all_readers.clear()
         self._readers = threading.local()
+        self._room.close()
         if self._writer is not None:
             self._writer.close()
             self._writer = None

@@ -62,6 +62,10 @@ class UpcastLog:
         event = self._log.find(idempotency_key)
         return None if event is None else self._read(event)
 
+    def stream(self, stream: bytes, *, last: int) -> list[Event]:
+        """Return the newest `last` events of a stream, oldest first, brought forward."""
+        return [self._read(event) for event in self._log.stream(stream, last=last)]
+
     async def follow(self, start: int = 0) -> AsyncIterator[Event]:
         """Yield every event from `start` on, brought forward, then each new one."""
         async for event in self._log.follow(start):

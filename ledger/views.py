@@ -9,15 +9,19 @@ with FTS5's secure-delete and secure_delete pages: the index keeps the beginning
 divided its pages, and a page whose rows were moved elsewhere keeps them where no row is. So the
 index is made anew, the file rewritten, and its log emptied.
 
+Filling them from a long ledger takes minutes. A node does that in a thread beside its work, with
+`fill`; meanwhile search knows of the oldest events only, and `behind` says how many are missing.
+What is erased meanwhile is erased at once, ahead of the cursor.
+
 Its schema is never migrated: another one is thrown away and computed again. So it is when this
 version reads other types than the one that filled it: the words of an opaque event are not taken
 in, since nobody here knows what they are.
 """
 
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, suppress
-from dataclasses import dataclass
+from collections.abc import Callable, Iterable, Iterator
+from contextlib import AbstractContextManager, suppress
+from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
@@ -35,24 +39,21 @@ from ledger.core.errors import (
 )
 from ledger.core.event import Event
 from ledger.core.redaction import targets
-from ledger.core.snippet import SCAN_CHARS_MAX, folded_words, snippet
 from ledger.core.upcast import UPCASTERS, Upcasters
 from ledger.files import clear_mark, read_mark, set_mark
 from ledger.log import Log
+from ledger.looking import Hit, guarded, look
 from ledger.sql import ERASING, check_schema, connect, translated, truncate_wal
 
 APPLICATION_ID: Final = 0x54494D56
-SCHEMA_VERSION: Final = 2
-"""2: files of version 1 may hold bytes of what was redacted, and are made anew."""
+SCHEMA_VERSION: Final = 4
+"""2: files of version 1 may hold bytes of what was redacted, and are made anew. 4: `stems`."""
+RECALLABLE: Final = frozenset({types.MESSAGE_RECEIVED.name, types.MEMORY_NOTED.name})
+"""What people said and what was noted. The agent's own answers would only echo."""
 _CHUNK: Final = 2000
 """Events a transaction: a rebuild of 100k events commits fifty times."""
-HITS_MAX: Final = 200
-"""More rows than a person or a prompt reads."""
-_QUERY_CHARS_MAX: Final = 1000
-_QUERY_TERMS_MAX: Final = 32
-"""Each costs a walk over all its matches; the question is clear by then."""
-_SNIPPET_WORDS_MAX: Final = 64
-
+NEAR: Final = _CHUNK
+"""Events that are taken in while somebody waits, some tenths of a second; more is for `fill`."""
 _SCHEMA: Final = """
 create table cursor (
     ledger blob not null, size integer not null, reads blob not null
@@ -61,15 +62,19 @@ create table id (prefix integer not null, position integer not null) strict;
 create index id_by_prefix on id (prefix);
 create virtual table words using fts5(text, tokenize = "unicode61 remove_diacritics 2");
 insert into words (words, rank) values ('secure-delete', 1);
+create table recallable (position integer primary key, number integer not null) strict;
+create view told as
+    select words.rowid as position, words.text as text
+    from recallable join words on words.rowid = recallable.position;
+create virtual table stems using fts5(
+    text, content = told, content_rowid = position,
+    tokenize = "porter unicode61 remove_diacritics 2"
+);
+insert into stems (stems, rank) values ('secure-delete', 1);
+create virtual table vocabulary using fts5vocab(words, row);
 """
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Hit:
-    """One search result: where, and the words around the match."""
-
-    position: int
-    snippet: str
+"""`words` is for people who search, `stems` for the agent that recalls (`ledger.evidence`); the
+latter has no texts of its own."""
 
 
 def words_of(event: Event) -> str:
@@ -93,31 +98,36 @@ def _prefix(event_id: bytes) -> int:
     return int.from_bytes(event_id[:8], "big", signed=True)
 
 
-def _fts_query(text: str, joint: str) -> str:
-    """Every word once, as a quoted prefix: no user text is FTS5 syntax."""
-    terms = text[:_QUERY_CHARS_MAX].replace('"', " ").replace("\0", " ").lower().split()
-    return joint.join(f'"{term}"*' for term in list(dict.fromkeys(terms))[:_QUERY_TERMS_MAX])
+Progress = Callable[[int, int], None]
+"""Told how many events of how many are done."""
 
 
 class Views:
-    """Open views of a log. `catch_up` before asking."""
+    """Open views of a log. `catch_up` before asking.
 
-    def __init__(self, path: Path, log: Log, *, upcasters: Upcasters = UPCASTERS) -> None:
+    With `at_most` nobody is kept waiting for more missing events than that: somebody calls `fill`.
+    """
+
+    def __init__(
+        self,
+        path: Path,
+        log: Log,
+        *,
+        upcasters: Upcasters = UPCASTERS,
+        at_most: int | None = None,
+    ) -> None:
         self._path = path
         self._log = log
         self._upcasters = upcasters
         self._mark = path.with_suffix(ERASING)
         self._purging = threading.Lock()
+        self._at_most = at_most
+        self._filling = threading.Lock()
+        self._closed = False
         self._connection = self._open()
 
-    @contextmanager
-    def _guarded(self) -> Iterator[None]:
-        """Raise our errors. A table that is gone is damage: somebody put another file in place."""
-        with translated(str(self._path)):
-            try:
-                yield
-            except apsw.SQLError as error:
-                raise StoreDamaged(f"{self._path} is not ours any more: {error}") from error
+    def _guarded(self) -> AbstractContextManager[None]:
+        return guarded(self._path)
 
     def _open(self) -> apsw.Connection:
         for attempt in ("as it is", "rebuilt"):
@@ -168,40 +178,102 @@ class Views:
         self.catch_up()
 
     def _start_anew(self) -> None:
-        with suppress(apsw.Error):
-            self._connection.close()
-        self._delete_files()
-        self._connection = self._open()
+        with self._filling:
+            with suppress(apsw.Error):
+                self._connection.close()
+            self._delete_files()
+            self._connection = self._open()
 
-    def catch_up(self) -> None:
+    def catch_up(self, progress: Progress = lambda *_: None) -> None:
         """Take in every event the ledger has and these views have not.
 
-        During a `purge` nothing is taken in: what is asked meanwhile is answered as of before.
+        During a `purge` or a `fill`, or if more are missing than `at_most`, nothing is taken in:
+        what is asked meanwhile is answered as of before.
         """
-        if self._purging.locked():
+        if self._purging.locked() or self._filling.locked():
             return
         try:
             with self._guarded():
-                self._catch_up()
+                self._catch_up(progress)
         except StoreDamaged as error:
             if error.position is not None:  # an event of the ledger: no rebuilding helps
                 raise
             self._start_anew()
             with self._guarded():
-                self._catch_up()
+                self._catch_up(progress)
 
-    def _catch_up(self) -> None:
-        while self._cursor() < self._log.size:
-            # Another process may be filling the same views: look again under the lock.
+    def _catch_up(self, progress: Progress) -> None:
+        if self._at_most is not None and self.behind > self._at_most:
+            return
+        while (done := self._cursor()) < self._log.size:
+            progress(done, self._log.size)
+            self._chunk(self._connection)
+
+    @property
+    def behind(self) -> int:
+        """How many events of the log are not taken in yet."""
+        return max(0, self._log.size - self.size)
+
+    def fill(self) -> bool:
+        """Take in a chunk of what is missing; False if nothing is, or a `purge` is in the way.
+
+        For a thread beside those that search. Raises what `catch_up` does, and mends nothing.
+        """
+        with self._filling:
+            if self._closed or self._purging.locked():
+                return False
+            with self._guarded():
+                connection = connect(self._path)
+                try:
+                    connection.execute("pragma synchronous=NORMAL")
+                    return self._chunk(connection)
+                finally:
+                    connection.close()
+
+    def _chunk(self, connection: apsw.Connection) -> bool:
+        """Take in at most `_CHUNK` events; tell whether there were any."""
+        # Another process may be filling the same views: look under the lock.
+        connection.execute("begin immediate")
+        try:
+            start = _cursor(connection)
+            stop = min(start + _CHUNK, self._log.size)
+            if start < stop:
+                self._take_all(connection, start, stop)
+            connection.execute("commit")
+        except BaseException:
+            if connection.in_transaction:  # a full disk has rolled back already
+                connection.execute("rollback")
+            raise
+        return start < stop
+
+    def erase(self, positions: Iterable[int]) -> None:
+        """Take the words of these events out now: the cursor may be far from their redaction.
+
+        A `purge` is owed then. Raises StoreFull, StoreDamaged, StoreLocked or StoreError.
+        """
+        with self._filling, self._guarded():
             self._connection.execute("begin immediate")
             try:
-                start = self._cursor()
-                self._take_all(start, min(start + _CHUNK, self._log.size))
+                if self._delete(self._connection, positions):
+                    set_mark(self._mark, b"erased %d" % self._log.size)
                 self._connection.execute("commit")
             except BaseException:
-                if self._connection.in_transaction:  # a full disk has rolled back already
+                if self._connection.in_transaction:
                     self._connection.execute("rollback")
                 raise
+
+    def _delete(self, connection: apsw.Connection, positions: Iterable[int]) -> bool:
+        erased = 0
+        for position in positions:
+            connection.execute(
+                "insert into stems (stems, rowid, text)"
+                " select 'delete', position, text from told where position = ?",
+                (position,),
+            )
+            connection.execute("delete from recallable where position = ?", (position,))
+            connection.execute("delete from words where rowid = ?", (position,))
+            erased += connection.changes()
+        return erased > 0
 
     @property
     def erasing(self) -> bool:
@@ -226,6 +298,10 @@ class Views:
             token = read_mark(self._mark)
             connection.execute("pragma synchronous=NORMAL")
             connection.execute("insert into words (words) values ('rebuild')")
+            connection.execute(
+                "begin immediate; insert into stems (stems) values ('delete-all');"
+                "insert into stems (rowid, text) select position, text from told; commit"
+            )
             connection.execute("vacuum")
             if not truncate_wal(connection):
                 return False
@@ -239,62 +315,75 @@ class Views:
             connection.close()
         return not self.erasing
 
-    def _take_all(self, start: int, stop: int) -> None:
+    def _take_all(self, connection: apsw.Connection, start: int, stop: int) -> None:
         """Take in [start, stop), or what can be read of it: then the ledger's error comes next."""
         erased, taken = False, start
         try:
             for event in self._log.events(start, stop):
-                erased |= self._take(event)
+                erased |= self._take(connection, event)
                 taken = event.position + 1
         except LedgerError:
             if taken == start:
                 raise
-        self._connection.execute("update cursor set size = max(size, ?)", (taken,))
+        connection.execute("update cursor set size = max(size, ?)", (taken,))
         if erased:  # the mark comes before the commit: what it announces may be done, never not
             set_mark(self._mark, str(taken).encode())
 
     @property
     def size(self) -> int:
-        """Number of events taken in."""
-        return self._cursor()
+        """Number of events taken in. Raises StoreDamaged."""
+        with self._guarded():
+            return self._cursor()
 
     def _cursor(self) -> int:
-        size: int = self._connection.execute("select size from cursor").get
-        return size
+        return _cursor(self._connection)
 
-    def _take(self, event: Event) -> bool:
-        self._connection.execute("insert into id values (?,?)", (_prefix(event.id), event.position))
+    def _take(self, connection: apsw.Connection, event: Event) -> bool:
+        connection.execute("insert into id values (?,?)", (_prefix(event.id), event.position))
         words = "" if self._upcasters.read(event).standing.opaque else words_of(event)
         if words:
-            self._connection.execute(
+            connection.execute(
                 "insert into words (rowid, text) values (?,?)", (event.position, words)
+            )
+        if words and event.type in RECALLABLE:
+            connection.execute(
+                "insert into recallable select ?, coalesce(max(number), 0) + 1"
+                " from (select number from recallable order by position desc limit 1)",
+                (event.position,),
+            )
+            connection.execute(
+                "insert into stems (rowid, text) values (?,?)", (event.position, words)
             )
         if event.type != types.REDACTED.name:
             return False
-        erased = 0
-        for target in targets(event):
-            self._connection.execute("delete from words where rowid = ?", (target,))
-            erased += self._connection.changes()
-        return erased > 0
+        return self._delete(connection, targets(event))
 
     def search(
-        self, text: str, *, limit: int = 20, snippet_tokens: int = 24, any_word: bool = False
+        self,
+        text: str,
+        *,
+        limit: int = 20,
+        snippet_tokens: int = 24,
+        any_word: bool = False,
     ) -> list[Hit]:
         """Return the best matches of all words (as prefixes), or of any of them, best first."""
-        query = _fts_query(text, " OR " if any_word else " ")
-        if not query:
-            return []
-        rows = self._query(
-            "select rowid, substr(text, 1, ?) from words where words match ?"
-            " order by rank, rowid desc limit ?",
-            (SCAN_CHARS_MAX + 1, query, min(limit, HITS_MAX)),
-        )
-        starts = folded_words(text[:_QUERY_CHARS_MAX])[:_QUERY_TERMS_MAX]
-        words = min(snippet_tokens, _SNIPPET_WORDS_MAX)
-        return [
-            Hit(position=position, snippet=snippet(found, starts, words=words))
-            for position, found in rows
-        ]
+        ask = partial(
+            look, self._path, text,
+            limit=limit, snippet_tokens=snippet_tokens, any_word=any_word,
+        )  # fmt: skip
+        try:
+            found = ask()
+        except StoreDamaged:
+            self.rebuild()
+            found = ask()
+        return [hit for hit in found if not self._erased(hit.position)]
+
+    def _erased(self, position: int) -> bool:
+        """Whether the ledger has erased what these views still know: they may be behind."""
+        try:
+            return self._log.read(position).redacted
+        except StoreDamaged:
+            return False  # whoever reads it is told
 
     def _query(self, sql: str, arguments: tuple[Any, ...]) -> list[tuple[Any, ...]]:
         """Run a query; on damage compute everything again and run it once more."""
@@ -339,8 +428,15 @@ class Views:
                 yield self._log.read(position)
 
     def close(self) -> None:
-        """Release the file."""
-        self._connection.close()
+        """Release the file, when a chunk that is being taken in is done."""
+        with self._filling:
+            self._closed = True
+            self._connection.close()
+
+
+def _cursor(connection: apsw.Connection) -> int:
+    size: int = connection.execute("select size from cursor").get
+    return size
 
 
 def taken(path: Path) -> int:

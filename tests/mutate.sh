@@ -1,7 +1,8 @@
 #!/usr/bin/env bash
-# Mutation testing of ledger/core with mutmut, on a copy in build/mutate: the files here stay as they
-# are. Arguments are names of mutants with wildcards, as `ledger.core.merkle*`; none means all of
-# them. What survived is listed at the end; docs/MUTATION.md explains those that may.
+# Mutation testing of ledger/core, on a copy in build/mutate: the files here stay as they are. mutmut
+# writes the mutants, tests/mutants.py runs the tests over them. Arguments are names of mutants with
+# wildcards, as `ledger.core.merkle*` (none: all of them), and the options of tests/mutants.py. What
+# survived is listed at the end; docs/MUTATION.md explains those that may.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 work=build/mutate
@@ -12,6 +13,8 @@ if [ ! -x $work/env/bin/mutmut ]; then
   packages=$(.venv/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')
   echo "$packages" > "$($work/env/bin/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')/timmy.pth"
 fi
+# Files that git no longer knows would stay in the copy.
+rm -rf $work/tree/tests $work/tree/ledger
 mkdir -p $work/tree
 git ls-files -z | tar --null --files-from=- --create | tar --extract --directory $work/tree
 cd $work/tree
@@ -19,5 +22,4 @@ cd $work/tree
 [ -d .git ] || git init --quiet
 git add --all
 unset PYTHONPATH
-nice ../env/bin/mutmut run "$@"
-../env/bin/mutmut results | grep -v 'not checked' || true
+nice ../env/bin/python -P ../../../tests/mutants.py "$@"

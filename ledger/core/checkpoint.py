@@ -12,13 +12,14 @@ import base64
 import binascii
 import hashlib
 import re
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Final
 
 from ledger.core import limits
 from ledger.core.errors import InvalidNote
 from ledger.core.keys import Signer
-from ledger.core.note import Note, NoteKey, parse_note, sign_note
+from ledger.core.note import Note, NoteKey, NoteSignature, parse_note, sign_note
 
 _ORIGIN: Final = re.compile(r"timmy/([0-9a-f]{64})/(0|[1-9][0-9]{0,9})")
 _SIZE: Final = re.compile(r"0|[1-9][0-9]{0,14}")
@@ -97,6 +98,12 @@ class SignedCheckpoint:
     def encode(self) -> bytes:
         """The note's bytes, cosignatures included."""
         return self.note.encode()
+
+    def with_lines(self, lines: Iterable[NoteSignature]) -> "SignedCheckpoint":
+        """The same head with further signature lines under it, none of them twice."""
+        added = [line for line in dict.fromkeys(lines) if line not in self.note.signatures]
+        note = Note(text=self.note.text, signatures=(*self.note.signatures, *added))
+        return SignedCheckpoint(checkpoint=self.checkpoint, note=note)
 
     def anchor_preimage(self) -> bytes:
         """The note with the log's one signature line and nothing else: what anchors commit to.

@@ -36,6 +36,10 @@ class InvalidEvent(InvalidData):
     """An envelope, payload or content breaks a rule of docs/spec/event.md."""
 
 
+class InvalidCertificate(InvalidData):
+    """A parent's certificate over a child breaks a rule of docs/spec/child.md."""
+
+
 class InvalidStatement(InvalidData):
     """A foreign author's statement is malformed or not his."""
 
@@ -50,6 +54,22 @@ class InvalidNote(InvalidData):
 
 class InvalidBundle(InvalidData):
     """A bundle file is malformed, truncated or contradicts itself."""
+
+
+class InvalidGenesis(InvalidData):
+    """A genesis payload is malformed or contradicts itself."""
+
+
+class UnprovenKey(InvalidGenesis):
+    """A key named in a genesis did not sign it. `role` says which."""
+
+    def __init__(self, role: str) -> None:
+        super().__init__(f"genesis: the {role} key's signature does not verify")
+        self.role = role
+
+
+class SoulChanged(InvalidData):
+    """A SOUL.md is not the one this agent was born with."""
 
 
 class Refused(LedgerError):

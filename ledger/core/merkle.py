@@ -56,14 +56,21 @@ def fold_peaks(peaks: Sequence[bytes]) -> bytes:
     return root
 
 
+def parents(row: Sequence[bytes]) -> list[bytes]:
+    """`node_hash` of each pair, quicker than one by one; an odd last hash has no parent yet."""
+    return [
+        sha256(b"\x01" + left + right).digest()
+        for left, right in zip(row[::2], row[1::2], strict=False)
+    ]
+
+
 def perfect_root(hashes: Sequence[bytes]) -> bytes:
     """Root over a power of two of hashes: the quick way up for those who have them together."""
+    if len(hashes).bit_count() != 1:
+        raise ValueError(f"{len(hashes)} hashes are no power of two")
     row = hashes
     while len(row) > 1:
-        row = [
-            sha256(b"\x01" + left + right).digest()
-            for left, right in zip(row[::2], row[1::2], strict=True)
-        ]
+        row = parents(row)
     return row[0]
 
 
@@ -77,21 +84,6 @@ def push(peaks: list[bytes], index: int, root: bytes) -> None:
         root = node_hash(peaks.pop(), root)
         index >>= 1
     peaks.append(root)
-
-
-def inclusion_path(ranges: RangeSource, index: int, size: int) -> list[bytes]:
-    """PATH(index, D_size) of RFC 9162 section 2.1.3.1. Requires 0 <= index < size.
-
-    From the leaf up: at each level the subtree beside, as far as the tree of `size` has it.
-    """
-    if not 0 <= index < size:
-        raise InvalidProof(f"index {index} is not in a tree of size {size}")
-    path: list[bytes] = []
-    for level in range((size - 1).bit_length()):
-        start = ((index >> level) ^ 1) << level
-        if start < size:
-            path.append(ranges(start, min(start + (1 << level), size)))
-    return path
 
 
 def consistency_path(ranges: RangeSource, size1: int, size2: int) -> list[bytes]:

@@ -31,7 +31,8 @@ def key_id(name: str, public: bytes) -> bytes:
     return hashlib.sha256(data).digest()[:_KEY_ID_BYTES]
 
 
-def _check_name(name: str) -> None:
+def check_name(name: str) -> None:
+    """Refuse what is no key name. Raises InvalidNote."""
     # C2SP allows more; which characters are spaces or controls depends on the Unicode tables of
     # the Python that runs this, and two nodes must agree.
     if not name or any(not "!" <= c <= "~" or c == "+" for c in name):
@@ -46,7 +47,7 @@ class NoteKey:
     public: bytes
 
     def __post_init__(self) -> None:
-        _check_name(self.name)
+        check_name(self.name)
         if len(self.public) != PUBLIC_KEY_BYTES:
             raise InvalidNote(f"public key of {len(self.public)} bytes, expected 32")
 
@@ -75,7 +76,7 @@ class NoteSignature:
         name, space, packed = line.removeprefix(_DASH).partition(" ")
         if not line.startswith(_DASH) or not space:
             raise InvalidNote(f"malformed signature line {line[:40]!r}")
-        _check_name(name)
+        check_name(name)
         try:
             data = base64.b64decode(packed, validate=True)
         except (binascii.Error, ValueError) as error:

@@ -9,7 +9,7 @@ under a signed head counts; a stranger's could empty every copy.
 from collections.abc import Container, Iterable, Iterator
 
 from ledger.core import types
-from ledger.core.errors import InvalidEvent
+from ledger.core.errors import InvalidEvent, Refused
 from ledger.core.event import Event, Record
 
 
@@ -35,3 +35,19 @@ def storable(records: Iterable[Record], redacted: Container[int]) -> Iterator[Re
             yield record._replace(content=None, content_salt=None)
         else:
             yield record
+
+
+def require_erasable(event: Event) -> None:
+    """Raise Refused unless this version knows that what `event` says may be erased for good."""
+    kind = types.KNOWN.get(event.type)
+    if kind is None and event.has_content:
+        raise Refused(
+            f"event {event.position} is of type {event.type}, unknown to this version: "
+            "whether its content may be erased is unknown, too",
+            hint="upgrade timmy to the version that wrote it, and redact it there",
+        )
+    if kind is None or not kind.content or not event.has_content:
+        raise Refused(
+            f"event {event.position} ({event.type}) has no content to redact",
+            hint="only words of people and models can be erased, never facts, keys and rules",
+        )

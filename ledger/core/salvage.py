@@ -19,6 +19,12 @@ from ledger.core.errors import InvalidProof
 from ledger.core.merkle import EMPTY_ROOT, HASH_BYTES, node_hash
 from ledger.core.tiles import TILE_LEVELS, TILE_WIDTH
 
+PURPOSE: Final = "salvage"
+"""Purpose of the bundle, and name of the attachment that says how many events there were."""
+SUBTREES: Final = "subtrees"
+"""Name of the attachments that hold a head's subtree hashes."""
+HEADS_MAX: Final = 1000
+"""Heads of one salvage: the newest ones are written."""
 _CANDIDATES_MAX: Final = 4
 """Hashes tried for one node: of events, of a tile, of a tile's root, and one to spare."""
 _LEVELS_MAX: Final = limits.TREE_SIZE_MAX.bit_length()

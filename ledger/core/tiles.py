@@ -6,7 +6,7 @@ and read back through the reader given at construction. Any historic root is rec
 """
 
 from collections import OrderedDict
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from typing import Final, TypeAlias
 
@@ -21,6 +21,9 @@ _CACHED_TILES_MAX: Final = 1024
 
 _RANGES_MAX: Final = 4096
 """A tree has at most 48 of them; this holds those of the last hundred sizes asked for."""
+
+_IN_TILE: Final = tuple((TILE_WIDTH >> height) - 1 for height in range(TILE_LEVELS))
+"""Masks an index of each height to its place in the tile."""
 
 TileReader: TypeAlias = Callable[[int, int], bytes]
 """(tile level, tile index) -> the 8,192 bytes of a full tile."""
@@ -96,15 +99,32 @@ class Tree:
     def append(self, leaf: bytes) -> None:
         """Add one leaf hash: amortised one more hash."""
         self._partial[0] += leaf
-        index, level, root = self.size, 0, leaf
-        while index & 1:
+        self._merge(0, leaf)
+
+    def extend(self, leaves: Sequence[bytes]) -> None:
+        """Add leaf hashes in order, perfect subtrees at a time: quicker than one by one."""
+        at = 0
+        while at < len(leaves):
+            room = self.size & -self.size or TILE_WIDTH
+            width = min(room, TILE_WIDTH, 1 << ((len(leaves) - at).bit_length() - 1))
+            run = leaves[at : at + width]
+            self._partial[0] += b"".join(run)
+            self._merge(width.bit_length() - 1, merkle.perfect_root(run))
+            at += width
+
+    def _merge(self, level: int, root: bytes) -> None:
+        """Take in the root over the newest 1 << `level` leaves, at most a tile of them."""
+        index = self.size >> level
+        self.size += 1 << level
+        while True:
+            if level and level % TILE_LEVELS == 0:
+                self._close(level // TILE_LEVELS - 1, index, root)
+            if not index & 1:
+                break
             root = node_hash(self._peaks.pop(), root)
             index >>= 1
             level += 1
-            if level % TILE_LEVELS == 0:
-                self._close(level // TILE_LEVELS - 1, index, root)
         self._peaks.append(root)
-        self.size += 1
 
     def _close(self, level: int, index: int, root: bytes) -> None:
         row = self._partial[level]
@@ -129,9 +149,28 @@ class Tree:
         return self.range_root(0, size)
 
     def inclusion(self, index: int, size: int) -> list[bytes]:
-        """Return the inclusion path of leaf `index` in the tree of `size`."""
+        """Return PATH(index, D_size) of RFC 9162 section 2.1.3.1, from the leaf up.
+
+        At each level the subtree beside, as far as the tree of `size` has it: eight levels out of
+        each tile on the way. Raises InvalidProof unless 0 <= index < size.
+        """
         self._within(size)
-        return merkle.inclusion_path(self.range_root, index, size)
+        if not 0 <= index < size:
+            raise InvalidProof(f"index {index} is not in a tree of size {size}")
+        path: list[bytes] = []
+        level, top = 0, (size - 1).bit_length()
+        while level < top:
+            tile_level = level // TILE_LEVELS
+            rows = self._rows(tile_level, index >> (level + TILE_LEVELS))
+            for height in range(min(TILE_LEVELS, top - level)):
+                beside, whole = index >> level ^ 1, size >> level
+                if beside < whole:
+                    at = (beside & _IN_TILE[height]) * HASH_BYTES
+                    path.append(rows[height][at : at + HASH_BYTES])
+                elif beside << level < size:
+                    path.append(self.range_root(beside << level, size))
+                level += 1
+        return path
 
     def consistency(self, size1: int, size2: int) -> list[bytes]:
         """Return the consistency path from `size1` to `size2`."""
@@ -207,12 +246,8 @@ def _bits(size: int) -> list[int]:
 def _expand(hashes: bytes) -> list[bytes]:
     """All perfect subtrees above a row of hashes, as rows of concatenated hashes."""
     rows = [hashes]
-    while len(rows[-1]) >= 2 * HASH_BYTES:
-        row, pair = rows[-1], 2 * HASH_BYTES
-        rows.append(
-            b"".join(
-                node_hash(row[at : at + HASH_BYTES], row[at + HASH_BYTES : at + pair])
-                for at in range(0, len(row) - pair + 1, pair)
-            )
-        )
+    row = [hashes[at : at + HASH_BYTES] for at in range(0, len(hashes), HASH_BYTES)]
+    while len(row) > 1:
+        row = merkle.parents(row)
+        rows.append(b"".join(row))
     return rows

@@ -13,7 +13,7 @@ erased, and a step that needs it would make one event read in two ways.
 
 import copy
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from enum import StrEnum
 from types import MappingProxyType
 from typing import Any, Final, TypeAlias
@@ -102,7 +102,7 @@ class Upcasters:
         """Return `event` with its payload brought forward; id, envelope and record as they were."""
         standing = self.standing(event.type, event.envelope.schema)
         if standing is Standing.OLDER:
-            event = replace(event, payload=self._forward(event))
+            event = event._replace(payload=self._forward(event))
         return Reading(standing=standing, event=event)
 
     def _forward(self, event: Event) -> dict[str, Any]:

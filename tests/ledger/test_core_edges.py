@@ -13,6 +13,7 @@ from dataclasses import replace
 
 import cbor2
 import pytest
+from blake3 import blake3
 
 from ledger.core import limits
 from ledger.core.audit import Audit
@@ -24,14 +25,18 @@ from ledger.core.errors import (
     InvalidEvent,
     InvalidNote,
     InvalidProof,
+    Refused,
     StoreDamaged,
 )
 from ledger.core.event import Draft, Event, seal
+from ledger.core.hashing import digest, xof
 from ledger.core.keys import verify
 from ledger.core.merkle import leaf_hash, node_hash, root_from_inclusion, roots_from_consistency
 from ledger.core.note import parse_note
+from ledger.core.redaction import require_erasable
 from ledger.core.state import BASIC_REDUCERS, State
 from ledger.core.tiles import TILE_WIDTH, Tree
+from ledger.core.types import may_hold_content
 from tests.ledger import dumb_merkle
 from tests.ledger.makers import SIGNER
 from tests.spec.agent import bundle
@@ -84,6 +89,46 @@ def test_a_redaction_that_names_nothing_is_one_of_nothing():
     assert not any(key.startswith("redacted/") for key in state.entries)
 
 
+def typed(kind, *, content):
+    """An event of any type, with content or without: a log of another make may hold each."""
+    words = {"text": "words"} if content else None
+    draft = Draft(type="test.said", stream=bytes(16), payload={}, content=words)
+    record = seal(draft, position=0, stream_sequence=0, ts_ms=0, salts=bytes(64)).record
+    array = cbor2.loads(record.envelope)
+    array[1] = kind
+    return Event.open(record._replace(envelope=encode(array)))
+
+
+ERASABLE = {
+    "words of the operator": ("message.received", True, None),
+    "a message without words": ("message.received", False, "has no content to redact"),
+    "a control type, with content": ("genesis.born", True, "has no content to redact"),
+    "a control type": ("genesis.born", False, "has no content to redact"),
+    "a type of a newer version": ("test.said", True, "unknown to this version"),
+    "one without content": ("test.said", False, "has no content to redact"),
+}
+
+
+@pytest.mark.parametrize(("kind", "content", "refusal"), ERASABLE.values(), ids=ERASABLE)
+def test_only_words_of_a_known_type_are_erased(kind, content, refusal):
+    event = typed(kind, content=content)
+    assert (event.type, event.has_content) == (kind, content)
+    if refusal is None:
+        require_erasable(event)
+        return
+    with pytest.raises(Refused, match=refusal) as caught:
+        require_erasable(event)
+    assert caught.value.hint
+
+
+@pytest.mark.parametrize(
+    ("kind", "expected"),
+    [("message.received", True), ("genesis.born", False), ("a.later_version", True)],
+)
+def test_a_known_type_says_whether_it_has_words_and_an_unknown_one_may(kind, expected):
+    assert may_hold_content(kind) is expected
+
+
 # ---- state ------------------------------------------------------------------------------------------
 
 
@@ -123,6 +168,40 @@ def test_a_record_may_be_as_large_as_the_bound_and_no_larger():
     writer.end()
     file.seek(0)
     assert list(Reader(file)) == [largest]
+
+
+class Trickle(io.BytesIO):
+    """A pipe: gives three bytes at a time; notes the most that was asked for."""
+
+    most = 0
+
+    def read(self, size=-1, /):
+        assert size is not None
+        assert size >= 0, "everything there is was asked for"
+        self.most = max(self.most, size)
+        return super().read(min(size, 3))
+
+
+def test_a_bundle_is_read_from_a_pipe_and_never_further_than_a_record():
+    file = io.BytesIO()
+    writer = Writer(file, HEADER)
+    items = [Attachment(name="x", value=[bytes(length)]) for length in (500, 10, 300)]
+    for item in items:
+        writer.add(item)
+    writer.end()
+    data = file.getvalue()
+    pipe = Trickle(data)
+    reader = Reader(pipe)
+    assert reader.digest is None
+    found = iter(reader)
+    assert next(found) == items[0]
+    assert reader.digest is None, "there is none before the closing record"
+    assert [*found] == items[1:]
+    closing = 4 + len(encode(["end", 4, bytes(32)]))
+    assert reader.digest == hashlib.sha256(data[:-closing]).digest()
+    assert pipe.most == len(encode(["attachment", "x", [bytes(500)]]))
+    with pytest.raises(InvalidBundle, match="bytes follow"):
+        list(Reader(Trickle(data + bytes(9))))
 
 
 # ---- the tree ---------------------------------------------------------------------------------------
@@ -396,3 +475,11 @@ def test_a_key_or_signature_of_another_length_is_refused():
         assert not verify(public, "test", b"message", signature)
     for cut in (signature + b"x", signature[:-1], b""):
         assert not verify(SIGNER.public, "test", b"message", cut)
+
+
+@pytest.mark.parametrize("parts", [(), (b"",), (b"a",), (b"a", b"b"), (b"", b"ab", b"c")])
+def test_parts_are_digested_as_one(parts):
+    """With blake3's own derive_key mode beside it."""
+    whole = blake3(b"".join(parts), derive_key_context="a context")
+    assert digest("a context", *parts) == whole.digest()
+    assert xof("a context", 100, *parts) == whole.digest(length=100)

@@ -31,8 +31,8 @@ causes = st.builds(
     ledger=st.none() | st.binary(min_size=32, max_size=32),
 )
 envelopes = st.builds(
-    Envelope,
-    type=st.sampled_from(["a.b", "message.received", "x" * 30 + ".y"]),
+    Envelope.of,
+    kind=st.sampled_from(["a.b", "message.received", "x" * 30 + ".y"]),
     schema=uints,
     stream=st.binary(min_size=16, max_size=16),
     stream_sequence=uints,

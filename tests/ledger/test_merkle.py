@@ -101,6 +101,42 @@ def _stored(n):
     return _CACHE[n]
 
 
+@pytest.mark.parametrize("size", [0, 1, 3, 200, 255, 256, 257, 511, 512, 700])
+def test_many_leaves_at_once_make_the_tree_of_one_by_one(size):
+    for count in [*range(9), 255, 256, 257, 600, 1100]:
+        single, several = Stored(LARGE[:size]), Stored(LARGE[:size])
+        for leaf in LARGE[size : size + count]:
+            single.tree.append(leaf)
+        several.tree.extend(LARGE[size : size + count])
+        assert several.tree.root() == single.tree.root() == dumb.root(LARGE[: size + count])
+        assert several.tree.take_tiles() == single.tree.take_tiles()
+        several.tree.append(b"x" * 32)
+        single.tree.append(b"x" * 32)
+        assert several.tree.root() == single.tree.root()
+
+
+def test_every_path_in_the_largest_tree_leads_to_its_root():
+    tree = _stored(70_000).tree
+    for size in (1, 2, 255, 256, 257, 65_535, 65_536, 65_537, 69_999, 70_000):
+        root = tree.root(size)
+        for index in {0, 1, size // 2, size - size % 256, size - 2, size - 1} & set(range(size)):
+            merkle.verify_inclusion(LARGE[index], index, size, tree.inclusion(index, size), root)
+
+
+@pytest.mark.parametrize("count", [0, 3, 5, 6, 7, 255, 257])
+def test_only_a_power_of_two_of_hashes_has_a_perfect_root(count):
+    with pytest.raises(ValueError, match=f"{count} hashes are no power of two"):
+        merkle.perfect_root(LARGE[:count])
+    assert merkle.perfect_root(LARGE[:256]) == dumb.root(LARGE[:256])
+
+
+def test_there_is_no_path_of_what_is_not_in_the_tree():
+    tree = _stored(257).tree
+    for index, size in [(-1, 257), (257, 257), (5, 5), (0, 0), (0, 258)]:
+        with pytest.raises(InvalidProof):
+            tree.inclusion(index, size)
+
+
 def test_a_fork_leaves_its_origin_alone():
     tree = Stored(leaves(300)).tree
     before = tree.root()

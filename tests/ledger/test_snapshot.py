@@ -7,11 +7,11 @@ from hypothesis import strategies as st
 
 from ledger.core.checkpoint import Checkpoint
 from ledger.core.errors import Moved, StoreDamaged
-from ledger.core.event import Draft
+from ledger.core.event import Draft, Event
 from ledger.core.state import BASIC_REDUCERS, State, reduce_basics
 from ledger.core.types import NODE_STREAM
 from ledger.replay import ReplayDiffers, attestation, proven, reducers_hash, replay, replay_from
-from ledger.snapshot import SnapshotFile
+from ledger.snapshot import SnapshotFile, kept_entries
 from ledger.sqlite import SqliteStore
 from tests.ledger.makers import genesis, message, open_log
 
@@ -149,7 +149,7 @@ def test_proven_events_are_those_that_were_signed(log, tmp_path):
 
 def test_proven_events_show_what_the_loose_decoder_lets_by(log, tmp_path):
     """A payload in another encoding: its commitment is made good, but the root is not."""
-    from ledger.core.event import Event, Record, payload_commitment
+    from ledger.core.event import Record, payload_commitment
 
     whole = replay(log.events(), BASIC_REDUCERS).state
     head = Checkpoint(ledger_id=log.ledger_id, epoch=0, size=log.size, root=log.tree.root())
@@ -180,6 +180,42 @@ def test_proven_events_show_what_the_loose_decoder_lets_by(log, tmp_path):
     assert whole.size == state.size
 
 
+@pytest.mark.parametrize(
+    "forge",
+    [
+        lambda r: r._replace(payload=b""),
+        lambda r: r._replace(payload=r.payload + b"\x01"),
+        lambda r: r._replace(payload=r.payload[:-1] + bytes([r.payload[-1] ^ 1])),
+        lambda r: r._replace(envelope=r.envelope[:-1]),
+        lambda r: r._replace(envelope=b"\xff" + r.envelope[1:]),
+        lambda r: r._replace(envelope=bytes(20_000)),
+        lambda r: r._replace(salt=bytes(32)),
+        lambda r: r._replace(content_salt=None),
+    ],
+    ids=["none", "longer", "bit", "cut", "break", "large", "salt", "content salt"],
+)
+def test_proven_names_the_event_that_is_not_what_was_appended(log, forge):
+    """Opened a tile at a time, and still told by its position, after those before it."""
+    head = Checkpoint(ledger_id=log.ledger_id, epoch=0, size=log.size, root=log.tree.root())
+
+    class Lying:
+        def records(self, start, stop):
+            return [forge(r) if r.position == 5 else r for r in log.records(start, stop)]
+
+    seen = []
+    with pytest.raises(StoreDamaged, match="event 5: ") as raised:
+        for event in proven(Lying(), head):
+            seen.append(event.position)  # noqa: PERF401 - what was yielded before the fault counts
+    assert raised.value.position == 5
+    assert seen == list(range(5))
+
+
+def test_events_opened_together_are_those_opened_one_by_one(log):
+    records = list(log.records())
+    assert Event.open_together(records) == [Event.open(record) for record in records]
+    assert Event.open_together([]) == []
+
+
 async def test_an_append_that_expects_another_size_leaves_nothing(log):
     size = log.size
     with pytest.raises(Moved, match=f"the log has {size} events, expected {size - 1}"):
@@ -197,6 +233,17 @@ def test_a_forged_attestation_is_found_in_the_tail(saved, log):
     log.append_now(Draft(type="state.attested", stream=NODE_STREAM, payload=forged))
     with pytest.raises(ReplayDiffers, match=f"events 21 to {tail - 1}"):
         replay_from(state, log.events(state.size))
+
+
+def test_what_is_kept_is_read_without_being_believed(saved, log, tmp_path):
+    state = loaded(saved, log)
+    kept = kept_entries(saved)
+    assert (kept.size, kept.entries) == (state.size, dict(state.entries))
+    assert kept_entries(tmp_path / "none.db") is None
+    apsw.Connection(str(saved)).execute("pragma user_version=99")
+    assert kept_entries(saved) is None
+    (tmp_path / "noise.db").write_bytes(b"noise " * 2000)
+    assert kept_entries(tmp_path / "noise.db") is None
 
 
 def test_the_file_is_private(saved):

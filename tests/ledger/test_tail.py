@@ -2,11 +2,12 @@
 
 import pytest
 
+from ledger import tail
 from ledger.core.errors import StoreDamaged
-from ledger.core.event import Cause, Draft, Envelope
+from ledger.core.event import Cause, Draft, Envelope, Event
 from ledger.memory import MemoryStore
 from ledger.store import Batch
-from ledger.tail import check_tail
+from ledger.tail import check_tail, checked
 from tests.ledger.makers import open_log
 from tests.spec import agent
 
@@ -80,3 +81,34 @@ def test_what_no_verifier_would_take_is_never_signed_over(add, why):
 def test_what_is_below_the_released_head_is_not_looked_at():
     with log_with(BAD["time goes back"][0]) as log:
         check_tail(log, log.size)
+
+
+def test_what_passes_is_passed_on_and_only_the_tail_is_checked():
+    with log_with(*GOOD) as log:
+        assert list(checked(log, RELEASED, log.events(1))) == list(log.events(1))
+
+
+def test_causes_far_back_are_looked_up_and_near_ones_remembered(monkeypatch):
+    monkeypatch.setattr(tail, "_IDS_MAX", 3)
+
+    def citing(position):
+        def add(ledger):
+            cited = ledger.records[position]
+            ledger.add(agent.fact(1, causes=(Event.open(cited).cause,)))
+
+        return add
+
+    many = [adding(agent.fact(n)) for n in range(9)]
+    with log_with(*many, citing(2), citing(4), citing(11), citing(14)) as log:
+        check_tail(log, RELEASED)
+    wrong = adding(agent.fact(1, causes=(Cause(position=5, id=bytes(32)),)))
+    with log_with(*many, wrong) as log, pytest.raises(StoreDamaged, match="cause 5"):
+        check_tail(log, RELEASED)
+
+
+def test_what_is_filed_under_a_stream_of_the_tail_must_be_of_it(monkeypatch):
+    with log_with(*GOOD) as log:
+        filed = log._store.stream_positions
+        monkeypatch.setattr(log._store, "stream_positions", lambda *of: [*filed(*of), 0])
+        with pytest.raises(StoreDamaged, match="event 0: it is filed under another stream"):
+            check_tail(log, log.size - 2)

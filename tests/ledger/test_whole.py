@@ -5,7 +5,8 @@ from contextlib import closing
 
 import pytest
 
-from ledger.core.errors import StoreDamaged
+from ledger import sqlite
+from ledger.core.errors import StoreDamaged, StoreError
 from ledger.sql import connect
 from ledger.sqlite import SqliteStore
 from ledger.whole import is_written
@@ -104,3 +105,15 @@ def test_a_newest_event_that_the_tiles_contradict_is_noticed(path):
         SqliteStore.open(path)
     with closing(SqliteStore.open_read_only(path)) as store:
         assert store.size == 256
+
+
+def test_a_ledger_that_could_not_be_made_leaves_nothing_in_the_way(tmp_path, monkeypatch):
+    """Its lock stayed, so that the next try met "another node"."""
+    path = tmp_path / "ledger.db"
+    with monkeypatch.context() as broken:
+        broken.setattr(sqlite, "SCHEMA", "create nonsense;")
+        with pytest.raises(StoreError, match="nonsense"):
+            SqliteStore.create(path)
+    assert not path.exists()
+    SqliteStore.create(path).close()
+    assert path.exists()

@@ -4,8 +4,8 @@ import io
 
 import pytest
 
+from attest.verify.bundle import verify_bundle
 from ledger.sqlite import SqliteStore
-from node.verifier import verify_bundle
 from tests.node.world import Home
 from tests.redaction.residue import residue
 from tests.spec import agent

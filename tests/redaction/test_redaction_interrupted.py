@@ -13,9 +13,9 @@ from ledger.sql import connect
 from ledger.sqlite import SqliteStore
 from ledger.views import Views
 from node.home import Home as Places
-from node.redacting import pending
+from node.keeping.redacting import pending
 from tests.ledger.makers import genesis, message, open_log
-from tests.node.world import until
+from tests.node.world import COMMAND_SECONDS, until
 from tests.redaction.residue import residue
 
 ROOT = Path(__file__).parents[2]
@@ -103,7 +103,7 @@ def test_a_killed_command_says_pending_and_the_next_start_finishes_it(born, tmp_
     assert findings["redactions"]["ok"] is False
     assert "redaction pending" in findings["redactions"]["text"]
     with born.running() as node:
-        until(lambda: not node.status()["redaction_pending"], 20, "it is finished")
+        until(lambda: not node.status()["redaction_pending"], COMMAND_SECONDS, "it is finished")
         assert residue([SHORT], [], tmp_path, pids=(node.process.pid,)) == {}
     assert "erasure" not in born.run("verify").good().out
     findings = {one["name"]: one for one in born.run("--json", "doctor").json}
@@ -120,12 +120,18 @@ def test_a_reader_that_holds_a_snapshot_delays_the_end_and_nothing_else(born, tm
         assert (answer.status, answer.json["finished"]) == (200, False)
         assert node.status()["redaction_pending"] is True
         assert "redaction pending" in born.run("verify").good().out
+        findings = {one["name"]: one for one in born.run("--json", "doctor").good().json}
+        assert findings["redactions"]["ok"] is None, "the node is at it: nothing is wrong"
         began = time.monotonic()
         assert node.say("are you still there?")["answer"]
         assert time.monotonic() - began < 20, "nobody waits for the reader"
         for reader in readers:
             reader.execute("rollback")
-        until(lambda: not node.status()["redaction_pending"], 30, "it is finished by itself")
+        until(
+            lambda: not node.status()["redaction_pending"],
+            COMMAND_SECONDS,
+            "it is finished by itself",
+        )
         at_rest = node.request("POST", "/v1/redact", {"positions": [at]}).json
         assert at_rest["finished"] is True
         for reader in readers:
@@ -167,7 +173,7 @@ async def test_the_writer_goes_on_trying_while_nothing_is_said(seed):
         await log.append(log.redaction([2, 3], reason="asked", actor="operator"))
         assert log.erasing
         reader.execute("rollback")
-        until(lambda: not log.erasing, 20, "the log is empty")
+        until(lambda: not log.erasing, COMMAND_SECONDS, "the log is empty")
         assert not (seed / "ledger.erasing").exists()
     reader.close()
 

@@ -1,84 +1,25 @@
 """Each page of a small ledger damaged in turn: what is not on it is saved, and nothing is false."""
 
-import io
+import random
 from contextlib import closing
 
 import pytest
 
-from ledger.core.bundle import Reader, SignedHead
-from ledger.core.checkpoint import open_checkpoint
 from ledger.core.event import Record
-from ledger.core.merkle import leaf_hash
-from ledger.core.salvage import proven_by
-from ledger.salvage import SUBTREES, Salvage
+from ledger.salvage import Salvage
 from ledger.sql import connect
-from tests.ledger.makers import SIGNER
 
-from . import ledgers
+from . import checks, ledgers
+from .checks import check, positions, salvaged
 
-TILE = 256
-LONG = 306
-"""Of the events in the log the one that is longer than a page: on pages that begin with a zero."""
+DAMAGES = [ledgers.zeros, ledgers.bit, ledgers.noise]
+SAMPLED_FRAMES = 8
+"""And the first and the last; `make torture` flips a bit in every one."""
 
 
 @pytest.fixture(scope="module")
 def original(tmp_path_factory):
     return ledgers.make(tmp_path_factory.mktemp("original") / "ledger.db")
-
-
-def positions(ranges):
-    return [at for start, stop in ranges for at in range(start, stop)]
-
-
-def salvaged(path, original):
-    """Salvage a file; return the outcome and the records of the bundle."""
-    with closing(Salvage.read(path)) as found:
-        outcome = found.prove(original.heads)
-        file = io.BytesIO()
-        found.write(file, original.ledger_id, 0)
-    file.seek(0)
-    return outcome, list(Reader(file))
-
-
-def expected_proven(lost, original):
-    """By hand: a head counts if each lost leaf under it is in a full tile, all of which are here."""
-    full = len(original.records) // TILE * TILE
-    proven = set()
-    for head in original.heads:
-        if all(at < full for at in lost if at < head.size):
-            proven |= set(range(head.size)) - lost
-    return proven
-
-
-def check(path, original, gone):
-    """`gone`: the only events that may be lost."""
-    outcome, items = salvaged(path, original)
-    saved = {item.position: item for item in items if isinstance(item, Record)}
-    assert list(saved) == sorted(saved)
-    assert set(range(len(original.records))) - gone <= set(saved)
-    for at, record in saved.items():
-        assert record == original.records[at]
-    known = outcome.events
-    assert known <= len(original.records)
-    lost = set(range(len(original.records))) - set(saved)
-    assert positions(outcome.lost) == sorted(at for at in lost if at < known)
-    listed = positions(outcome.proven) + positions(outcome.unproven)
-    assert sorted(listed) == sorted(saved)
-    assert set(positions(outcome.proven)) == stranger_proves(items, saved)
-    return outcome, lost
-
-
-def stranger_proves(items, saved):
-    """What somebody with nothing but the bundle and the key finds proven."""
-    proven = set()
-    leaves = {at: leaf_hash(record.envelope) for at, record in saved.items()}
-    for item in items:
-        if isinstance(item, SignedHead):
-            head = open_checkpoint(item.note, SIGNER.public)
-            parts = [i.value for i in items if getattr(i, "name", "") == SUBTREES]
-            hashes = [row for part in parts if part["size"] == head.size for row in part["hashes"]]
-            proven |= set(proven_by(head.size, head.root, hashes, leaves.get))
-    return proven
 
 
 def test_an_undamaged_ledger_is_saved_whole(original):
@@ -88,29 +29,16 @@ def test_an_undamaged_ledger_is_saved_whole(original):
     assert positions(outcome.unproven) == list(range(295, 300))
 
 
-@pytest.mark.parametrize("damage", [ledgers.zeros, ledgers.bit, ledgers.noise])
+@pytest.mark.usefixtures("unmeasured")
+@pytest.mark.parametrize("damage", DAMAGES)
 def test_a_page_is_damaged(original, tmp_path, damage):
-    whole = original.path.read_bytes()
-    path = tmp_path / "ledger.db"
-    for page in range(1, original.pages + 1):
-        data = bytearray(whole)
-        damage(data, page)
-        path.write_bytes(data)
-        outcome, lost = check(path, original, original.on_page.get(page, set()))
-        if page in original.on_page:
-            assert set(positions(outcome.proven)) == expected_proven(lost, original)
-        assert outcome.events == len(original.records)
+    """Each page by one of the three; `make torture` does each by each."""
+    first = 1 + DAMAGES.index(damage)
+    checks.pages(original, tmp_path, damage=damage, numbers=range(first, original.pages + 1, 3))
 
 
 def test_the_file_is_cut_at_each_page(original, tmp_path):
-    whole = original.path.read_bytes()
-    path = tmp_path / "ledger.db"
-    for page in range(1, original.pages + 1):
-        data = bytearray(whole)
-        ledgers.cut(data, page)
-        path.write_bytes(data)
-        gone = [original.on_page.get(number, set()) for number in range(page, original.pages + 1)]
-        check(path, original, set().union(*gone))
+    checks.cuts(original, tmp_path, numbers=range(1, original.pages + 1))
 
 
 def page_of(original, position):
@@ -206,19 +134,13 @@ def test_events_in_the_log_are_saved_though_the_database_is_gone(logged, tmp_pat
     assert not lost & set(range(300, 320))
 
 
+@pytest.mark.usefixtures("unmeasured")
 def test_a_damaged_frame_costs_its_page_and_not_what_was_committed_after_it(logged, tmp_path):
     """SQLite would end the log there: the newest events are behind it."""
     path, wal = copied(logged, tmp_path)
-    data = wal.read_bytes()
-    frames = (len(data) - 32) // (24 + ledgers.PAGE)
-    for frame in range(frames):
-        for at in (5, 24 + 8000):  # in its page number, and in an event of the newest leaf
-            bad = bytearray(data)
-            bad[32 + frame * (24 + ledgers.PAGE) + at] ^= 0x10
-            wal.write_bytes(bad)
-            start = 32 + frame * (24 + ledgers.PAGE) + 24
-            newest = {len(logged.records) - 1} if frame == frames - 1 else set()
-            check(path, logged, {LONG} if data[start] == 0 else newest)
-    wal.write_bytes(b"\0" * 32 + data[32:])
+    count = checks.frame_count(logged)
+    sample = {0, count - 1, *random.Random(0).sample(range(count), SAMPLED_FRAMES)}
+    checks.frames(logged, path, wal, numbers=sorted(sample))
+    wal.write_bytes(b"\0" * 32 + wal.read_bytes()[32:])
     _, lost = check(path, logged, set())
     assert lost == set()

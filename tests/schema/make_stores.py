@@ -18,8 +18,8 @@ from ledger.log import Log
 from ledger.release import Release
 from ledger.replay import attestation, reducers_hash, replay
 from ledger.sqlite import SCHEMA_VERSION, SqliteStore
-from mesh.sqlite import SqliteEventStore
-from mesh.sqlite_outbox import SqliteOutbox
+from mesh.pool.sqlite_outbox import SqliteOutbox
+from mesh.relay.sqlite import SqliteEventStore
 from tests.mesh.peers import make
 from tests.spec import agent
 
@@ -106,7 +106,7 @@ def make_mesh(home: Path) -> dict:
     relay.add(events, now=NOW_S)
     relay.close()
     outbox = SqliteOutbox(home / "outbox.db")
-    outbox.put([RELAY], events[0])
+    outbox.put([RELAY], events[0], now=NOW_S)
     outbox.close()
     return {"relay": RELAY, "events": sorted(event.id for event in events), "queued": events[0].id}
 

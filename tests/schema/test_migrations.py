@@ -1,7 +1,7 @@
 """The machinery of migration, on a version 0 that never was: streams and keys inside the events.
 
 Its step to version 1 does what real ones do: makes tables anew, copies, computes what was missing
-(tiles). It is handed in as an argument; `ledger.sqlite.HISTORY` stays as it is.
+(tiles). It is handed in as an argument; `ledger.schema.HISTORY` stays as it is.
 """
 
 import subprocess
@@ -17,12 +17,13 @@ from ledger.core.errors import StoreDamaged, StoreError, StoreFull, StoreOld, St
 from ledger.core.event import Envelope
 from ledger.core.merkle import leaf_hash
 from ledger.core.tiles import Tree
+from ledger.schema import APPLICATION_ID, HISTORY, SCHEMA
 from ledger.sql import connect
-from ledger.sqlite import _SCHEMA, APPLICATION_ID, HISTORY, SqliteStore
+from ledger.sqlite import SqliteStore
 from ledger.views import Views
 from mesh.core.errors import StoreError as MeshStoreError
 from mesh.database import open_database
-from node.birth import _has_genesis
+from node.identity.birth import _has_genesis
 from tests.ledger.makers import fact, genesis, message, open_log
 
 EVENTS = 300
@@ -45,7 +46,7 @@ KEPT_0 = {
 def step(connection):
     """Version 0 to 1."""
     connection.execute("alter table event rename to old")
-    connection.execute(_SCHEMA)
+    connection.execute(SCHEMA)
     connection.execute("insert into stream (id) select distinct stream from old order by position")
     connection.execute(
         "insert into event select position, number, sequence, envelope, salt, payload,"

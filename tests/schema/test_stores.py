@@ -11,9 +11,10 @@ from ledger.core.merkle import leaf_hash, verify_consistency, verify_inclusion
 from ledger.core.state import BASIC_REDUCERS
 from ledger.core.tiles import Tree
 from ledger.replay import replay
-from ledger.sqlite import HISTORY, SCHEMA_VERSION, SqliteStore
-from mesh.sqlite import SqliteEventStore
-from mesh.sqlite_outbox import SqliteOutbox
+from ledger.schema import HISTORY, SCHEMA_VERSION
+from ledger.sqlite import SqliteStore
+from mesh.pool.sqlite_outbox import SqliteOutbox
+from mesh.relay.sqlite import SqliteEventStore
 from tests.ledger.makers import open_log
 from tests.node.world import Home
 

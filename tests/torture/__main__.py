@@ -21,10 +21,10 @@ from pathlib import Path
 
 import apsw
 
-from tests.torture import clocks, flips, kills, power
+from tests.torture import clocks, flips, kills, pages, power
 from tests.torture.faulty_vfs import Fault
 
-PARTS = ("power", "calls", "flips", "clocks", "kills")
+PARTS = ("power", "calls", "flips", "clocks", "pages", "kills")
 BATCH_TRIALS = 25
 
 
@@ -86,6 +86,10 @@ def run_clocks(root: Path, options: argparse.Namespace) -> dict:
     return clocks.run(root, seed=options.seed, rounds=options.rounds, say=say)
 
 
+def run_pages(root: Path, options: argparse.Namespace) -> dict:
+    return pages.run(root, say=say)
+
+
 def run_kills(root: Path, options: argparse.Namespace) -> dict:
     return kills.run(root, kills=options.kills, seed=options.seed, say=say)
 
@@ -95,6 +99,7 @@ RUNNERS: dict[str, Callable[[Path, argparse.Namespace], dict]] = {
     "calls": run_calls,
     "flips": run_flips,
     "clocks": run_clocks,
+    "pages": run_pages,
     "kills": run_kills,
 }
 

@@ -28,10 +28,10 @@ from ledger.log import Log
 from ledger.release import Release
 from ledger.sqlite import SqliteStore
 from ledger.wal import read_wal
-from node.birth import Wish, be_born
 from node.home import Home
-from node.open import genesis_of, now_ms
-from node.selfcheck import check_home
+from node.identity.birth import Wish, be_born
+from node.keeping.selfcheck import check_home
+from node.open import lineage_of, now_ms
 
 PAGE_BYTES = 8192
 PASSPHRASE = "a passphrase nobody else would choose"
@@ -57,7 +57,7 @@ def bear(root: Path) -> tuple[Home, Home]:
     be_born(home, Wish(name="Timmy", soul=None, network="regtest", passphrase=secret, show_kit=str))
     draw = random.Random(5)
     with Log(SqliteStore.open(home.ledger), clock=now_ms, entropy=os.urandom) as log:
-        keys = keystore.unlock_agent(home.path, PASSPHRASE, genesis=genesis_of(log))
+        keys = keystore.unlock_agent(home.path, PASSPHRASE, expected=lineage_of(log).keys)
         release = Release.open(log, home.state, keys.log)
         for _ in range(EVENTS // 100):
             log.append_now(*(_draft(draw) for _ in range(100)))

@@ -27,8 +27,8 @@ from ledger.core.checkpoint import SignedCheckpoint, open_checkpoint
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
 from node import home as node_home
-from node.open import epoch_of, genesis_of, open_log
-from node.selfcheck import check_home
+from node.keeping.selfcheck import check_home
+from node.open import lineage_of, open_log
 from tests.node.world import Failed, Home, Node, until
 
 STEPS = ("random", "commit", "guard", "publish")
@@ -173,16 +173,14 @@ def _look_at_guard(home: Home, number: int, kept: Kept) -> None:
     """After each kill: the guard is whole, and not ahead of the log. Reads, starts nothing."""
     place = node_home.Home(path=home.path, state=home.state)
     with open_log(place) as log:
-        genesis = genesis_of(log)
+        lineage = lineage_of(log)
         guard = GuardFile(home.state, log.ledger_id)
         try:
-            head = check_guard(
-                guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log, genesis)
-            )
+            head = check_guard(guard, log.tree, log.ledger_id, lineage.key_at, lineage.epoch)
         except Exception as error:
             kept.problems.append(f"life {number}: {error}")
             return
-        _compare_notes(log, head, genesis.keys["log"], kept, f"life {number}")
+        _compare_notes(log, head, lineage.genesis.keys["log"], kept, f"life {number}")
 
 
 def _compare_notes(log: Log, guard: SignedCheckpoint, key: bytes, kept: Kept, when: str) -> None:
