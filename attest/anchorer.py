@@ -3,11 +3,13 @@
 Requests are durable and do nothing else: `open` and `anchor` store a digest. `advance`, called at
 every block or every few minutes, does the work in a fixed order:
 
-1. what was mined and no longer stands where it stood goes back to pending;
-2. blocks since then are searched for every variant of every pending link;
+1. what was mined and no longer stands where it stood goes back to pending, and
+2. blocks since then are searched for every variant of every pending link (attest.scanner);
 3. the first pending link is signed again if its parent was mined in another variant than the one
-   it spends, or if a coin that was to pay its fee is gone;
-4. if nothing is pending and a digest is wanted, its transaction is signed and stored;
+   it spends, if a coin that was to pay its fee is gone, or if the mempool forgot it and takes
+   nothing any more at what it pays;
+4. if nothing is pending, the seal must be unspent (`SealLost`); one of an older key is handed over
+   (attest.handover), and if a digest is wanted, its transaction is signed and stored;
 5. pending transactions, parents first, are offered to the node until a block has them.
 
 Rules that make it safe:
@@ -17,16 +19,28 @@ Rules that make it safe:
 - every variant of a link spends the same seal, so at most one is ever mined;
 - depth is computed from the hashes of blocks at their heights each time, never stored.
 
-Without a node everything waits and nothing is lost. Not covered: watching the mempool for a
-stranger's spend of our seal before it confirms (`SealLost` tells when ours is refused).
+Without a node everything waits and nothing is lost. Not covered: outbidding a stranger who spends
+our seal with a stolen key (`SealLost` tells of him from the mempool on, while nothing is pending).
 """
 
 import asyncio
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Final
 
+from attest import reopening
 from attest.bitcoind import Bitcoind, Tip, View
 from attest.book import Book
+from attest.chain import (
+    change_of,
+    check_digest,
+    check_fresher,
+    fee_index,
+    place_of_recovery,
+    recovers,
+    seal_to_hand_over,
+    spends,
+)
 from attest.collect import collect
 from attest.core import limits
 from attest.core.commitment import Kind
@@ -36,20 +50,27 @@ from attest.core.errors import (
     NoBackend,
     NothingPending,
     Refused,
-    RpcError,
     SealAlreadyOpen,
-    SealLost,
     SealNotOpen,
 )
 from attest.core.header import MAINNET, Network
 from attest.core.proof import AnchorProof, SealOpening
-from attest.core.seal import Coin, Draft, Fee, sign
-from attest.core.signer import FundingSigner, SealSigner
+from attest.core.seal import Coin, Draft, Fee
+from attest.core.signer import FundingSigner, RecoverySigner, SealSigner
 from attest.core.transaction import HASH_BYTES, OutPoint, TxOut
 from attest.funding import Purse, current_feerate
-from attest.records import LinkRecord, Mined, OpeningRecord, Variant
+from attest.handover import Handover
+from attest.keyring import Keyring, Keys
+from attest.ladder import AGAIN, climb, make_ladder, recovery_seal
+from attest.mempool import alive, check_seal, offer, too_cheap, waits
+from attest.opinion import check_opinion
+from attest.records import HandoffRecord, LinkRecord, OpeningRecord, Variant
+from attest.scanner import Scanner
 from attest.state import StateStore
-from attest.status import SealStatus, link_status
+from attest.status import Budget, SealStatus, link_status
+
+_CONFIGURE: Final = "set attest.backend in node.toml"
+_ENROLLING: Final = "the new seal key's enrolment is not in a block yet"
 
 
 class Anchorer:
@@ -66,9 +87,13 @@ class Anchorer:
         state: StateStore,
         seal: SealSigner,
         funding: FundingSigner,
+        past: Sequence[Keys] = (),
         mainnet_allowed: bool = False,
     ) -> None:
-        """Raises MainnetRefused for mainnet unless `mainnet_allowed`."""
+        """`past` are keys before these, as long as transactions of theirs may have to be signed.
+
+        Raises MainnetRefused for mainnet unless `mainnet_allowed`.
+        """
         if network is MAINNET and not mainnet_allowed:
             raise MainnetRefused(
                 "anchoring on mainnet spends real money",
@@ -79,10 +104,11 @@ class Anchorer:
         self._node = node
         self._book = Book(state)
         self._seal = seal
-        self._funding = funding
         self._purse = Purse(funding_script=funding.script, seal_script=seal.script)
+        self._keyring = Keyring(Keys(seal=seal, funding=funding), past)
+        self._handover = Handover(self._book, self._keyring)
+        self._scanner = Scanner(self._book)
         self._lock = asyncio.Lock()
-        self._scanned: Tip | None = None
 
     # ---- requests ------------------------------------------------------------------------------
 
@@ -91,19 +117,19 @@ class Anchorer:
     ) -> SealOpening:
         """Choose the coin that T_0 will spend; the caller records the result in the ledger.
 
-        Asked again it gives the same answer while that coin is unspent. `recovery_script` is the
-        P2TR script of the recovery seal, which gets the same amount. Raises SealAlreadyOpen,
-        NotFunded, FeeTooHigh or NoBackend.
+        Asked again it gives the same answer while that coin is unspent; another, once T_0 can
+        never be mined (attest.reopening). `recovery_script` is the P2TR script of the recovery
+        seal, which gets the same amount. Raises SealAlreadyOpen, NotFunded, FeeTooHigh or
+        NoBackend.
         """
         async with self._lock:
-            if await self._book.links():
-                raise SealAlreadyOpen("the seal is open")
             view = await self._view()
+            if await self._book.links():
+                await self._scanner.reconcile(view)
+                await reopening.check_lost(view, self._book)
             known = await self._book.opening()
             if known and await view.node.unspent(known.coins[0].outpoint) is not None:
                 return known.opening
-            if known and known.digest is not None:
-                raise SealAlreadyOpen("the opening is requested already")
             recovery = None
             if recovery_script is not None:
                 recovery = TxOut(value_sat=seal_sat, script=recovery_script)
@@ -118,15 +144,28 @@ class Anchorer:
                 view, opening=blank, digest=bytes(HASH_BYTES), coins=()
             )
             opening = replace(blank, outpoint=draft.coins[0].outpoint)
-            await self._book.save_opening(OpeningRecord(opening=opening, coins=draft.coins))
+            await self._book.replace_opening(OpeningRecord(opening=opening, coins=draft.coins))
             return opening
+
+    async def reopens(self, named: SealOpening) -> bool:
+        """Tell whether `propose_opening` has another opening for the one that the ledger names.
+
+        Without a node nobody can tell: False. Raises SealAlreadyOpen while the coin of the named
+        one is gone and its T_0 may be mined all the same.
+        """
+        async with self._lock:
+            if self._node is None:
+                return False
+            view = await self._view()
+            await self._scanner.reconcile(view)
+            return await reopening.makes_way(view, self._book, named)
 
     async def open(self, digest: bytes) -> None:
         """Want the seal opened with this digest: SHA-256 of a preimage that covers the opening.
 
         Raises SealNotOpen before `propose_opening`, SealAlreadyOpen for another digest.
         """
-        _check_digest(digest)
+        check_digest(digest)
         async with self._lock:
             opening = await self._book.opening()
             if opening is None:
@@ -137,17 +176,53 @@ class Anchorer:
                 raise SealAlreadyOpen("the seal is open with another digest")
             await self._book.save_opening(replace(opening, digest=digest))
 
-    async def anchor(self, digest: bytes) -> None:
-        """Want this digest anchored next; it replaces one that still waits.
+    async def anchor(self, digest: bytes, *, kind: Kind = Kind.ANCHOR) -> None:
+        """Want this digest anchored next, in a link of `kind`; it replaces one that still waits.
 
         A digest that some link already carries is anchored: nothing happens. Raises SealNotOpen.
         """
-        _check_digest(digest)
+        check_digest(digest)
         async with self._lock:
             opening = await self._book.opening()
             if opening is None or opening.digest is None:
                 raise SealNotOpen("the seal is not open", hint="open it first")
+            await self._book.want(digest, kind)
+
+    async def hand_over(self, digest: bytes, *, old: bytes, new: bytes) -> None:
+        """Want the seal of script `old` handed over to that of script `new`, over this digest.
+
+        Anchors wait until it is in a block. Asked again it changes nothing.
+        """
+        check_digest(digest)
+        async with self._lock:
+            await self._handover.want(HandoffRecord(old=old, new=new, digest=digest))
+
+    async def recover(self, digest: bytes, recovery: RecoverySigner) -> None:
+        """Sign a recovery to this seal key, at several feerates, and send the cheapest.
+
+        It takes the place of a link that is pending; asked again, higher ones are signed. Raises
+        SealNotOpen, NotFunded, FeeTooHigh, NoBackend, or Refused if there is nothing to recover.
+        """
+        check_digest(digest)
+        async with self._lock:
+            view = await self._view()
+            await self._scanner.reconcile(view)
+            links = await self._book.links()
+            index = place_of_recovery(links)
+            older = links[index].variants if recovers(links, index) else ()
+            seal = await recovery_seal(view, await self._book.opening(), links[0], recovery)
+            keys = self._keyring
+            made = await make_ladder(view, self._purse, keys, recovery, seal, digest, older)
+            record = LinkRecord(
+                kind=Kind.RECOVERY,
+                variants=(*older, *made),
+                since_height=view.tip.height,
+                since_hash=view.tip.block_hash,
+            )
             await self._book.want(digest)
+            await self._book.save_ladder(record)
+            await self._book.save(index, replace(record, variants=(*older, made[0])))
+            await self._broadcast(view.node)
 
     async def bump(self, *, digest: bytes | None = None, sat_per_kvb: int = 0) -> None:
         """Replace the pending transaction by one that pays more, with a fresher digest if given.
@@ -156,13 +231,13 @@ class Anchorer:
         must pay. Raises NothingPending, NotFunded, FeeTooHigh, Refused or NoBackend.
         """
         if digest is not None:
-            _check_digest(digest)
+            check_digest(digest)
         async with self._lock:
             view = await self._view()
-            await self._reconcile(view)
+            await self._scanner.reconcile(view)
             links = await self._book.links()
             if not links or links[-1].mined is not None:
-                raise NothingPending("there is no pending transaction to replace")
+                raise NothingPending("no transaction waits", hint="timmy anchor status")
             old = links[-1].variants[-1]
             vsize = old.transaction.vsize
             least = old.fee_sat * 1000 // vsize + limits.BUMP_SAT_PER_KVB
@@ -171,8 +246,9 @@ class Anchorer:
                 sat_min=old.fee_sat + -(-vsize * limits.BUMP_SAT_PER_KVB // 1000),
             )
             if digest is not None:
+                check_fresher(links)
                 await self._book.want(digest)  # an older variant may still win
-            coins = old.coins if len(links) == 1 else old.coins[1:]
+            coins = old.coins[fee_index(links, len(links) - 1) :]
             await self._sign_again(view, len(links) - 1, digest or old.digest, fee, coins)
             await self._broadcast(view.node)
 
@@ -184,13 +260,14 @@ class Anchorer:
             if self._node is None:
                 return await self._status(None, "no Bitcoin node is configured")
             view = await self._view()
-            await self._reconcile(view)
+            await self._scanner.reconcile(view)
+            await reopening.look(view, self._book)
             try:
                 await self._rebase(view)
                 waiting = await self._start_wanted(view)
+                await self._broadcast(view.node)
             except Refused as error:
-                return await self._status(view.tip, str(error))
-            await self._broadcast(view.node)
+                return replace(await self._status(view.tip, str(error)), hint=error.hint)
             return await self._status(view.tip, waiting)
 
     async def prove(self, index: int) -> AnchorProof:
@@ -200,7 +277,7 @@ class Anchorer:
         """
         async with self._lock:
             view = await self._view()
-            await self._reconcile(view)
+            await self._scanner.reconcile(view)
             links = await self._book.links()
             if not 0 <= index < len(links):
                 raise SealNotOpen(f"there is no link {index}, {len(links)} exist")
@@ -209,59 +286,23 @@ class Anchorer:
                 raise AnchorPending(f"link {index} is not in a block yet")
             return await collect(view, links[index], mined)
 
+    async def holds_coins(self, script: bytes) -> bool:
+        """Tell whether a script has coins in blocks that are worth moving. Minutes on mainnet."""
+        async with self._lock:
+            if self._node is None:
+                return True  # nobody can tell
+            view = await self._view()
+            coins = await view.node.coins(script, height=view.tip.height)
+            return any(coin.output.value_sat >= limits.ENROLMENT_SAT for coin in coins)
+
+    async def budget(self) -> Budget:
+        """What is at the funding address and what anchors cost now. Minutes on mainnet."""
+        async with self._lock:
+            if self._node is None:
+                return Budget()
+            return await self._purse.budget(await self._view())
+
     # ---- the steps of advance ------------------------------------------------------------------
-
-    async def _reconcile(self, view: View) -> None:
-        """Steps 1 and 2. Below one link at final depth nothing is looked at again."""
-        links = await self._book.links()
-        young: list[tuple[int, Mined]] = []
-        for index in reversed(range(len(links))):
-            mined = links[index].mined
-            if mined is not None:
-                young.append((index, mined))
-                if view.tip.height - mined.height + 1 >= limits.FINAL_BLOCKS:
-                    break
-        heights = [mined.height for _, mined in young if mined.height <= view.tip.height]
-        standing = set(await view.node.block_hashes(heights))
-        for index, mined in young:
-            if mined.block_hash not in standing:
-                await self._book.save(index, replace(links[index], mined=None))
-        await self._scan(view)
-
-    async def _scan(self, view: View) -> None:
-        links = await self._book.links()
-        pending = {
-            variant.txid: index
-            for index, link in enumerate(links)
-            if link.mined is None
-            for variant in link.variants
-        }
-        if pending:
-            start = await self._scan_start(view.node, min(pending.values()))
-            for height in range(start, view.tip.height + 1):
-                block_hash = await view.node.block_hash(height)
-                if block_hash is None:
-                    return  # the chain became shorter meanwhile: next round
-                for txid in await view.node.block_txids(block_hash):
-                    if txid in pending:
-                        index = pending[txid]
-                        mined = Mined(txid=txid, height=height, block_hash=block_hash)
-                        await self._book.save(index, replace(links[index], mined=mined))
-        self._scanned = view.tip
-
-    async def _scan_start(self, node: Bitcoind, oldest: int) -> int:
-        """The first height at which a link from `oldest` on may be mined and was not seen."""
-        scanned = self._scanned
-        if scanned and await node.block_hash(scanned.height) == scanned.block_hash:
-            return scanned.height + 1
-        links = await self._book.links()
-        link = links[oldest]
-        if await node.block_hash(link.since_height) == link.since_hash:
-            return link.since_height + 1
-        # A reorganisation below the signing: a child is never mined before its parent.
-        parent = links[oldest - 1].mined if oldest else None
-        lowest = max(0, link.since_height - limits.FINAL_BLOCKS)
-        return lowest if parent is None else parent.height
 
     async def _rebase(self, view: View) -> None:
         """Step 3. Raises Refused."""
@@ -271,11 +312,14 @@ class Anchorer:
             return
         link = links[index]
         coins = link.variants[-1].coins
-        seal = links[index - 1].seal if index else coins[0]
-        if seal.outpoint == coins[0].outpoint and (
-            await _waits(view.node, link) or len(coins[1:]) == len(await _alive(view, coins[1:]))
-        ):
-            return
+        if spends(links, index) == coins[0].outpoint:
+            if await waits(view.node, link):
+                return
+            whole = len(coins[1:]) == len(await alive(view, coins[1:]))
+            if whole and not await too_cheap(view.node, link.variants[-1]):
+                return
+            if not whole and link.kind is Kind.RECOVERY:
+                raise Refused("a coin that was to pay for the recovery is gone", hint=AGAIN)
         fresh = await self._change(view, links[index - 1]) if index else coins[:1]
         fee = Fee(sat_per_kvb=await current_feerate(view.node))
         await self._sign_again(view, index, link.variants[-1].digest, fee, fresh)
@@ -294,16 +338,32 @@ class Anchorer:
             )
             await self._store(view.tip, 0, Kind.OPENING, draft, record.digest)
             return None
-        digest = await self._book.wanted()
-        if digest is not None:
+        await check_seal(view.node, links[-1])
+        if links[-1].seal.output.script != self._seal.script:
+            return await self._hand_over(view, links)
+        wish = await self._book.wanted()
+        if wish is not None:
             change = await self._change(view, links[-1])
-            draft = await self._purse.anchor(view, seal=links[-1].seal, digest=digest, coins=change)
-            await self._store(view.tip, len(links), Kind.ANCHOR, draft, digest)
+            draft = await self._purse.anchor(
+                view, seal=links[-1].seal, digest=wish.digest, coins=change, kind=wish.kind
+            )
+            await self._store(view.tip, len(links), wish.kind, draft, wish.digest)
+        return None
+
+    async def _hand_over(self, view: View, links: Sequence[LinkRecord]) -> str | None:
+        """The same for a seal of an older key. Raises Refused."""
+        seal = seal_to_hand_over(links)
+        step = await self._handover.step_from(seal.output.script)
+        enrolment = await self._handover.enrolment(view, step)
+        if enrolment is None:
+            return _ENROLLING
+        draft = await self._handover.draft(view, seal=seal, enrolment=enrolment, step=step)
+        await self._store(view.tip, len(links), Kind.HANDOFF, draft, step.digest)
         return None
 
     async def _change(self, view: View, link: LinkRecord) -> list[Coin]:
         """What is left of a mined link's change: enough for the next fee, as a rule."""
-        return await _alive(view, _change_of(link.current, self._funding.script))
+        return await alive(view, change_of(link.current, self._keyring.funding_scripts))
 
     async def _sign_again(
         self, view: View, index: int, digest: bytes, fee: Fee, coins: Sequence[Coin]
@@ -316,25 +376,55 @@ class Anchorer:
         link = links[index]
         if len(link.variants) >= limits.VARIANTS_MAX:
             raise Refused(f"link {index} was replaced {limits.VARIANTS_MAX} times already")
-        if index:
-            draft = await self._purse.anchor(
-                view, seal=links[index - 1].seal, digest=digest, coins=coins, fee=fee
-            )
-        else:
-            record = await self._book.opening()
-            assert record is not None
-            draft = await self._purse.opening(
-                view, opening=record.opening, digest=digest, coins=coins, fee=fee
-            )
+        if link.kind is Kind.RECOVERY:
+            await self._book.save(index, climb(link, await self._book.ladder(), links[0]))
+            return
+        draft = await self._draft_again(view, index, digest, fee, coins)
         await self._store(view.tip, index, link.kind, draft, digest)
 
+    async def _draft_again(
+        self, view: View, index: int, digest: bytes, fee: Fee, coins: Sequence[Coin]
+    ) -> Draft:
+        links = await self._book.links()
+        link = links[index]
+        owner = self._keyring.of_seal(link.seal.output.script)
+        if owner is None:
+            raise Refused(f"link {index} cannot be signed again: the key of its seal is not here")
+        purse = Purse(funding_script=owner.funding.script, seal_script=owner.seal.script)
+        if link.kind is Kind.OPENING:
+            record = await self._book.opening()
+            assert record is not None
+            return await purse.opening(
+                view, opening=record.opening, digest=digest, coins=coins, fee=fee
+            )
+        seal = links[index - 1].seal
+        if link.kind is not Kind.HANDOFF:
+            return await purse.anchor(
+                view, seal=seal, digest=digest, coins=coins, kind=link.kind, fee=fee
+            )
+        step = await self._handover.step_from(seal.output.script)
+        enrolment = await self._handover.enrolment(view, step)
+        if enrolment is None:
+            raise Refused(_ENROLLING)
+        return await self._handover.draft(
+            view, seal=seal, enrolment=enrolment, step=step, before=coins, fee=fee
+        )
+
     async def _broadcast(self, node: Bitcoind) -> None:
-        """Step 5, parents first. Raises SealLost, or RpcError when the node takes no variant."""
+        """Step 5, parents first.
+
+        Raises SealLost, NotFunded if the opening's coin is gone, or RpcError when the node takes
+        no variant for another reason.
+        """
         parent: bytes | None = None
-        for link in await self._book.links():
+        links = await self._book.links()
+        first = links[0].current.txid if links else None
+        for link in links:
             if link.mined is not None:
                 parent = link.mined.txid
                 continue
+            if link.kind is Kind.RECOVERY:
+                parent = first
             fitting = [
                 variant
                 for variant in link.variants
@@ -342,29 +432,25 @@ class Anchorer:
             ]
             if not fitting:
                 return  # signed again once its parent is in a block
-            parent = await _offer(node, fitting)
+            if link.kind is Kind.HANDOFF:
+                await self._handover.send_enrolment(node)
+            parent = await offer(node, link.kind, fitting)
 
     # ---- records -------------------------------------------------------------------------------
 
     async def _store(self, tip: Tip, index: int, kind: Kind, draft: Draft, digest: bytes) -> None:
         """Sign a draft and write it down, before anybody else sees it."""
-        transaction = sign(draft, seal=self._seal, funding=self._funding)
+        transaction = self._keyring.sign(kind, draft)
+        check_opinion(transaction)
         variant = Variant(
             transaction=transaction, digest=digest, coins=draft.coins, txid=transaction.txid
         )
-        links = await self._book.links()
-        older = links[index].variants if index < len(links) else ()
-        record = LinkRecord(
-            kind=kind,
-            variants=(*older, variant),
-            since_height=tip.height,
-            since_hash=tip.block_hash,
-        )
-        await self._book.save(index, record)
+        await self._book.add(index, kind, variant, tip)
 
     async def _status(self, tip: Tip | None, waiting: str | None) -> SealStatus:
         links = await self._book.links()
-        wanted = await self._book.wanted()
+        wish = await self._book.wanted()
+        wanted = None if wish is None else wish.digest
         if not links:
             opening = await self._book.opening()
             wanted = opening.digest if opening else None
@@ -374,53 +460,5 @@ class Anchorer:
 
     async def _view(self) -> View:
         if self._node is None:
-            raise NoBackend("no Bitcoin node is configured")
+            raise NoBackend("no Bitcoin node is configured", hint=_CONFIGURE)
         return await self._node.view()
-
-
-async def _offer(node: Bitcoind, variants: Sequence[Variant]) -> bytes:
-    """See that one of them, the newest if possible, is in the mempool; return its txid."""
-    refusal: RpcError | None = None
-    for variant in reversed(variants):
-        if await node.in_mempool(variant.txid):
-            return variant.txid
-        try:
-            await node.send(variant.transaction.raw)
-        except RpcError as error:
-            refusal = refusal or error
-        else:
-            return variant.txid
-    assert refusal is not None
-    spends = variants[-1].coins[0].outpoint
-    if await node.unspent(spends) is None:
-        raise SealLost(
-            f"{spends} was spent by a transaction that is not ours",
-            hint="if nobody else holds its key, treat the key as stolen",
-        ) from refusal
-    raise refusal
-
-
-async def _waits(node: Bitcoind, link: LinkRecord) -> bool:
-    """Tell whether some variant of the link is in the mempool."""
-    for variant in reversed(link.variants):
-        if await node.in_mempool(variant.txid):
-            return True
-    return False
-
-
-async def _alive(view: View, coins: Sequence[Coin]) -> list[Coin]:
-    """Those of the coins that nothing in a block or the mempool has spent."""
-    return [coin for coin in coins if await view.node.unspent(coin.outpoint) is not None]
-
-
-def _change_of(variant: Variant, script: bytes) -> list[Coin]:
-    return [
-        Coin(outpoint=OutPoint(txid=variant.txid, index=index), output=output)
-        for index, output in enumerate(variant.transaction.outputs)
-        if output.script == script
-    ]
-
-
-def _check_digest(digest: bytes) -> None:
-    if len(digest) != HASH_BYTES:
-        raise Refused(f"digest of {len(digest)} bytes, expected {HASH_BYTES}")

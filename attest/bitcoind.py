@@ -103,14 +103,24 @@ class Bitcoind:
     # ---- the chain -----------------------------------------------------------------------------
 
     async def tip(self) -> Tip:
-        """The best block. Raises NodeOnWrongNetwork if the node follows another chain."""
+        """The best block. Raises NodeOnWrongNetwork if the node follows another chain.
+
+        One that is still catching up is warming up: in its view our links are in no block.
+        Regtest says so of itself for as long as nobody mined today, and is believed.
+        """
         info = _mapping(await self.call("getblockchaininfo"))
         if info.get("chain") != self.network.core_name:
             raise NodeOnWrongNetwork(
                 f"the node is on {info.get('chain')!r}, expected {self.network.core_name!r}",
                 hint="set network in node.toml, or point it at another node",
             )
-        return Tip(height=_integer(info.get("blocks")), block_hash=_hash(info.get("bestblockhash")))
+        tip = Tip(height=_integer(info.get("blocks")), block_hash=_hash(info.get("bestblockhash")))
+        if self.network.retargets and info.get("initialblockdownload") is True:
+            raise NodeWarmingUp(
+                f"the node is catching up, and is at block {tip.height}",
+                hint="wait until its initial block download is done: nothing is lost",
+            )
+        return tip
 
     async def view(self) -> View:
         """This node with its tip of now. Raises NodeOnWrongNetwork."""
@@ -163,9 +173,13 @@ class Bitcoind:
             raise
         return True
 
-    async def unspent(self, outpoint: OutPoint) -> TxOut | None:
-        """The output if neither a block nor the mempool spends it, else None."""
-        answer = await self.call("gettxout", display(outpoint.txid), outpoint.index)
+    async def unspent(self, outpoint: OutPoint, *, confirmed: bool = False) -> TxOut | None:
+        """The output if neither a block nor the mempool spends it, else None.
+
+        With `confirmed` the mempool is not looked at: the output is in a block.
+        """
+        place = (display(outpoint.txid), outpoint.index)
+        answer = await self.call("gettxout", *place, *((False,) if confirmed else ()))
         return None if answer is None else _output(_mapping(answer))
 
     async def coins(self, script: bytes, *, height: int) -> list[Coin]:

@@ -29,7 +29,7 @@ async def collect(view: View, link: LinkRecord, mined: Mined) -> AnchorProof:
         raise InvalidAnswer("the node's headers are not those of its blocks")
     if headers[0].merkle_root != root:
         raise InvalidAnswer("the node's transactions are not those of its block")
-    spent = link.current.coins[1:] if link.kind is Kind.ANCHOR else ()
+    spent = () if link.kind is Kind.OPENING else link.current.coins[1:]
     return AnchorProof(
         transaction=link.current.transaction.raw,
         spent=tuple(coin.output for coin in spent),

@@ -6,13 +6,23 @@ from typing import TypeAlias
 
 from attest.bitcoind import RPC_METHOD_NOT_FOUND, Bitcoind, View
 from attest.core import limits
+from attest.core.commitment import Kind
 from attest.core.errors import FeeTooHigh, NotFunded, RpcError
 from attest.core.proof import SealOpening
-from attest.core.seal import Coin, Draft, Fee, anchor_draft, opening_draft
+from attest.core.seal import (
+    Coin,
+    Draft,
+    Fee,
+    anchor_draft,
+    enrolment_draft,
+    opening_draft,
+    recovery_draft,
+)
 from attest.core.transaction import OutPoint, TxOut
+from attest.status import Budget
 
-Build: TypeAlias = Callable[[Sequence[Coin]], Draft]
-"""Makes a draft that spends these coins; raises NotFunded when they are too few."""
+Build: TypeAlias = Callable[[Sequence[Coin], Fee], Draft]
+"""Makes a draft that spends these coins and pays this fee; NotFunded when they are too few."""
 
 
 async def current_feerate(node: Bitcoind) -> int:
@@ -48,19 +58,18 @@ class Purse:
 
         Without `fee` the node's feerate is paid. Raises NotFunded or FeeTooHigh.
         """
-        chosen = fee or Fee(sat_per_kvb=await current_feerate(view.node))
 
-        def build(coins: Sequence[Coin]) -> Draft:
+        def build(coins: Sequence[Coin], fee: Fee) -> Draft:
             return opening_draft(
                 coins=coins,
                 digest=digest,
                 seal=TxOut(value_sat=opening.seal_sat, script=self.seal_script),
                 recovery=opening.recovery,
                 change_script=self.funding_script,
-                fee=chosen,
+                fee=fee,
             )
 
-        return await self._afford(view, build, coins)
+        return await self.afford(view, build, coins, fee)
 
     async def anchor(
         self,
@@ -69,24 +78,59 @@ class Purse:
         seal: Coin,
         digest: bytes,
         coins: Sequence[Coin],
+        kind: Kind = Kind.ANCHOR,
         fee: Fee | None = None,
     ) -> Draft:
-        """An anchor whose fee `coins` pay, with more after them if they do not suffice.
+        """A link whose fee `coins` pay, with more after them if they do not suffice.
 
         Without `fee` the node's feerate is paid. Raises NotFunded or FeeTooHigh.
         """
-        chosen = fee or Fee(sat_per_kvb=await current_feerate(view.node))
 
-        def build(coins: Sequence[Coin]) -> Draft:
+        def build(coins: Sequence[Coin], fee: Fee) -> Draft:
             return anchor_draft(
                 seal=seal,
                 fee_coins=coins,
                 digest=digest,
                 change_script=self.funding_script,
-                fee=chosen,
+                fee=fee,
+                kind=kind,
             )
 
-        return await self._afford(view, build, coins)
+        return await self.afford(view, build, coins, fee)
+
+    async def enrolment(self, view: View, *, seal_script: bytes) -> Draft:
+        """A payment to a new seal key at the node's feerate. Raises NotFunded or FeeTooHigh."""
+
+        def build(coins: Sequence[Coin], fee: Fee) -> Draft:
+            return enrolment_draft(
+                coins=coins, seal_script=seal_script, change_script=self.funding_script, fee=fee
+            )
+
+        return await self.afford(view, build, (), None)
+
+    async def recovery(
+        self,
+        view: View,
+        *,
+        recovery: Coin,
+        seal_sat: int,
+        digest: bytes,
+        coins: Sequence[Coin],
+        fee: Fee,
+    ) -> Draft:
+        """A recovery to this purse's seal, `coins` first. Raises NotFunded or FeeTooHigh."""
+
+        def build(coins: Sequence[Coin], fee: Fee) -> Draft:
+            return recovery_draft(
+                recovery=recovery,
+                seal=TxOut(value_sat=seal_sat, script=self.seal_script),
+                fee_coins=coins,
+                digest=digest,
+                change_script=self.funding_script,
+                fee=fee,
+            )
+
+        return await self.afford(view, build, coins, fee)
 
     async def coins(self, view: View, *, without: Collection[OutPoint] = ()) -> list[Coin]:
         """Confirmed coins of the funding address, largest first.
@@ -105,18 +149,42 @@ class Purse:
         coins = [coin for coin in coins if coin.outpoint not in without]
         return sorted(coins, key=lambda coin: (-coin.output.value_sat, coin.outpoint))
 
-    async def _afford(self, view: View, build: Build, fixed: Sequence[Coin]) -> Draft:
+    async def budget(self, view: View) -> Budget:
+        """What is at the funding address, what anchors cost. Raises NotFunded or FeeTooHigh."""
+        feerate = await current_feerate(view.node)
+        each_sat = -(-limits.ANCHOR_VBYTES * feerate // 1000)
+        return Budget(
+            balance_sat=sum(coin.output.value_sat for coin in await self.coins(view)),
+            sat_per_kvb=feerate,
+            anchor_sat=each_sat,
+            year_sat=365 * each_sat,
+        )
+
+    async def afford(
+        self,
+        view: View,
+        build: Build,
+        fixed: Sequence[Coin],
+        fee: Fee | None,
+        *,
+        room: int = limits.FEE_INPUTS_MAX,
+    ) -> Draft:
+        """The draft on `fixed`, or with as many coins after them as it needs, largest first.
+
+        At most `room` in all. Raises NotFunded or FeeTooHigh.
+        """
+        paid = fee or Fee(sat_per_kvb=await current_feerate(view.node))
         try:
-            return build(fixed)
+            return build(fixed, paid)
         except NotFunded:
             more = await self.coins(view, without={coin.outpoint for coin in fixed})
         chosen = list(fixed)
-        for coin in more[: limits.FEE_INPUTS_MAX - len(chosen)]:
+        for coin in more[: room - len(chosen)]:
             if await view.node.unspent(coin.outpoint) is None:
                 continue  # confirmed, but a transaction in the mempool spends it
             chosen.append(coin)
             try:
-                return build(chosen)
+                return build(chosen, paid)
             except NotFunded:
                 continue
-        return build(chosen)
+        return build(chosen, paid)

@@ -142,6 +142,29 @@ class OpeningRecord:
             raise StateDamaged(f"the opening's record is damaged: {error}") from error
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HandoffRecord:
+    """A handoff that is wanted: from the seal of script `old` to that of `new`, over `digest`."""
+
+    old: bytes
+    new: bytes
+    digest: bytes
+
+    def to_value(self) -> list[Any]:
+        """A list of the ledger's CBOR profile."""
+        return [self.old, self.new, self.digest]
+
+    @classmethod
+    def list_from_value(cls, value: dict[str, Any]) -> "list[HandoffRecord]":
+        """Read a map of them back. Raises StateDamaged."""
+        try:
+            fields = take(value, handoffs=list)
+            rows = [_exact(row, bytes, bytes, bytes) for row in fields["handoffs"]]
+        except (InvalidProof, ValueError) as error:
+            raise StateDamaged(f"the record of handoffs is damaged: {error}") from error
+        return [cls(old=old, new=new, digest=digest) for old, new, digest in rows]
+
+
 def coin_to_value(coin: Coin) -> list[Any]:
     """A list of outpoint and output."""
     return [outpoint_to_value(coin.outpoint), output_to_value(coin.output)]

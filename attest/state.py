@@ -18,6 +18,7 @@ from attest.core import limits
 from attest.core.errors import StateDamaged, StateError, StateLocked
 from ledger.core import codec
 from ledger.core.errors import InvalidCbor
+from ledger.files import write_atomically
 
 _KEY: Final = re.compile(r"[a-z0-9-]{1,64}")
 _SUFFIX: Final = ".cbor"
@@ -126,24 +127,9 @@ class FileState:
         if self._lock is None:
             raise RuntimeError("FileState is used outside its context")
         final = self._folder / (key + _SUFFIX)
-        draft = self._folder / (key + ".tmp")
         try:
-            handle = os.open(draft, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
-            with os.fdopen(handle, "wb") as file:
-                file.write(data)
-                file.flush()
-                os.fsync(file.fileno())
-            draft.replace(final)
-            self._sync_folder()
+            write_atomically(final, data)
         except OSError as error:
             raise StateError(
                 f"cannot write record {key}: {error.strerror}", hint="is the disk full?"
             ) from error
-
-    def _sync_folder(self) -> None:
-        """Make the rename itself durable."""
-        handle = os.open(self._folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-        try:
-            os.fsync(handle)
-        finally:
-            os.close(handle)

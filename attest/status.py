@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 
 from attest.bitcoind import Tip
+from attest.core import limits
 from attest.core.anchor import Standing, standing_of
 from attest.core.commitment import Kind
 from attest.records import LinkRecord
@@ -34,6 +35,21 @@ class SealStatus:
     links: tuple[LinkStatus, ...]
     wanted: bytes | None
     waiting: str | None
+    hint: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Budget:
+    """Money in satoshis, None where nobody can tell: what is there, what an anchor and a year cost.
+
+    `fee_sat_max` is the most that any one transaction ever pays.
+    """
+
+    balance_sat: int | None = None
+    sat_per_kvb: int | None = None
+    anchor_sat: int | None = None
+    year_sat: int | None = None
+    fee_sat_max: int = limits.FEE_SAT_MAX
 
 
 def link_status(link: LinkRecord, tip: Tip | None) -> LinkStatus:

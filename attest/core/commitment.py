@@ -21,12 +21,17 @@ SCRIPT_BYTES: Final = 2 + PAYLOAD_BYTES
 
 @unique
 class Kind(IntEnum):
-    """The type byte. Handoff and recovery are reserved: nothing writes or accepts them yet."""
+    """The type byte: what the transaction does to the seal.
+
+    An aggregate commits to the root of a tree of ledgers, a delegation to a head as an anchor does.
+    """
 
     OPENING = 0
     ANCHOR = 1
     HANDOFF = 2
     RECOVERY = 3
+    AGGREGATE = 4
+    DELEGATION = 5
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

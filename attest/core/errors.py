@@ -113,6 +113,54 @@ class MissingLink(InvalidProof):
     """As many links as digests are needed, and at least the opening."""
 
 
+class InvalidSlot(InvalidProof):
+    """Not a proof of what stands at one ledger's place in a tree of ledgers."""
+
+
+class WrongSlot(InvalidProof):
+    """A slot that leads to another root, or holds another digest, than it should."""
+
+
+class MissingSlot(InvalidProof):
+    """A link of an aggregator without this ledger's slot and without the proof of its absence."""
+
+
+class InvalidSubmission(InvalidProof):
+    """A head handed to an aggregator that does not show what it must."""
+
+
+class InvalidTimestamp(InvalidProof):
+    """Base: bytes that are not an OpenTimestamps proof as this version reads them."""
+
+
+class NotATimestamp(InvalidTimestamp):
+    """Not the magic, major version or digest type of a .ots file."""
+
+
+class TimestampTruncated(InvalidTimestamp):
+    """The bytes end in the middle of something."""
+
+
+class TimestampTooLarge(InvalidTimestamp):
+    """A message, argument, payload, number, depth or file beyond the format's bounds."""
+
+
+class UnknownOperation(InvalidTimestamp):
+    """An operation tag that the format does not define: what follows it cannot be read."""
+
+
+class InvalidAttestation(InvalidTimestamp):
+    """A known attestation whose payload is not what it must be."""
+
+
+class TimestampNotCanonical(InvalidTimestamp):
+    """Bytes that would be written otherwise: long numbers, one branch twice, trailing bytes."""
+
+
+class UnsupportedOperation(InvalidTimestamp):
+    """A known operation whose hash function is not here: nothing beyond it can be computed."""
+
+
 # ---- requests we refuse ------------------------------------------------------------------------
 
 
@@ -156,6 +204,30 @@ class SigningRefused(Refused):
     """A signer was given a transaction that is not its business."""
 
 
+class UnknownLedger(Refused):
+    """An aggregator does not know this ledger's key yet."""
+
+
+class HeadNotNewer(Refused):
+    """An aggregator has a newer head of this ledger, or one of its size with another root."""
+
+
+class HeadDoesNotContinue(Refused):
+    """No proof that a head continues the one an aggregator has of this ledger."""
+
+
+class TooManyLedgers(Refused):
+    """An aggregator takes no more ledgers."""
+
+
+class TooManySubmissions(Refused):
+    """An aggregator takes no more heads of this ledger for now."""
+
+
+class NoSlot(Refused):
+    """An aggregator has nothing in a block yet of what was asked for."""
+
+
 # ---- the node ----------------------------------------------------------------------------------
 
 
@@ -172,7 +244,7 @@ class NodeUnauthorised(NodeError):
 
 
 class NodeWarmingUp(NodeError):
-    """The node is starting (RPC error -28); ask again later."""
+    """The node is starting (RPC error -28), or catching up with the chain; ask again later."""
 
 
 class NodeOnWrongNetwork(NodeError):
@@ -194,6 +266,48 @@ class RpcError(NodeError):
 
 class SealLost(NodeError):
     """The node knows a spend of the seal that is none of ours: the seal key may be stolen."""
+
+
+# ---- calendars ---------------------------------------------------------------------------------
+
+
+class CalendarError(AttestError):
+    """Base: an OpenTimestamps calendar, or the way to it."""
+
+
+class CalendarNotAllowed(CalendarError):
+    """An address that is not ours to ask: neither configured nor among those that are followed."""
+
+
+class CalendarUnreachable(CalendarError):
+    """Nobody answers in time at the calendar's address."""
+
+
+class CalendarRefused(CalendarError):
+    """The calendar answered, and did not do what it was asked. `status` is HTTP's."""
+
+    def __init__(self, message: str, status: int) -> None:
+        super().__init__(message)
+        self.status = status
+
+
+class InvalidCalendarAnswer(CalendarError):
+    """The calendar's answer is not a timestamp of what it was given."""
+
+
+# ---- aggregators -------------------------------------------------------------------------------
+
+
+class AggregatorError(AttestError):
+    """Base: the aggregator that heads are handed in to, or the way to it."""
+
+
+class AggregatorUnreachable(AggregatorError):
+    """Nobody answers in time at the aggregator's address."""
+
+
+class AggregatorRefused(AggregatorError):
+    """The aggregator answered, and did not do what it was asked."""
 
 
 # ---- our files ---------------------------------------------------------------------------------

@@ -2,7 +2,7 @@
 
 A header proves that somebody spent hashes on it. How many is what its own `bits` say, so a lone
 header is worth what an attacker would pay to forge it: `Network.work_min` refuses headers easier
-than any block of the last years, `verify_run` holds difficulty constant within a period of 2016
+than any block of the last years, `verify_headers` holds difficulty constant within a period of 2016
 blocks, checks the retarget formula where a run covers the whole period before a boundary, and
 otherwise that the step is one a retarget can make (a factor of four at most).
 
@@ -13,7 +13,7 @@ signet's block signatures, and the min-difficulty exceptions of testnets, which 
 import struct
 from collections.abc import Sequence
 from dataclasses import dataclass
-from itertools import pairwise
+from hashlib import sha256
 from typing import Final
 
 from attest.core.errors import (
@@ -33,6 +33,8 @@ RETARGET_FACTOR_MAX: Final = 4
 MEDIAN_BLOCKS: Final = 11
 HEIGHT_MAX: Final = 2**31 - 1
 _LAYOUT: Final = struct.Struct("<i32s32sIII")
+_FIELDS: Final = struct.Struct("<4x32s32xII4x")
+"""Previous hash, time and bits: what a run is checked for besides its hashes."""
 _MANTISSA_MASK: Final = 0x7FFFFF
 _SIGN_BIT: Final = 0x800000
 
@@ -103,11 +105,6 @@ class Header:
     nonce: int
     hash: bytes
 
-    @property
-    def work(self) -> int:
-        """The hashes it takes on average to meet this target."""
-        return (1 << 256) // (target_of(self.bits) + 1)
-
 
 def parse_header(raw: bytes) -> Header:
     """Return the header of 80 bytes. Raises InvalidHeader for another length."""
@@ -137,6 +134,11 @@ def target_of(bits: int) -> int:
     return target
 
 
+def work_of(target: int) -> int:
+    """The hashes it takes on average to meet a target."""
+    return (1 << 256) // (target + 1)
+
+
 def bits_of(target: int) -> int:
     """Compress a target as Bitcoin does: the sign bit is never set."""
     size = (target.bit_length() + 7) // 8
@@ -163,61 +165,126 @@ def next_bits(network: Network, bits: int, first_time_s: int, last_time_s: int) 
     return bits_of(min(limit, target_of(bits) * span_s // PERIOD_S))
 
 
-def check_work(network: Network, header: Header) -> None:
-    """Raise BadWork unless the hash meets a target that the network allows."""
-    target = target_of(header.bits)
-    if target > target_of(network.pow_limit_bits):
-        raise BadWork(f"target {header.bits:08x} is easier than {network.name} allows")
-    if header.work < network.work_min:
-        raise BadWork(f"worth {header.work} hashes, at least {network.work_min} are expected")
-    if int.from_bytes(header.hash, "little") > target:
-        raise BadWork(f"block {display(header.hash)} does not meet its target {header.bits:08x}")
+@dataclass(frozen=True, slots=True, kw_only=True)
+class HeaderRun:
+    """Consecutive headers that hold: the first at `height`, all their hashes, the last's target.
+
+    `work` is the hashes that they stand for together (Bitcoin Core's chainwork of this stretch).
+    """
+
+    height: int
+    first: Header
+    hashes: tuple[bytes, ...]
+    last_bits: int
+    work: int
+
+    @property
+    def tip_height(self) -> int:
+        """The height of the last header."""
+        return self.height + len(self.hashes) - 1
 
 
-def verify_run(network: Network, height: int, headers: Sequence[Header]) -> None:
-    """Check consecutive headers, the first of them at `height`.
+def verify_headers(network: Network, height: int, raw: bytes) -> HeaderRun:
+    """Check consecutive headers of 80 bytes each, joined, the first of them at `height`.
+
+    Linkage, work, the target of each period and the median of times are held. A retarget is held
+    exactly if the run has the whole period before it, and else to the factor that bounds it; a
+    median if eleven headers stand before. A year of mainnet (4.2 MB) takes a fifth of a second.
 
     Raises BadWork, BrokenHeaders, BadDifficulty, BadBlockTime or InvalidHeader.
     """
-    if not 0 <= height <= HEIGHT_MAX - len(headers):
+    count, rest = divmod(len(raw), HEADER_BYTES)
+    if rest or not count:
+        raise InvalidHeader(f"{len(raw)} bytes are no run of {HEADER_BYTES}-byte headers")
+    if not 0 <= height <= HEIGHT_MAX - count:
         raise InvalidHeader(f"height {height} out of range")
-    for header in headers:
-        check_work(network, header)
-    for offset, (before, after) in enumerate(pairwise(headers), start=1):
-        if after.previous != before.hash:
+    first = parse_header(raw[:HEADER_BYTES])
+    hashes: list[bytes] = []
+    times: list[int] = []
+    bits, work = first.bits, 0
+    while len(hashes) < count:
+        begin = len(hashes)
+        if begin:
+            bits = _bits_at(raw, begin)
+            _check_bits(network, height + begin, times, _bits_at(raw, begin - 1), bits)
+        target = _check_target(network, bits)
+        end = min(count, begin + PERIOD_BLOCKS - (height + begin) % PERIOD_BLOCKS)
+        _walk(raw, range(begin, end), height, target, hashes, times)
+        work += (end - begin) * work_of(target)
+    return HeaderRun(height=height, first=first, hashes=tuple(hashes), last_bits=bits, work=work)
+
+
+def _walk(
+    raw: bytes, part: range, height: int, target: int, hashes: list[bytes], times: list[int]
+) -> None:
+    """Check headers of one period and append their hashes and times: the loop that must be fast."""
+    unpack = _FIELDS.unpack_from
+    bits = _bits_at(raw, part.start)
+    latest_s = max(times, default=-1)
+    before = hashes[-1] if hashes else raw[4:36]
+    for at in part:
+        start = at * HEADER_BYTES
+        previous, time_s, own_bits = unpack(raw, start)
+        digest = sha256(sha256(raw[start : start + HEADER_BYTES]).digest()).digest()
+        if previous != before:
             raise BrokenHeaders(
-                f"block {height + offset} names {display(after.previous)} "
-                f"as the one before it, not {display(before.hash)}"
+                f"block {height + at} names {display(previous)} "
+                f"as the one before it, not {display(before)}"
             )
-        _check_bits(network, height + offset, headers, offset)
-        if offset >= MEDIAN_BLOCKS:
-            _check_time(height + offset, headers[offset - MEDIAN_BLOCKS : offset], after)
+        if own_bits != bits:
+            raise BadDifficulty(f"target {bits:08x} became {own_bits:08x} at block {height + at}")
+        if int.from_bytes(digest, "little") > target:
+            raise BadWork(f"block {display(digest)} does not meet its target {bits:08x}")
+        if time_s > latest_s:
+            latest_s = time_s  # later than all before is later than their median
+        elif at >= MEDIAN_BLOCKS:
+            _check_time(height + at, times[-MEDIAN_BLOCKS:], time_s)
+        times.append(time_s)
+        hashes.append(digest)
+        before = digest
 
 
-def _check_bits(network: Network, height: int, headers: Sequence[Header], offset: int) -> None:
-    before, bits = headers[offset - 1], headers[offset].bits
-    if height % PERIOD_BLOCKS or not network.retargets:
-        if bits != before.bits:
-            raise BadDifficulty(f"target {before.bits:08x} became {bits:08x} at block {height}")
+def _bits_at(raw: bytes, at: int) -> int:
+    bits: int = _FIELDS.unpack_from(raw, at * HEADER_BYTES)[2]
+    return bits
+
+
+def _check_target(network: Network, bits: int) -> int:
+    """Return the target that `bits` stand for, one that the network allows."""
+    target = target_of(bits)
+    if target > target_of(network.pow_limit_bits):
+        raise BadWork(f"target {bits:08x} is easier than {network.name} allows")
+    if work_of(target) < network.work_min:
+        raise BadWork(f"worth {work_of(target)} hashes, at least {network.work_min} are expected")
+    return target
+
+
+def _check_bits(
+    network: Network, height: int, times: Sequence[int], before: int, bits: int
+) -> None:
+    """The target of a period's first block, after blocks of these times and that target."""
+    if not network.retargets:
+        expected = before
+    elif len(times) >= PERIOD_BLOCKS:
+        expected = next_bits(network, before, times[-PERIOD_BLOCKS], times[-1])
+    else:
+        easiest = next_bits(network, before, 0, PERIOD_S * RETARGET_FACTOR_MAX)
+        hardest = next_bits(network, before, 0, 0)
+        if not target_of(hardest) <= target_of(bits) <= target_of(easiest):
+            raise BadDifficulty(
+                f"target {before:08x} became {bits:08x} at block {height}: "
+                f"more than a factor of {RETARGET_FACTOR_MAX}"
+            )
         return
-    if offset >= PERIOD_BLOCKS:
-        first = headers[offset - PERIOD_BLOCKS]
-        expected = next_bits(network, before.bits, first.time_s, before.time_s)
-        if bits != expected:
-            raise BadDifficulty(f"target {bits:08x} at block {height}, expected {expected:08x}")
-        return
-    easiest = next_bits(network, before.bits, 0, PERIOD_S * RETARGET_FACTOR_MAX)
-    hardest = next_bits(network, before.bits, 0, 0)
-    if not target_of(hardest) <= target_of(bits) <= target_of(easiest):
+    if bits != expected:
         raise BadDifficulty(
-            f"target {before.bits:08x} became {bits:08x} at block {height}: "
-            f"more than a factor of {RETARGET_FACTOR_MAX}"
+            f"target {before:08x} became {bits:08x} at block {height}, expected {expected:08x}"
         )
 
 
-def _check_time(height: int, window: Sequence[Header], header: Header) -> None:
-    median_s = sorted(entry.time_s for entry in window)[MEDIAN_BLOCKS // 2]
-    if header.time_s <= median_s:
+def _check_time(height: int, window: Sequence[int], time_s: int) -> None:
+    median_s = sorted(window)[MEDIAN_BLOCKS // 2]
+    if time_s <= median_s:
         raise BadBlockTime(
-            f"block {height} is of {header.time_s}, not after the median {median_s} before it"
+            f"block {height} is of {time_s}, not after the median {median_s} before it"
         )

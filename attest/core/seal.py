@@ -2,22 +2,27 @@
 
     opening T_0   vin[0] the coin the opening names, more coins after it
                   vout[0] commitment, vout[1] the first seal, vout[2] the recovery seal (optional)
-    anchor        vin[0] the seal, fee coins after it
+    anchor        vin[0] the seal, fee coins after it (an aggregate and a delegation likewise)
                   vout[0] commitment, vout[1] the next seal: same key, same amount
+    handoff       vin[0] the seal, vin[1] an output of the new seal key (the enrolment), then fees
+                  vout[0] commitment, vout[1] the next seal: the new key, same amount
+    recovery      vin[0] the recovery seal of T_0, fee coins after it
+                  vout[0] commitment, vout[1] the next seal: the new key, same amount as before
+    enrolment     coins of the funding key; vout[0] pays ENROLMENT_SAT to the new seal key
     change        the last output, back to the funding address; left to the miner when below dust
 
 Every input signals replacement (BIP-125). Which coins to take and at which feerate is the
 caller's decision; what the result costs, and that it is affordable, is decided here.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, Protocol, TypeAlias
 
 from attest.core import limits
 from attest.core.commitment import Commitment, Kind
 from attest.core.errors import FeeTooHigh, InvalidTransaction, NotFunded
-from attest.core.signer import FundingSigner, SealSigner
+from attest.core.signer import FundingSigner, RecoverySigner, SealSigner
 from attest.core.taproot import SIGNATURE_BYTES
 from attest.core.transaction import OutPoint, Transaction, TxIn, TxOut
 
@@ -26,6 +31,16 @@ SEQUENCE_REPLACEABLE: Final = 0xFFFFFFFD
 SEAL_INDEX: Final = 1
 RECOVERY_INDEX: Final = 2
 _UNSIGNED: Final = bytes(SIGNATURE_BYTES)
+
+Sign: TypeAlias = Callable[[Transaction, int, list[TxOut]], bytes]
+"""Transaction, input and all outputs spent to a 64-byte signature."""
+
+
+class Payer(Protocol):
+    """Signs inputs of funding addresses."""
+
+    def sign(self, transaction: Transaction, index: int, spent: list[TxOut]) -> bytes:
+        """Return the 64-byte signature of one input. Raises SigningRefused."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -84,24 +99,100 @@ def opening_draft(
 
 
 def anchor_draft(
-    *, seal: Coin, fee_coins: Sequence[Coin], digest: bytes, change_script: bytes, fee: Fee
+    *,
+    seal: Coin,
+    fee_coins: Sequence[Coin],
+    digest: bytes,
+    change_script: bytes,
+    fee: Fee,
+    kind: Kind = Kind.ANCHOR,
 ) -> Draft:
-    """An anchor of `digest` that moves `seal` on. Raises NotFunded or FeeTooHigh."""
-    outputs = [Commitment(kind=Kind.ANCHOR, digest=digest).output, seal.output]
+    """A link of `digest` that moves `seal` on. Raises NotFunded or FeeTooHigh."""
+    outputs = [Commitment(kind=kind, digest=digest).output, seal.output]
     return _draft([seal, *fee_coins], outputs, change_script, fee)
 
 
-def sign(draft: Draft, *, seal: SealSigner, funding: FundingSigner) -> Transaction:
-    """Return the draft with every input signed by the key it belongs to.
+def handoff_draft(
+    *,
+    seal: Coin,
+    enrolment: Coin,
+    fee_coins: Sequence[Coin],
+    digest: bytes,
+    change_script: bytes,
+    fee: Fee,
+) -> Draft:
+    """A handoff of `seal` to the key that `enrolment` pays. Raises NotFunded or FeeTooHigh."""
+    after = replace(seal.output, script=enrolment.output.script)
+    outputs = [Commitment(kind=Kind.HANDOFF, digest=digest).output, after]
+    return _draft([seal, enrolment, *fee_coins], outputs, change_script, fee)
+
+
+def recovery_draft(
+    *,
+    recovery: Coin,
+    seal: TxOut,
+    fee_coins: Sequence[Coin],
+    digest: bytes,
+    change_script: bytes,
+    fee: Fee,
+) -> Draft:
+    """A recovery that makes `seal` out of the recovery seal. Raises NotFunded or FeeTooHigh."""
+    outputs = [Commitment(kind=Kind.RECOVERY, digest=digest).output, seal]
+    return _draft([recovery, *fee_coins], outputs, change_script, fee)
+
+
+def enrolment_draft(
+    *, coins: Sequence[Coin], seal_script: bytes, change_script: bytes, fee: Fee
+) -> Draft:
+    """A payment that makes the new seal key a coin. Raises NotFunded or FeeTooHigh."""
+    paid = TxOut(value_sat=limits.ENROLMENT_SAT, script=seal_script)
+    return _draft(coins, [paid], change_script, fee)
+
+
+def sign(draft: Draft, *, seal: SealSigner, funding: Payer) -> Transaction:
+    """Return an opening or anchor with every input signed by the key it belongs to.
 
     Raises SigningRefused when an input belongs to neither.
     """
+    return _signed(draft, {seal.script: seal.sign}, funding)
+
+
+def sign_handoff(draft: Draft, *, old: SealSigner, new: SealSigner, funding: Payer) -> Transaction:
+    """Return a handoff signed by the old and the new seal key. Raises SigningRefused."""
+
+    def hand_over(transaction: Transaction, index: int, spent: list[TxOut]) -> bytes:
+        return old.hand_over(transaction, index, spent, successor=new.script)
+
+    return _signed(draft, {old.script: hand_over, new.script: new.accept}, funding)
+
+
+def sign_recovery(
+    draft: Draft, *, recovery: RecoverySigner, new: SealSigner, funding: Payer
+) -> Transaction:
+    """Return a recovery signed by the recovery key. Raises SigningRefused."""
+
+    def recover(transaction: Transaction, index: int, spent: list[TxOut]) -> bytes:
+        return recovery.sign(transaction, index, spent, successor=new.script)
+
+    return _signed(draft, {recovery.script: recover}, funding)
+
+
+def sign_enrolment(draft: Draft, *, seal_script: bytes, funding: FundingSigner) -> Transaction:
+    """Return an enrolment of the seal key of that script, signed. Raises SigningRefused."""
+
+    def enrol(transaction: Transaction, index: int, spent: list[TxOut]) -> bytes:
+        return funding.enrol(transaction, index, spent, seal_script=seal_script)
+
+    return _signed(draft, {funding.script: enrol}, funding)
+
+
+def _signed(draft: Draft, signers: Mapping[bytes, Sign], funding: Payer) -> Transaction:
     transaction, spent = draft.transaction, draft.spent
-    signed = []
+    inputs = []
     for index, (entry, output) in enumerate(zip(transaction.inputs, spent, strict=True)):
-        signer = seal if output.script == seal.script else funding
-        signed.append(replace(entry, witness=(signer.sign(transaction, index, spent),)))
-    return replace(transaction, inputs=tuple(signed))
+        signing = signers.get(output.script, funding.sign)
+        inputs.append(replace(entry, witness=(signing(transaction, index, spent),)))
+    return replace(transaction, inputs=tuple(inputs))
 
 
 def _draft(coins: Sequence[Coin], outputs: list[TxOut], change_script: bytes, fee: Fee) -> Draft:

@@ -13,12 +13,10 @@ from collections.abc import Iterable, Sequence
 from hashlib import sha256
 from typing import Final
 
-from bitcoin.core.script import OP_RETURN, CScript
 from coincurve import PrivateKey, PublicKey, PublicKeyXOnly
-from embit import bech32
 
 from attest.core.errors import InvalidKey, InvalidTransaction
-from attest.core.transaction import HASH_BYTES, Transaction, TxOut
+from attest.core.transaction import HASH_BYTES, Transaction, TxOut, string
 from ledger.core.hashing import tagged
 
 KEY_BYTES: Final = 32
@@ -29,6 +27,7 @@ SIGHASH_DEFAULT: Final = b"\x00"
 _EPOCH: Final = b"\x00"
 _KEY_PATH_WITHOUT_ANNEX: Final = b"\x00"
 _P2TR_PREFIX: Final = b"\x51\x20"
+_OP_RETURN_PUSH_32: Final = b"\x6a\x20"
 _EVEN: Final = 2
 _GROUP_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 
@@ -37,8 +36,7 @@ def soul_leaf(soul_digest: bytes) -> bytes:
     """The TapLeaf hash of `OP_RETURN <soul_digest>`; the digest is 32 bytes."""
     if len(soul_digest) != HASH_BYTES:
         raise InvalidKey(f"soul digest has {len(soul_digest)} bytes, expected {HASH_BYTES}")
-    script = bytes(CScript([OP_RETURN, soul_digest]))
-    return tagged("TapLeaf", LEAF_VERSION + _with_length(script))
+    return tagged("TapLeaf", LEAF_VERSION + string(_OP_RETURN_PUSH_32 + soul_digest))
 
 
 def internal_key(secret: bytes) -> bytes:
@@ -80,11 +78,6 @@ def p2tr_script(output_key: bytes) -> bytes:
     return _P2TR_PREFIX + output_key
 
 
-def p2tr_address(output_key: bytes, hrp: str) -> str:
-    """The bech32m address of an output key (BIP-350); `hrp` is the network's prefix."""
-    return str(bech32.encode(hrp, 1, output_key))
-
-
 def key_path_sighash(transaction: Transaction, input_index: int, spent: Sequence[TxOut]) -> bytes:
     """The digest a SIGHASH_DEFAULT key-path signature of one input signs (BIP-341).
 
@@ -102,12 +95,9 @@ def key_path_sighash(transaction: Transaction, input_index: int, spent: Sequence
         + struct.pack("<iI", transaction.version, transaction.lock_time)
         + _digest(i.outpoint.txid + struct.pack("<I", i.outpoint.index) for i in inputs)
         + _digest(struct.pack("<q", output.value_sat) for output in spent)
-        + _digest(_with_length(output.script) for output in spent)
+        + _digest(string(output.script) for output in spent)
         + _digest(struct.pack("<I", i.sequence) for i in inputs)
-        + _digest(
-            struct.pack("<q", output.value_sat) + _with_length(output.script)
-            for output in transaction.outputs
-        )
+        + _digest(output.serialized for output in transaction.outputs)
         + _KEY_PATH_WITHOUT_ANNEX
         + struct.pack("<I", input_index)
     )
@@ -141,13 +131,3 @@ def _tweak(internal: bytes, merkle_root: bytes) -> bytes:
 
 def _digest(parts: Iterable[bytes]) -> bytes:
     return sha256(b"".join(parts)).digest()
-
-
-def _with_length(script: bytes) -> bytes:
-    """A script behind its compact size."""
-    size = len(script)
-    if size < 0xFD:
-        return bytes([size]) + script
-    if size <= 0xFFFF:
-        return b"\xfd" + struct.pack("<H", size) + script
-    return b"\xfe" + struct.pack("<I", size) + script

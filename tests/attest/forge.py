@@ -3,7 +3,7 @@
 import struct
 from collections.abc import Sequence
 
-from attest.core.header import REGTEST, Header, parse_header, target_of
+from attest.core.header import REGTEST, target_of
 from attest.core.merkle import MerklePath
 from attest.core.proof import AnchorProof
 from attest.core.transaction import Transaction, TxOut, double_sha256
@@ -23,16 +23,6 @@ def grind_raw(
         if int.from_bytes(double_sha256(raw), "little") <= target_of(bits):
             return raw
         nonce += 1
-
-
-def grind(
-    *,
-    previous: bytes = bytes(32),
-    root: bytes = bytes(32),
-    time_s: int = 1_700_000_000,
-    bits: int = REGTEST.pow_limit_bits,
-) -> Header:
-    return parse_header(grind_raw(previous=previous, root=root, time_s=time_s, bits=bits))
 
 
 def forge_link(

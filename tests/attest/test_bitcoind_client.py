@@ -24,6 +24,7 @@ from tests.attest.world import FAUCET_SCRIPT
 
 async def test_the_chain(world):
     node = world.node
+    await world.mine()  # takes along what an earlier test left in the pool
     await world.mine()
     tip = await node.tip()
     assert await node.block_hash(tip.height) == tip.block_hash
@@ -99,11 +100,14 @@ def test_addresses_without_credentials(tmp_path, url):
         Bitcoind(url=url, credentials=tmp_path, network=REGTEST)
 
 
+IN_TIME = {"initialblockdownload": False}
+
+
 # ---- a server that misbehaves --------------------------------------------------------------------
 
 
 @asynccontextmanager
-async def answering(tmp_path, *answers) -> AsyncIterator[Bitcoind]:
+async def answering(tmp_path, *answers, network=REGTEST) -> AsyncIterator[Bitcoind]:
     """A node whose n-th answer is the n-th given: (status, body)."""
     queue = list(answers)
 
@@ -123,7 +127,7 @@ async def answering(tmp_path, *answers) -> AsyncIterator[Bitcoind]:
     port = runner.addresses[0][1]
     try:
         async with Bitcoind(
-            url=f"http://127.0.0.1:{port}", credentials=cookie, network=REGTEST
+            url=f"http://127.0.0.1:{port}", credentials=cookie, network=network
         ) as node:
             yield node
     finally:
@@ -152,6 +156,18 @@ async def test_warming_up(tmp_path):
     async with answering(tmp_path, failure(-28, "Loading block index…")) as node:
         with pytest.raises(NodeWarmingUp, match="Loading"):
             await node.tip()
+
+
+async def test_a_node_that_is_catching_up_is_not_asked_where_our_links_are(tmp_path):
+    info = {"blocks": 12, "bestblockhash": "00" * 32, "initialblockdownload": True}
+    syncing, done = result(info | {"chain": "main"}), result(info | {"chain": "main"} | IN_TIME)
+    async with answering(tmp_path, syncing, done, network=MAINNET) as node:
+        with pytest.raises(NodeWarmingUp, match="catching up, and is at block 12") as caught:
+            await node.view()
+        assert caught.value.hint
+        assert (await node.view()).tip.height == 12
+    async with answering(tmp_path, result(info | {"chain": "regtest"})) as node:
+        assert (await node.tip()).height == 12
 
 
 async def test_a_new_cookie_is_read_once(tmp_path):

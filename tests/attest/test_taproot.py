@@ -8,11 +8,11 @@ from pathlib import Path
 import pytest
 from coincurve import PrivateKey
 
+from attest.address import p2tr_address
 from attest.core.errors import InvalidKey, InvalidTransaction
 from attest.core.taproot import (
     internal_key,
     key_path_sighash,
-    p2tr_address,
     p2tr_script,
     seal_output_key,
     soul_leaf,
@@ -69,6 +69,27 @@ def test_sighash_default_of_the_vectors():
         assert [signature.hex()] == case["expected"]["witness"]
 
 
+def test_every_other_hash_type_of_the_vectors_is_refused():
+    """Six of the seven are signed with one: a byte more, or another digest. Refused either way."""
+    signed = parse_transaction(bytes.fromhex(SPENDING["auxiliary"]["fullySignedTx"]))
+    spent = [
+        TxOut(value_sat=u["amountSats"], script=bytes.fromhex(u["scriptPubKey"]))
+        for u in SPENDING["given"]["utxosSpent"]
+    ]
+    verdicts = {}
+    for case in SPENDING["inputSpending"]:
+        index = case["given"]["txinIndex"]
+        [signature] = signed.inputs[index].witness
+        assert [signature.hex()] == case["expected"]["witness"]
+        digest = key_path_sighash(signed, index, spent)
+        output_key = spent[index].script[2:]
+        verdicts[case["given"]["hashType"]] = verify_key_path(output_key, digest, signature)
+        assert not verify_key_path(output_key, digest, signature[:63] + b"\x00")
+        if len(signature) == 65:
+            assert not verify_key_path(output_key, digest, signature[:64])
+    assert verdicts == {0: True} | dict.fromkeys([1, 2, 3, 129, 130, 131], False)
+
+
 def test_sighash_needs_every_spent_output():
     transaction = parse_transaction(bytes.fromhex(SPENDING["given"]["rawUnsignedTx"]))
     with pytest.raises(InvalidTransaction, match="1 spent outputs for 9 inputs"):
@@ -81,6 +102,17 @@ def test_bip340_verification(case):
     key, signature = bytes.fromhex(case["public key"]), bytes.fromhex(case["signature"])
     expected = case["verification result"] == "TRUE"
     assert verify_key_path(key, message, signature) is expected, case["comment"]
+
+
+@pytest.mark.parametrize(
+    "case", [case for case in BIP340 if case["secret key"]], ids=lambda case: case["index"]
+)
+def test_bip340_signing(case):
+    secret, message, auxiliary = (
+        bytes.fromhex(case[name]) for name in ("secret key", "message", "aux_rand")
+    )
+    assert internal_key(secret).hex() == case["public key"].lower()
+    assert PrivateKey(secret).sign_schnorr(message, auxiliary).hex() == case["signature"].lower()
 
 
 def test_the_output_key_commits_to_the_soul():

@@ -3,8 +3,8 @@
 import asyncio
 import hashlib
 import itertools
+import os
 import shutil
-import socket
 import subprocess
 import sys
 import time
@@ -18,7 +18,7 @@ from embit import bech32
 
 from attest.anchorer import Anchorer
 from attest.bitcoind import Bitcoind
-from attest.core.anchor import ChainResult, verify_chain
+from attest.core.anchor import ChainResult, Step, verify_chain
 from attest.core.errors import NodeError
 from attest.core.header import REGTEST
 from attest.core.proof import AnchorProof, SealOpening
@@ -26,10 +26,13 @@ from attest.core.signer import FundingSigner, SealSigner
 from attest.core.taproot import internal_key, p2tr_script, seal_output_key
 from attest.core.transaction import Transaction, TxIn, TxOut, display
 from attest.state import MemoryState, StateStore
+from tests.ports import free_port
 
 ROOT = Path(__file__).parents[2]
 SOUL = hashlib.sha256(b"SOUL.md of the tests\n").digest()
-BACKENDS = ["kernel", *(["bitcoind"] if shutil.which("bitcoind") else [])]
+BITCOIND = os.environ.get("BITCOIND") or shutil.which("bitcoind")
+BACKENDS = ["kernel", *(["bitcoind"] if BITCOIND else [])]
+"""Where there is Bitcoin Core itself, on PATH or named in BITCOIND, every test runs on it too."""
 
 _OP_TRUE = b"\x51"
 FAUCET_SCRIPT = b"\x00\x20" + hashlib.sha256(_OP_TRUE).digest()
@@ -70,14 +73,13 @@ def kernel_node(folder: Path, *arguments: str) -> Iterator[Backend]:
 
 @contextmanager
 def bitcoind_node(folder: Path) -> Iterator[Backend]:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     folder.mkdir(parents=True, exist_ok=True)
     options = ["-regtest", f"-datadir={folder}", f"-rpcport={port}", "-listen=0", "-connect=0"]
     options += ["-server", "-printtoconsole=0", "-dnsseed=0", "-disablewallet"]
     backend = Backend(f"http://127.0.0.1:{port}", folder / "regtest" / ".cookie")
-    with subprocess.Popen(["bitcoind", *options]) as process:
+    assert BITCOIND is not None
+    with subprocess.Popen([BITCOIND, *options]) as process:
         try:
             asyncio.run(_until_ready(backend))
             yield backend
@@ -105,6 +107,7 @@ class World:
 
     def __init__(self, node: Bitcoind) -> None:
         self.node = node
+        self.paid: list[Transaction] = []
         self.seal = SealSigner(secret=secret(), soul_digest=SOUL)
         self.funding = FundingSigner(secret=secret())
         self.recovery_script = p2tr_script(seal_output_key(internal_key(secret()), SOUL))
@@ -157,8 +160,14 @@ class World:
         spend = TxIn(outpoint=coin.outpoint, sequence=0xFFFFFFFD, witness=(_OP_TRUE,))
         transaction = Transaction(version=2, inputs=(spend,), outputs=tuple(outputs))
         await self.node.send(transaction.raw)
+        self.paid.append(transaction)
         await self.mine()
         return transaction
+
+    async def pay_again(self) -> None:
+        """What the payer does after a deep reorganisation: Core forgets what is 10 blocks down."""
+        for transaction in self.paid:
+            await self.node.send(transaction.raw)
 
     async def reorganise(self, depth: int) -> None:
         """Replace the last `depth` blocks by `depth` + 1 empty ones."""
@@ -178,8 +187,7 @@ class World:
         return verify_chain(
             opening=opening,
             links=proofs,
-            digests=digests,
-            seal_key=self.seal.public,
+            steps=[Step(digest=one, seal_key=self.seal.public) for one in digests],
             soul_digest=SOUL,
             network=REGTEST,
         )

@@ -16,7 +16,6 @@ from genesis import keystore, private
 from genesis.birth import is_born, set_aside, write
 from genesis.core.errors import (
     HalfBirth,
-    InvalidGenesis,
     InvalidKeystore,
     InvalidSoul,
     PrivateFileError,
@@ -24,7 +23,9 @@ from genesis.core.errors import (
     PrivateFileMissing,
 )
 from genesis.private import Disk
-from genesis.soul import Soul, check_soul
+from genesis.soul import Soul
+from ledger.core.errors import InvalidGenesis
+from ledger.core.genesis import check_soul
 
 from .conftest import CHEAP, PASSPHRASE, bear
 
@@ -63,7 +64,7 @@ class CutDisk:
 
 
 def unlock_all(birth, home, operator):
-    keys = keystore.unlock_agent(home, PASSPHRASE, genesis=birth.genesis, log_n_min=CHEAP)
+    keys = keystore.unlock_agent(home, PASSPHRASE, expected=birth.genesis.keys, log_n_min=CHEAP)
     assert keys == birth.keys
     assert keystore.unlock_operator(operator, PASSPHRASE, log_n_min=CHEAP) == birth.operator
     check_soul((home / "SOUL.md").read_bytes(), birth.genesis)
@@ -307,9 +308,9 @@ def test_a_bad_birth_is_refused_before_anything(tmp_path):
 def test_the_default_cost_is_the_safe_one(tmp_path):
     birth = bear(log_n=16)
     write(birth, home=tmp_path / "home", operator_folder=tmp_path / "operator")
-    keys = keystore.unlock_agent(tmp_path / "home", PASSPHRASE, genesis=birth.genesis)
+    keys = keystore.unlock_agent(tmp_path / "home", PASSPHRASE, expected=birth.genesis.keys)
     assert keys == birth.keys
     cheap = bear()
     write(cheap, home=tmp_path / "cheap", operator_folder=tmp_path / "operator2")
     with pytest.raises(InvalidKeystore, match="expected 16 to 20"):
-        keystore.unlock_agent(tmp_path / "cheap", PASSPHRASE, genesis=cheap.genesis)
+        keystore.unlock_agent(tmp_path / "cheap", PASSPHRASE, expected=cheap.genesis.keys)

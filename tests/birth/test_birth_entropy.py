@@ -2,8 +2,8 @@ import os
 import threading
 import time
 
-from genesis.core.birth import GenesisFacts
 from genesis.entropy import collect, read_device, source_names
+from ledger.core.genesis import GenesisFacts
 
 
 def test_the_kernel_is_first_and_every_input_is_fresh(tmp_path):

@@ -198,7 +198,7 @@ def test_a_cheap_keystore_needs_an_explicit_argument(home):
 
 def test_keys_are_checked_against_the_genesis(home, birth):
     with pytest.raises(KeyMismatch, match="log key"):
-        unlock(home, genesis=birth.genesis)
+        unlock(home, expected=birth.genesis.keys)
 
 
 def rewrite(path, **changes):

@@ -7,7 +7,6 @@ from embit.ec import PrivateKey
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis.core.birth import key_digest
 from genesis.core.errors import InvalidPhrase, KeyMismatch
 from genesis.core.keys import CURVE_ORDER
 from genesis.core.recovery import (
@@ -22,6 +21,7 @@ from genesis.core.recovery import (
     phrase_from_entropy,
     render_kit,
 )
+from ledger.core.genesis import key_digest
 from ledger.core.keys import Signer, verify
 
 from .conftest import bear

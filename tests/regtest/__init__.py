@@ -14,5 +14,6 @@ an anchoring client makes. It shares no code with attest, so a mistake there is 
 
 What differs from Core: `invalidateblock` cannot be asked of the kernel, so it mines a longer branch
 of empty blocks instead (the tip moves forward, not back); the UTXO set and mempool do not survive a
-restart; there is no P2P, wallet, address index or fee estimate. Loopback only.
+restart; there is no P2P, wallet, address index or fee estimate. Calls named `emulate...` are not
+Core's: they do what only a busy network does. Loopback only.
 """

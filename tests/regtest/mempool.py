@@ -42,6 +42,14 @@ class Mempool:
         self._chain = chain
         self.entries: dict[bytes, Entry] = {}
         self.spent_by: dict[OutPoint, bytes] = {}
+        self.min_sat_per_kvb = MIN_RELAY_SAT_PER_KVB
+
+    def fill(self, sat_per_kvb: int) -> None:
+        """As if others' transactions had filled it: what pays less is evicted, and refused."""
+        self.min_sat_per_kvb = max(sat_per_kvb, MIN_RELAY_SAT_PER_KVB)
+        cheap = [e for e in self.entries.values() if e.fee_sat * 1000 < sat_per_kvb * e.vsize]
+        for entry in cheap:
+            self.evict(entry.txid)
 
     def add(self, transaction: CTransaction) -> Entry:
         """Accept a transaction, evicting those it replaces. Raises Rejected."""
@@ -70,6 +78,8 @@ class Mempool:
             raise Rejected("bad-txns-in-belowout")
         if fee_sat * 1000 < MIN_RELAY_SAT_PER_KVB * vsize:
             raise Rejected(f"min relay fee not met, {fee_sat} sat for {vsize} vbytes")
+        if fee_sat * 1000 < self.min_sat_per_kvb * vsize:
+            raise Rejected(f"mempool min fee not met, {fee_sat} sat for {vsize} vbytes")
         conflicts = {self.spent_by[o] for o in spends(transaction) if o in self.spent_by}
         self._check_replacement(fee_sat, vsize, self._with_descendants(conflicts), txid)
         _check_scripts(transaction, coins)

@@ -32,6 +32,7 @@ class Calls:
         self._chain = chain
         self._mempool = Mempool(chain)
         self._without = frozenset(without)
+        self._estimate_sat_per_kvb: int | None = None
         self._extra_nonce = 0
 
     def find(self, method: str) -> Callable[..., Any]:
@@ -127,12 +128,14 @@ class Calls:
         return {
             "loaded": True,
             "size": len(self._mempool.entries),
-            "mempoolminfee": MIN_RELAY_SAT_PER_KVB / COIN,
+            "mempoolminfee": self._mempool.min_sat_per_kvb / COIN,
             "minrelaytxfee": MIN_RELAY_SAT_PER_KVB / COIN,
             "incrementalrelayfee": INCREMENTAL_SAT_PER_KVB / COIN,
         }
 
     def estimatesmartfee(self, conf_target: int) -> dict[str, Any]:
+        if self._estimate_sat_per_kvb is not None:
+            return {"feerate": self._estimate_sat_per_kvb / COIN, "blocks": conf_target}
         return {"errors": ["Insufficient data or no feerate found"], "blocks": conf_target}
 
     def gettxout(self, txid: str, n: int, include_mempool: bool = True) -> dict[str, Any] | None:
@@ -181,6 +184,20 @@ class Calls:
             "unspents": unspents,
             "total_amount": total,
         }
+
+    # ---- a busy network: no calls of Core's ----------------------------------------------------
+
+    def emulateestimate(self, sat_per_kvb: int | None) -> None:
+        """From now on the fee estimator says this; None: it knows nothing again."""
+        self._estimate_sat_per_kvb = sat_per_kvb
+
+    def emulatefullmempool(self, sat_per_kvb: int) -> None:
+        """Others pay so much: what pays less is evicted and refused. 0 empties it again."""
+        self._mempool.fill(sat_per_kvb)
+
+    def emulateeviction(self, txid: str) -> None:
+        """This transaction and its children are forgotten, as after two weeks or a restart."""
+        self._mempool.evict(internal(txid))
 
     # ---- mining --------------------------------------------------------------------------------
 

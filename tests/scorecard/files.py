@@ -1,15 +1,21 @@
 """Attacks on what leaves a home: exports, proofs, anchors in Bitcoin, heads that others relay."""
 
+import asyncio
 from dataclasses import replace
+from types import SimpleNamespace
 
 from attest.core.seal import opening_draft
 from ledger.core.codec import encode
+from ledger.core.equivocation import Equivocation
 from ledger.core.event import Draft
-from mesh.checkpoints import CheckpointKinds, Published, mint_checkpoint
 from mesh.core.nip01 import NostrSigner
+from mesh.mirrors.comparing import Unresponsive, View, put_beside
+from mesh.mirrors.source import SourceFailed
+from mesh.witnesses.checkpoints import CheckpointKinds, Published, mint_checkpoint
 from tests.scorecard.homes import BROKEN, INCOMPLETE, PENDING, row
 from tests.scorecard.rows import (
     BITCOIN,
+    COMPARED,
     EXPORT,
     KIT,
     LEDGER,
@@ -18,12 +24,14 @@ from tests.scorecard.rows import (
     NOBODY,
     SEAL_KEY,
     WITNESS,
+    Beside,
 )
 from tests.spec import agent, make_bundles
 from tests.spec.agent import Ledger, export, fact, proof, words
 from tests.spec.make_bundles import changed, without
 
 DIVERGED, RECOVERED, REWRITTEN, TEST = "DIVERGED", "RECOVERED", "REWRITTEN", "TEST"
+STALE = "STALE"
 OTHER_HISTORY = "that no other history was shown to somebody else"
 
 
@@ -148,12 +156,38 @@ def export_rewrite():
 
 
 def export_rewrite_beside_an_older_head():
-    return export(liar(), [life().head(), liar().head()])
+    return Beside(export(liar()), life().head().encode())
 
 
 def export_rewrite_beside_a_head_of_its_size():
     mine = life(words("what was really said"))
-    return export(liar(), [mine.head(), liar().head()])
+    return Beside(export(liar()), export(mine))
+
+
+def export_rewrite_beside_an_older_export():
+    """No head of one size is in both: the first event that differs is what shows it."""
+    return Beside(export(liar()), export(life()))
+
+
+def export_rewrite_with_both_heads_in_it():
+    """Who joins the two himself needs no second file."""
+    return export(liar(), [life().head(), liar().head()])
+
+
+def export_another_agent_beside_a_head():
+    return Beside(export_another_agent_with_the_same_soul(), life().head().encode())
+
+
+def export_an_old_one_beside_a_newer_head():
+    """Nobody can say that an old export is the newest to one who was shown a newer head."""
+    return Beside(export_truncate_with_its_head(), life().head().encode())
+
+
+def export_recovered_beside_what_it_gave_up():
+    """A recovery keeps what it likes, publicly: whoever was shown more is told."""
+    ledger = make_bundles.small_ledger()
+    ledger.add(agent.epoch_record(ledger))
+    return Beside(export(ledger, [ledger.head(epoch=1)], epoch=1), life().head().encode())
 
 
 def export_recover_to_another_history():
@@ -211,17 +245,19 @@ def proof_rewrite():
 
 
 def proof_rewrite_beside_an_older_head():
-    """Whoever holds an older head puts it beside the newer one: no path leads from it."""
-    records = proof(liar(), 2, [6, 7])
-    records = [r for r in records if r[0] not in {"checkpoint", "inclusion"}]
-    paths = [agent.inclusion(liar(), at, 7) for at in (0, 2)]
-    heads = [["checkpoint", head.encode()] for head in (life().head(), liar().head())]
-    return [*records, *paths, *heads]
+    """The path that his proof carries leads to his own past, not to the head that is held."""
+    path = ["consistency", 6, 7, liar().tree.consistency(6, 7)]
+    return Beside([*proof(liar(), 2, [7]), path], life().head().encode())
+
+
+def proof_rewrite_beside_an_older_proof():
+    """No path at all, but the event itself: another one was proven at its position before."""
+    return Beside(proof(liar(), 2, [7]), proof(life(), 2, [6]))
 
 
 def proof_rewrite_beside_a_head_of_its_size():
     mine = life(words("what was really said"))
-    return [*proof(liar(), 2, [7]), ["checkpoint", mine.head().encode()]]
+    return Beside(proof(liar(), 2, [7]), mine.head().encode())
 
 
 # ---- Bitcoin -------------------------------------------------------------------------------------
@@ -360,7 +396,7 @@ def make_bundles_seal(chain, **changes):
 # ---- heads that relays hand on -------------------------------------------------------------------
 
 
-def relayed(head) -> list:
+def relayed(head) -> bytes:
     """A head as it comes back from a relay: a Nostr event of kind 78, opened by its reader."""
     checkpoint = head.checkpoint
     published = Published(
@@ -371,31 +407,69 @@ def relayed(head) -> list:
     )
     signer = NostrSigner(agent.KEYS.nostr.secret)
     event = mint_checkpoint(signer, published, now=agent.BORN_MS // 1000, kinds=CheckpointKinds())
-    return ["checkpoint", Published.parse(event, CheckpointKinds()).note.encode()]
+    return Published.parse(event, CheckpointKinds()).note.encode()
 
 
 def relay_forge_a_head():
-    return [*export(life()), relayed(life().head(root=bytes(32), by=agent.STRANGER))]
+    return Beside(export(life()), relayed(life().head(root=bytes(32), by=agent.STRANGER)))
 
 
 def relay_another_root_at_one_size():
-    return [*export(life()), relayed(life().head(root=bytes(32)))]
+    return Beside(export(life()), relayed(life().head(root=bytes(32))))
 
 
 def relay_a_head_of_a_rewritten_log():
-    return [*export(liar()), relayed(life().head())]
+    return Beside(export(liar()), relayed(life().head()))
 
 
 def relay_keep_the_newer_head_back():
     """Every relay agrees, and none shows the newest: an old head is a true one."""
-    ledger = life()
-    records = [record for record in export(ledger) if record[0] != "event" or record[1] < 4]
-    return [*records[:-1], relayed(ledger.head(4))]
+    return Beside(export_truncate_with_its_head(), relayed(life().head(4)))
+
+
+def relay_show_a_newer_head():
+    """One relay that shows it is enough."""
+    return Beside(export_truncate_with_its_head(), relayed(life().head()))
 
 
 def relay_a_different_head_to_each():
     """One reader, one relay, one head: nothing to compare it with."""
-    return [*export(liar())[:-1], relayed(liar().head())]
+    return Beside(export(liar()), relayed(liar().head()))
+
+
+def put_together(tiles):
+    """Two nodes have met: each was shown its own history, and asks the other for its hashes."""
+    mine, other = life(), liar()
+
+    async def given(level, index, width):
+        return tiles(other.tree, level, index, width)
+
+    one = View(head=mine.head(), tiles=None, log=SimpleNamespace(tree=mine.tree))
+    return asyncio.run(put_beside(one, View(head=other.head(), tiles=given)))
+
+
+def relay_two_histories_of_two_sizes():
+    """The file that the comparison makes, as any stranger reads it."""
+    found = put_together(
+        lambda tree, level, index, width: b"".join(
+            tree.node(8 * level, 256 * index + column) for column in range(width)
+        )
+    )
+    return Equivocation(
+        ledger_id=life().id, epoch=0, introduction=agent.bundle(proof(life(), 0, [6])),
+        notes=found.notes, branches=found.branches,
+    ).encode()  # fmt: skip
+
+
+def relay_refuse_to_be_compared():
+    """No hashes, or hashes of something else, show nothing: the file alone is as good as before."""
+
+    def refused(*_):
+        raise SourceFailed("no such thing", refused=True)
+
+    for tiles in (refused, lambda _tree, _level, _index, width: bytes(32 * width)):
+        assert isinstance(put_together(tiles), Unresponsive)
+    return export(liar())
 
 
 FILES = [
@@ -406,7 +480,7 @@ FILES = [
     row(export_delete, "delete an event", LEDGER, BROKEN, "event 3 where event 2 belongs", question="integrity", to="export"),
     row(export_reorder, "reorder two events", LEDGER, BROKEN, "event 4 where event 2 belongs", question="integrity", to="export"),
     row(export_truncate, "truncate the tail", LEDGER, INCOMPLETE, "5 events are here, the checkpoint signs 6", question="completeness", to="export"),
-    row(export_truncate_with_its_head, "truncate the tail, with an older head that was signed", WITNESS, PENDING, "nothing here shows it is the newest", to="export"),
+    row(export_truncate_with_its_head, "truncate the tail, with an older head that was signed", WITNESS, PENDING, "nothing here shows it is the newest", to="export", witnessed="STALE"),
     row(export_cut_the_file, "cut the file", LEDGER, BROKEN, "truncated", question="integrity", to="export"),
     row(export_backdate, "backdate one event", LEDGER, BROKEN, "is before its predecessor's", question="integrity", to="export", means=LOG_KEY),
     row(export_drop_content, "drop content silently", LEDGER, INCOMPLETE, "content of events 4 is MISSING", question="completeness", to="export"),
@@ -415,26 +489,35 @@ FILES = [
     row(export_sign_with_another_key, "swap the key that signs the head", LEDGER, BROKEN, "signature", question="integrity", to="export"),
     row(export_swap_a_key_in_genesis, "swap a key in genesis", LEDGER, BROKEN, "genesis: ", question="identity", to="export"),
     row(export_another_agent_with_the_same_soul, "swap every key: another agent with the same SOUL", NOBODY, PENDING, "that no other agent has this SOUL: compare the ledger id", to="export"),
-    row(export_an_old_one, "show an old export as if it were new", WITNESS, PENDING, "nothing here shows it is the newest", to="export"),
-    row(export_rewrite, "rewrite everything, show each reader another history", WITNESS, PENDING, OTHER_HISTORY, means=LOG_KEY, to="export"),
-    row(export_rewrite_beside_an_older_head, "rewrite everything, an older head is held beside it", EXPORT, REWRITTEN, "is of another history", question="integrity", means=LOG_KEY, to="export"),
-    row(export_rewrite_beside_a_head_of_its_size, "rewrite everything, a head of its size is held beside it", EXPORT, DIVERGED, "two signed roots at size 7", question="integrity", means=LOG_KEY, to="export"),
+    row(export_an_old_one, "show an old export as if it were new", WITNESS, PENDING, "nothing here shows it is the newest", to="export", witnessed="STALE"),
+    row(export_rewrite, "rewrite everything, show each reader another history", WITNESS, PENDING, OTHER_HISTORY, means=LOG_KEY, to="export", witnessed="not cosigned"),
+    row(export_rewrite_beside_an_older_head, "rewrite everything, an older head is held beside it", EXPORT, REWRITTEN, "held: the head of size 6 is of another history", question="integrity", means=LOG_KEY, to="export"),
+    row(export_rewrite_beside_a_head_of_its_size, "rewrite everything, a head of its size is held beside it", EXPORT, DIVERGED, "held: two signed roots at size 7", question="integrity", means=LOG_KEY, to="export"),
+    row(export_rewrite_beside_an_older_export, "rewrite everything, an older export is held beside it", EXPORT, DIVERGED, "is one under the signed head of size 7 and another under that of size 6", question="integrity", means=LOG_KEY, to="export"),
+    row(export_rewrite_with_both_heads_in_it, "rewrite everything, an older head is in the same file", LEDGER, REWRITTEN, "is of another history", question="integrity", means=LOG_KEY, to="export"),
+    row(export_another_agent_beside_a_head, "swap every key: another agent, an older head is held beside it", EXPORT, BROKEN, "held: it is of ledger", question="identity", to="export"),
+    row(export_an_old_one_beside_a_newer_head, "show an old export as if it were new, a newer head is held beside it", EXPORT, STALE, "nothing shows whether it is the beginning", question="freshness", to="export"),
+    row(export_recovered_beside_what_it_gave_up, "recover, giving up what a reader was shown", EXPORT, REWRITTEN, "gave up what came after", question="integrity", means=KIT, to="export"),
     row(export_recover_to_another_history, "recover, keeping another history than the file's", LEDGER, REWRITTEN, "keeps another history", question="integrity", means=KIT, to="export"),
-    row(export_recover_a_second_time, "recover a second time, from an older state", WITNESS, RECOVERED, OTHER_HISTORY, means=KIT, to="export"),
+    row(export_recover_a_second_time, "recover a second time, from an older state", WITNESS, RECOVERED, OTHER_HISTORY, means=KIT, to="export", witnessed="not cosigned"),
     row(proof_edit_content, "edit content", LEDGER, BROKEN, "event 2: ", question="integrity", to="proof"),
     row(proof_of_an_event_that_was_inserted, "insert an event that is not in the log", LEDGER, BROKEN, "inclusion leads to root", question="integrity", to="proof"),
     row(proof_at_another_position, "reorder: the event at another position", LEDGER, BROKEN, "hashes are too few for index 3 of 6", question="integrity", to="proof"),
     row(proof_leave_content_out, "drop content silently", NOBODY, PENDING, "redacted, or left out by who made this file", to="proof"),
     row(proof_flip_a_bit, "corrupt one bit", LEDGER, BROKEN, "does not match the envelope's commitment", question="integrity", to="proof"),
     row(proof_sign_with_another_key, "swap the key that signs the head", LEDGER, BROKEN, "signature", question="integrity", to="proof"),
-    row(proof_rewrite, "rewrite everything, show each reader another history", WITNESS, PENDING, OTHER_HISTORY, means=LOG_KEY, to="proof"),
-    row(proof_rewrite_beside_an_older_head, "rewrite everything, an older head is held beside it", EXPORT, REWRITTEN, "does not continue", question="integrity", means=LOG_KEY, to="proof"),
+    row(proof_rewrite, "rewrite everything, show each reader another history", WITNESS, PENDING, OTHER_HISTORY, means=LOG_KEY, to="proof", witnessed="not cosigned"),
+    row(proof_rewrite_beside_an_older_head, "rewrite everything, an older head is held beside it", EXPORT, REWRITTEN, "held: the head of size 7 does not continue", question="integrity", means=LOG_KEY, to="proof"),
+    row(proof_rewrite_beside_an_older_proof, "rewrite everything, an older proof of the event is held beside it", EXPORT, REWRITTEN, "held: event 2 is another one", question="integrity", means=LOG_KEY, to="proof"),
     row(proof_rewrite_beside_a_head_of_its_size, "rewrite everything, a head of its size is held beside it", EXPORT, DIVERGED, "two signed roots at size 7", question="integrity", means=LOG_KEY, to="proof"),
     row(relay_forge_a_head, "forge a head", LEDGER, BROKEN, "signature", question="integrity", to="relayed heads"),
     row(relay_another_root_at_one_size, "show different histories: two roots of one size", EXPORT, DIVERGED, "two signed roots at size 6", question="integrity", means=LOG_KEY, to="relayed heads"),
     row(relay_a_head_of_a_rewritten_log, "rewrite everything, an older head is still on a relay", EXPORT, REWRITTEN, "is of another history", question="integrity", means=LOG_KEY, to="relayed heads"),
-    row(relay_keep_the_newer_head_back, "keep newer heads back", WITNESS, PENDING, "that no later head exists", to="relayed heads"),
-    row(relay_a_different_head_to_each, "show each reader another head", WITNESS, PENDING, OTHER_HISTORY, means=LOG_KEY, to="relayed heads"),
+    row(relay_show_a_newer_head, "show an old export, a newer head is still on a relay", EXPORT, STALE, "6 events of epoch 0 are held", question="freshness", to="relayed heads"),
+    row(relay_keep_the_newer_head_back, "keep newer heads back", WITNESS, PENDING, "that no later head exists", to="relayed heads", witnessed="STALE"),
+    row(relay_a_different_head_to_each, "show each reader another head", WITNESS, PENDING, OTHER_HISTORY, means=LOG_KEY, to="relayed heads", witnessed="not cosigned"),
+    row(relay_two_histories_of_two_sizes, "show two nodes two histories, of two sizes", COMPARED, DIVERGED, "and another under that of size 7", question="integrity", means=LOG_KEY, to="relayed heads"),
+    row(relay_refuse_to_be_compared, "the same, and give nobody the hashes", WITNESS, PENDING, OTHER_HISTORY, means=LOG_KEY, to="relayed heads", witnessed="not cosigned"),
     row(anchor_a_rewritten_log, "rewrite what no anchor covers yet, anchor it", NOBODY, TEST, "that no other history", means=SEAL_KEY, to="anchored proof"),
     row(anchor_a_rewritten_past, "rewrite what is anchored, anchor the new history on the same seal", BITCOIN, REWRITTEN, "does not continue that of 3", question="integrity", means=SEAL_KEY, to="anchored proof"),
     row(anchor_leave_a_preimage_out, "leave out the head of an earlier anchor", BITCOIN, INCOMPLETE, "preimage of an anchor", question="freshness", means=NO_KEY, to="anchored proof"),
@@ -444,6 +527,6 @@ FILES = [
     row(anchor_twice_as_deep, "count the same blocks twice", BITCOIN, BROKEN, "as the one before it", question="freshness", to="anchored proof"),
     row(anchor_in_an_earlier_block, "backdate the block", BITCOIN, BROKEN, "does not meet its target", question="freshness", to="anchored proof"),
     row(anchor_an_event_with_an_earlier_time, "backdate an event before it is anchored", NOBODY, TEST, "existed no later than", means=LOG_KEY, to="anchored proof"),
-    row(anchor_another_opening, "anchor a second history on a seal of its own", WITNESS, TEST, "no other seal", means=SEAL_KEY, to="anchored proof"),
+    row(anchor_another_opening, "anchor a second history on a seal of its own", WITNESS, TEST, "no other seal", means=SEAL_KEY, to="anchored proof", witnessed="not cosigned"),
 ]  # fmt: skip
 """Every attack on a file."""

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 from ledger.core.codec import encode
 from ledger.core.event import Draft
-from ledger.core.types import EPOCH_STREAM
+from ledger.core.types import LINEAGE_STREAM
 from tests.node.test_node_damage import flip, tampered
 from tests.scorecard.rows import (
     FACTS,
@@ -163,8 +163,10 @@ def roll_back_the_whole_machine(scene: Scene):
     root = scene.home.path.parent
     shutil.copytree(root, root.with_name("snapshot"))
     scene.live("said after the snapshot")
+    released = as_ledger(scene.records())
     shutil.rmtree(root)
     root.with_name("snapshot").rename(root)
+    return released
 
 
 # ---- rewrite -------------------------------------------------------------------------------------
@@ -221,7 +223,7 @@ def be_born_again_without_a_guard(scene: Scene):
 
 def begin_an_epoch(scene: Scene, **more):
     draft = agent.epoch_record(as_ledger(scene.records()), **more)
-    draft = replace(draft, stream=EPOCH_STREAM)
+    draft = replace(draft, stream=LINEAGE_STREAM)
     scene.retell(lambda told: told.append(Told(draft, told[-1].ts_ms)))
 
 
@@ -311,9 +313,9 @@ def put_an_older_guard_back(scene: Scene):
     scene.guard.write_bytes(old)
 
 
-def row(make, attack, by, verdict, says, *, question="", start="", means=NO_KEY, to="home"):
+def row(make, attack, by, verdict, says, *, question="", start="", means=NO_KEY, to="home", witnessed=""):  # fmt: skip
     return Row(attack=attack, to=to, means=means, by=by, verdict=verdict, says=says,
-               question=question, start=start, make=make)  # fmt: skip
+               question=question, start=start, witnessed=witnessed, make=make)  # fmt: skip
 
 
 ROWS = [
@@ -335,7 +337,7 @@ ROWS = [
     row(truncate_the_redaction, "truncate the tail with a redaction in it", GUARD, BROKEN, ROLLED_BACK, question="completeness, freshness", start="RolledBack"),
     row(truncate_what_was_never_released, "truncate a tail that was never released", NOBODY, PENDING, "continues the last released head"),
     row(restore_an_old_ledger, "restore an old backup of the ledger", GUARD, BROKEN, ROLLED_BACK, question="freshness", start="RolledBack"),
-    row(roll_back_the_whole_machine, "roll the whole machine back, guard included", WITNESS, PENDING, "a whole machine rolled back with its guard"),
+    row(roll_back_the_whole_machine, "roll the whole machine back, guard included", WITNESS, PENDING, "a whole machine rolled back with its guard", witnessed="it releases nothing"),
     row(rewrite_without_the_guard, "rewrite everything, guard out of reach", GUARD, BROKEN, NOT_THOSE, question="freshness", start="RolledBack", means=LOG_KEY),
     row(rewrite_and_sign_the_guard, "rewrite everything before anything left the machine, guard included", NOBODY, PENDING, WHOLE, means=LOG_KEY),
     row(rewrite_what_was_never_released, "rewrite a tail that was never released", NOBODY, PENDING, "who wrote the last 1 events"),
@@ -345,7 +347,7 @@ ROWS = [
     row(be_born_again_with_the_same_soul, "swap keys: another genesis with the same SOUL, guard included", NOBODY, PENDING, "compare the ledger id", means=LOG_KEY),
     row(recover_with_another_key, "recover with another key", LEDGER, BROKEN, "recovery key", question="integrity", start="InvalidEvent"),
     row(recover_without_the_guard, "recover, guard out of reach", GUARD, BROKEN, "the guard is of", question="freshness", start="RolledBack", means=KIT),
-    row(recover_to_another_history, "recover, keeping another history", LEDGER, "REWRITTEN", "keeps another history", question="integrity", means=KIT),
+    row(recover_to_another_history, "recover, keeping another history", LEDGER, "REWRITTEN", "keeps another history", question="integrity", start="StoreDamaged", means=KIT),
     row(swap_soul, "swap SOUL.md", LEDGER, BROKEN, "SOUL.md", question="identity", start="SoulChanged"),
     row(backdate_one_event, "backdate one event", LEDGER, BROKEN, "is before its predecessor's", question="integrity", start="RolledBack"),
     row(backdate_everything, "backdate everything before anything left the machine", NOBODY, PENDING, "when: nothing here is compared with Bitcoin", means=LOG_KEY),

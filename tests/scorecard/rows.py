@@ -8,6 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from attest.verify.bundle import verify_bundle
+from attest.verify.report import DOES_NOT_HOLD, NOT_REACHED, QUESTIONS, Report
 from ledger.core.errors import TimmyError
 from ledger.core.event import Draft, Envelope, Event, Record
 from ledger.core.merkle import leaf_hash
@@ -18,19 +20,20 @@ from ledger.sqlite import SqliteStore
 from ledger.store import Batch
 from node.assembly import open_ledger, take_up
 from node.home import Home
-from node.report import DOES_NOT_HOLD, NOT_REACHED, QUESTIONS, Report
-from node.selfcheck import check_home
-from node.verifier import verify_bundle
+from node.keeping.selfcheck import check_home
 from tests.ledger.makers import ticking
 from tests.spec import agent
 
 FACTS = 270
 """More than a tile of 256: full tiles are stored, and an attacker has to mend them."""
 LEDGER, GUARD, EXPORT, BITCOIN, WITNESS, NOBODY = (
-    "the ledger alone", "the guard", "an export held by somebody", "Bitcoin",
-    "a witness (not built yet)", "nobody",
+    "the ledger alone", "the guard", "whoever holds an older head", "Bitcoin",
+    "a witness that is asked", "nobody",
 )  # fmt: skip
+NODE = "a Bitcoin node that is asked"
+COMPARED = "nodes that compare heads"
 NO_KEY, LOG_KEY, SEAL_KEY = "no key", "the log key", "log and seal key"
+ROUNDS = "the aggregator's seal key"
 KIT = "the log key and the recovery kit"
 
 
@@ -40,7 +43,7 @@ class Row:
 
     `question` is the line that does not hold (two in alphabetic order); `says` a phrase of the failing link, or, where
     nobody notices, of what the report says it does not show. `start` is the error that refuses
-    a start of the node, or "" if it starts.
+    a start of the node, or "" if it starts. `witnessed` is what comes of it where a witness is asked.
     """
 
     attack: str
@@ -51,6 +54,7 @@ class Row:
     says: str
     question: str = ""
     start: str = ""
+    witnessed: str = ""
     make: Callable[..., Any]
 
     @property
@@ -65,6 +69,8 @@ class Row:
             verdict += f": {self.question}"
         if self.to in {"home", "guard"}:
             verdict += f"; start refused: {self.start}" if self.start else "; the node starts"
+        if self.witnessed:
+            verdict += f"; with a witness: {self.witnessed}"
         cells = (self.attack, self.to, self.means, self.by, verdict, f"`{self.test}`")
         return "| " + " | ".join(cells) + " |"
 
@@ -194,21 +200,21 @@ class Scene:
     def start(self) -> str:
         """Do what a start of the node does with its ledger; return the error's name, or ""."""
         try:
-            log, genesis = open_ledger(self.home)
+            log, lineage = open_ledger(self.home)
         except TimmyError as error:
             return type(error).__name__
         with log:
             try:
-                take_up(self.home, log, genesis, agent.LOG)
+                take_up(self.home, log, lineage, agent.LOG)
             except TimmyError as error:
                 return type(error).__name__
         return ""
 
     def live(self, *texts: str, release: bool = True) -> None:
         """Run on for a while: more memories, and a head over them."""
-        log, genesis = open_ledger(self.home)
+        log, lineage = open_ledger(self.home)
         with log:
-            released, *_ = take_up(self.home, log, genesis, agent.LOG)
+            released = take_up(self.home, log, lineage, agent.LOG).release
             for text in texts:
                 log.append_now(noted(text))
             if release:
@@ -255,7 +261,21 @@ class Scene:
 # ---- a file --------------------------------------------------------------------------------------
 
 
-def verified(data: bytes | list, soul: bytes | None = agent.SOUL) -> Report:
-    """What `timmy verify FILE --soul SOUL.md` reports."""
-    whole = data if isinstance(data, bytes) else agent.bundle(data)
-    return verify_bundle(io.BytesIO(whole), soul)
+@dataclass(frozen=True, slots=True)
+class Beside:
+    """A file, and what its reader was shown before: a note or a bundle."""
+
+    file: bytes | list
+    held: bytes | list
+
+
+def verified(shown: bytes | list | Beside, soul: bytes | None = agent.SOUL) -> Report:
+    """What `timmy verify FILE --soul SOUL.md` reports, with `--held OLD` for one who holds it."""
+    if not isinstance(shown, Beside):
+        return verify_bundle(io.BytesIO(as_bytes(shown)), soul)
+    held = io.BufferedReader(io.BytesIO(as_bytes(shown.held)))
+    return verify_bundle(io.BytesIO(as_bytes(shown.file)), soul, held=held)
+
+
+def as_bytes(data: bytes | list) -> bytes:
+    return data if isinstance(data, bytes) else agent.bundle(data)

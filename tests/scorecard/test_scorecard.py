@@ -10,13 +10,13 @@ from pathlib import Path
 
 import pytest
 
-from node.report import DOES_NOT_HOLD, NOT_REACHED
-from tests.scorecard import chains, files, homes
+from attest.verify.report import DOES_NOT_HOLD, NOT_REACHED
+from tests.scorecard import chains, files, homes, slots, witnesses
 from tests.scorecard.rows import Scene, answers, check, verified
 from tests.spec import agent, make_bundles
 
 THREATS = Path(__file__).parents[2] / "docs" / "THREATS.md"
-ROWS = [*homes.ROWS, *files.FILES, *chains.ROWS]
+ROWS = [*homes.ROWS, *files.FILES, *chains.ROWS, *slots.ROWS]
 
 
 @pytest.fixture(scope="module")
@@ -36,14 +36,22 @@ def named(rows):
 @named(homes.ROWS)
 def test_a_home(row, seed, tmp_path):
     scene = seed.copy(tmp_path / "machine")
-    row.make(scene)
+    before = row.make(scene)
     check(row, scene.verify())
     assert scene.start() == row.start
+    if row.witnessed:
+        witnesses.check_home(scene, before)
 
 
 @named(files.FILES)
 def test_a_file(row):
     check(row, verified(row.make()))
+    if row.witnessed:
+        witnesses.check_file(row, files.life())
+
+
+def test_what_a_witness_signed_is_good_to_who_asks_for_it():
+    witnesses.check_true(files.life())
 
 
 @named(chains.ROWS)
@@ -53,6 +61,11 @@ def test_a_chain(row, mined):
         assert found == row.verdict
     else:
         check(row, verified(found))
+
+
+@named(slots.ROWS)
+def test_a_slot(row):
+    check(row, verified(row.make()))
 
 
 def test_what_is_attacked_is_good_before(seed, mined, tmp_path):
@@ -73,6 +86,7 @@ def test_what_is_attacked_is_good_before(seed, mined, tmp_path):
     assert recovered.start() == ""
     assert verified(agent.anchored_ledger().proof(3)).verdict == "TEST"
     assert verified(chains.chain_true_history(mined)).verdict == "TEST"
+    assert verified(slots.delegated_true_history()).verdict == "TEST"
 
 
 def test_every_verdict_answers_all_four_questions():
@@ -100,6 +114,7 @@ def test_every_attack_of_the_design_has_a_row():
     for word in (
         "edit", "insert", "delete", "reorder", "truncate", "restore an old backup",
         "rewrite everything", "show different histories", "swap a key", "backdate",
-        "swap two anchors", "reuse an anchor", "drop content silently", "corrupt one bit",
+        "swap two anchors", "reuse an anchor", "drop a ledger", "double a ledger", "delay a ledger",
+        "lie", "drop content silently", "corrupt one bit",
     ):  # fmt: skip
         assert word in attacks, word
