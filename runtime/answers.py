@@ -4,15 +4,19 @@ Shared by the gateway and the host services: a message has one answer and a turn
 writes them, because their idempotency keys are made of nothing but the message.
 """
 
-from typing import Any
+from typing import Any, Final
 
 from ledger.core import types
 from ledger.core.event import Draft
 from runtime.core import calls
+from runtime.core.adoptions import Adoptions
 from runtime.core.agenda import HELD, HOLD, SCREEN_CRISIS, SCREEN_PASS
 from runtime.core.crisis import ANSWER
 from runtime.core.turns import Message
 from runtime.journal import Journal
+
+ELSEWHERE: Final = "elsewhere"
+"""How a turn ends whose message another member of the fleet answers; its reason may name that."""
 
 
 def decided(message: Message, action: str, *, screen: str, rule: str) -> Draft:
@@ -65,12 +69,18 @@ def finished(message: Message, turn: bytes, outcome: str, reason: str | None) ->
     )
 
 
+def turn_of(journal: Journal, message: Message) -> bytes:
+    """Return the 16-byte id of the turn that answers `message` as things are."""
+    moved = Adoptions(journal.state.entries).moved(message.position)
+    return calls.turn_id(journal.log.ledger_id, message.cause.id, moved)
+
+
 async def settle(journal: Journal) -> None:
     """Give every held author the fixed answers still due. Call inside `journal.deciding`."""
     for message in journal.turns.to_settle():
         received = journal.log.read(message.position)
         met = received.payload.get("screen") != SCREEN_PASS
-        turn = calls.turn_id(journal.log.ledger_id, message.cause.id)
+        turn = turn_of(journal, message)
         rule = SCREEN_CRISIS if met else HELD
         drafts = [
             decided(message, HOLD if met else HELD, screen="input", rule=rule),

@@ -11,7 +11,9 @@ manager's business: `Delegate=yes`), CPU quotas, I/O limits.
 
 import os
 import secrets
+import signal
 import time
+from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -22,14 +24,20 @@ _V1_CONTROLLERS: Final = ("memory", "pids", "cpuacct")
 _PREFIX: Final = "timmy-"
 _REMOVE_TRIES: Final = 50
 _REMOVE_PAUSE_S: Final = 0.01
+_END_TRIES: Final = 200
+"""Two seconds: what forks faster than it is killed is bounded by the group itself."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Usage:
-    """What a child has used: CPU seconds and peak bytes, None where nothing counted them."""
+    """What a child has used: CPU seconds and peak bytes, None where nothing counted them.
+
+    `ended_for_memory`: how many of its processes the kernel ended because they needed more.
+    """
 
     cpu_s: float | None = None
     memory_peak_bytes: int | None = None
+    ended_for_memory: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,11 +57,28 @@ class Cgroup:
             folder = self.folders[""]
             stat = dict(line.split() for line in _read(folder / "cpu.stat").splitlines())
             cpu = _scaled(stat.get("usage_usec", ""), 1e6)
-            return Usage(cpu_s=cpu, memory_peak_bytes=_int(_read(folder / "memory.peak")))
+            return Usage(
+                cpu_s=cpu,
+                memory_peak_bytes=_int(_read(folder / "memory.peak")),
+                ended_for_memory=_ended(_read(folder / "memory.events")),
+            )
+        memory = self.folders["memory"]
         return Usage(
             cpu_s=_scaled(_read(self.folders["cpuacct"] / "cpuacct.usage"), 1e9),
-            memory_peak_bytes=_int(_read(self.folders["memory"] / "memory.max_usage_in_bytes")),
+            memory_peak_bytes=_int(_read(memory / "memory.max_usage_in_bytes")),
+            ended_for_memory=_ended(_read(memory / "memory.oom_control")),
         )
+
+    def end(self) -> None:
+        """Kill what is left in the group: nothing, unless the engine itself was killed."""
+        for _ in range(_END_TRIES):
+            left = {pid for folder in self.folders.values() for pid in _pids(folder)}
+            if not left:
+                return
+            for pid in left:
+                with suppress(ProcessLookupError, PermissionError):
+                    os.kill(pid, signal.SIGKILL)
+            time.sleep(_REMOVE_PAUSE_S)
 
     def remove(self) -> bool:
         """Remove the emptied folders; False if a process is still in one after half a second."""
@@ -147,6 +172,17 @@ def _read(path: Path) -> str:
         return path.read_text().strip()
     except OSError:
         return ""
+
+
+def _ended(lines: str) -> int | None:
+    """Read the line `oom_kill N`, the same in both versions; kernels before 4.13 have none."""
+    facts = dict(line.split(maxsplit=1) for line in lines.splitlines() if " " in line)
+    return _int(facts.get("oom_kill", ""))
+
+
+def _pids(folder: Path) -> list[int]:
+    found = (_int(line) for line in _read(folder / "cgroup.procs").split())
+    return [pid for pid in found if pid]
 
 
 def _int(text: str) -> int | None:

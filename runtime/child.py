@@ -12,9 +12,8 @@ import os
 import signal
 import socket
 import subprocess
-import tempfile
 from contextlib import suppress
-from typing import Final, cast
+from typing import Final, Protocol, cast
 
 from runtime.cgroups import Cgroup, Usage
 from runtime.tasks import to_its_end
@@ -25,18 +24,30 @@ OUTPUT_PAUSE_S: Final = 0.05
 """After each read: at asyncio's 256 KiB a read, a flood costs us 5 MB a second, no more."""
 
 
+class Folder(Protocol):
+    """A folder on the host that goes with the child."""
+
+    def cleanup(self) -> None:
+        """Remove it; every process of the child is dead."""
+        ...
+
+
 class Child(asyncio.SubprocessProtocol):
     """A running agent process. Made by `runtime.sandbox.spawn` only."""
 
-    def __init__(self, *, wall_s: float | None) -> None:
+    def __init__(self, *, wall_s: float | None, tail_bytes: int = OUTPUT_TAIL_BYTES_MAX) -> None:
         loop = asyncio.get_running_loop()
         self._loop = loop
         self._done: asyncio.Future[int] = loop.create_future()
         self._transport: asyncio.SubprocessTransport | None = None
         self._tail = bytearray()
+        self._tail_bytes = tail_bytes
+        self.output_bytes = 0
+        """All it wrote, kept or not."""
         self._first: int | None = None
         self._cgroup: Cgroup | None = None
-        self._folder: tempfile.TemporaryDirectory[str] | None = None
+        self._folder: Folder | None = None
+        self._warden = False
         self._usage = Usage()
         self._collected = False
         self._timer = None if wall_s is None else loop.call_later(wall_s, self._out_of_time)
@@ -54,6 +65,11 @@ class Child(asyncio.SubprocessProtocol):
     def kill(self) -> None:
         """End the child and all it started, at once. A dead one is left alone."""
         if self._done.done() or self._collected:
+            return
+        if self._warden:  # it has the means to end all, and ends when that is done
+            if self._process().get_returncode() is None:
+                with suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGTERM)
             return
         with suppress(ProcessLookupError):
             if self._first is not None:
@@ -77,6 +93,11 @@ class Child(asyncio.SubprocessProtocol):
         """The last of what it wrote to its standard output and error, joined."""
         return self._tail.decode(errors="replace")
 
+    @property
+    def counted(self) -> bool:
+        """Whether a control group bounds its memory."""
+        return self._cgroup is not None
+
     def usage(self) -> Usage:
         """What the control group has counted so far; empty without one."""
         if self._cgroup is not None and not self._done.done():
@@ -88,12 +109,13 @@ class Child(asyncio.SubprocessProtocol):
         *,
         first: int | None = None,
         cgroup: Cgroup | None = None,
-        folder: "tempfile.TemporaryDirectory[str] | None" = None,
+        folder: Folder | None = None,
+        warden: bool = False,
     ) -> None:
         """Take over what must be released when the child is dead (`spawn` calls this).
 
         `first` is a pidfd of the namespace's first process: when that one ends, the kernel has
-        ended all others.
+        ended all others. `warden`: the first process ends what it started when it is asked to.
         """
         if first is not None and self._collected:
             os.close(first)  # it has ended while we were about to take hold of it
@@ -101,6 +123,7 @@ class Child(asyncio.SubprocessProtocol):
             self._first = first
         self._cgroup = self._cgroup if cgroup is None else cgroup
         self._folder = self._folder if folder is None else folder
+        self._warden = self._warden or warden
 
     async def start(
         self,
@@ -109,8 +132,12 @@ class Child(asyncio.SubprocessProtocol):
         *,
         pass_fds: tuple[int, ...] = (),
         folder: str | None = None,
+        env: dict[str, str] | None = None,
     ) -> None:
-        """Run `argv`, without environment, in a session of its own (`spawn` calls this)."""
+        """Run `argv`, with no environment but `env`, in a session of its own (`spawn` calls this).
+
+        Raises OSError.
+        """
         await self._loop.subprocess_exec(
             lambda: self,
             *argv,
@@ -119,7 +146,7 @@ class Child(asyncio.SubprocessProtocol):
             stderr=subprocess.STDOUT,
             pass_fds=pass_fds,
             cwd=folder,
-            env={},
+            env={} if env is None else env,
             start_new_session=True,
         )
 
@@ -138,7 +165,8 @@ class Child(asyncio.SubprocessProtocol):
     def pipe_data_received(self, fd: int, data: bytes) -> None:
         """Keep the end of the output, and read no more for a moment."""
         self._tail += data
-        del self._tail[:-OUTPUT_TAIL_BYTES_MAX]
+        self.output_bytes += len(data)
+        del self._tail[: -self._tail_bytes]
         pipe = self._process().get_pipe_transport(fd)
         if isinstance(pipe, asyncio.ReadTransport):
             pipe.pause_reading()
@@ -188,6 +216,7 @@ class Child(asyncio.SubprocessProtocol):
             self._first = None
         if self._cgroup is not None:
             self._usage = self._cgroup.usage()
+            self._cgroup.end()
             self._cgroup.remove()
         if self._folder is not None:
             self._folder.cleanup()

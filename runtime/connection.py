@@ -6,7 +6,7 @@ carried out when the process died are finished and recorded, so that the next li
 
 import asyncio
 import socket
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from enum import StrEnum
@@ -16,6 +16,7 @@ from typing import Final, Protocol
 from ledger.core import types
 from ledger.core.event import Event
 from runtime.core.agenda import STREAMED
+from runtime.core.approving import questions
 from runtime.core.calls import LAST_STEPS
 from runtime.core.complaint import traceback_of
 from runtime.core.errors import AgentError, Diverged, ProtocolError, StepRefused
@@ -40,7 +41,8 @@ from runtime.core.protocol import (
 from runtime.core.session import Session, SessionLimits, Verdict
 from runtime.core.turns import Message
 from runtime.journal import Journal
-from runtime.service import Service
+from runtime.service import STOPPED, Service
+from runtime.trails import tellable
 
 _READ_BYTES: Final = 64 * 1024
 
@@ -75,6 +77,37 @@ class Spawn(Protocol):
         """
 
 
+class Part(Protocol):
+    """Which turns an agent process is given, where there is more than one process."""
+
+    @property
+    def tree(self) -> bytes | None:
+        """Digest of its tree, for the record; None where nobody asks which it was."""
+
+    def takes(self, message: Message, /) -> bool:
+        """Tell whether the turn of a pending message is this process's."""
+
+    async def fell(self, messages: Sequence[int], /) -> None:
+        """Take note of turns that were under way when the process ended badly."""
+
+
+@dataclass(frozen=True, slots=True)
+class Whole:
+    """One process for everything."""
+
+    tree: bytes | None = None
+
+    def takes(self, _message: Message, /) -> bool:
+        """Every message."""
+        return True
+
+    async def fell(self, _messages: Sequence[int], /) -> None:
+        """The host gives them again."""
+
+
+WHOLE: Final = Whole()
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Identity:
     """Who the agent is told it is."""
@@ -106,6 +139,7 @@ class Ending(StrEnum):
 
     STOPPED = "stopped"
     REDACTED = "redacted"
+    ANEW = "anew"
     FAILED = "failed"
 
 
@@ -140,6 +174,8 @@ class Connection:
         clock: Callable[[], float],
         attempts: Callable[[bytes], int],
         stopping: asyncio.Event,
+        anew: asyncio.Event,
+        part: Part = WHOLE,
     ) -> None:
         self._journal = journal
         self._service = service
@@ -150,9 +186,12 @@ class Connection:
         self._clock = clock
         self._attempts = attempts
         self._stopping = stopping
+        self._anew = anew
+        self._part = part
         self._session = Session(limits.session, clock())
         self._turn_messages: dict[bytes, Message] = {}
-        self._open_calls: set[asyncio.Task[None]] = set()
+        self._open_calls: dict[asyncio.Task[None], bytes] = {}
+        self._stopped: set[bytes] = set()
         self._streamed_to = 0
         self._became_ready = asyncio.Event()
 
@@ -207,13 +246,19 @@ class Connection:
                         group.create_task(guard(lambda: self._watch(writer))),
                         group.create_task(guard(lambda: self._tell(writer))),
                         group.create_task(guard(lambda: self._stop(writer, child))),
+                        group.create_task(guard(self._begin_anew)),
                     ]
                     await ended.wait()
                     for task in tasks:
                         task.cancel()
                 child.kill()
+                for (
+                    turn
+                ) in self._waiting():  # what it waits for is asked for when it is given again
+                    self._give_up_calls(turn)
                 if self._stopping.is_set():
                     overs.append(_Over(Ending.STOPPED, "asked to stop"))
+                if self._stopping.is_set() or self._anew.is_set():
                     for task in self._open_calls:
                         task.cancel()
         finally:
@@ -250,8 +295,8 @@ class Connection:
                 match self._session.on_call(frame, size):
                     case Verdict.SERVE:
                         task = calls.create_task(self._call(frame, writer))
-                        self._open_calls.add(task)
-                        task.add_done_callback(self._open_calls.discard)
+                        self._open_calls[task] = frame.turn
+                        task.add_done_callback(self._open_calls.pop)
                     case Verdict.LIMIT:
                         calls.create_task(self._end_at_limit(frame, writer))
                     case Verdict.OVER:
@@ -271,6 +316,10 @@ class Connection:
             await self._service.give_up(message, "diverged", "diverged")
             self._session.end(frame.turn)
             answer = Error(call=frame.call, reason=f"diverged: {error}")
+        except asyncio.CancelledError:
+            if frame.turn not in self._stopped:
+                raise
+            answer = Error(call=frame.call, reason="the turn is over")
         else:
             if outcome.ended:
                 self._session.end(frame.turn)
@@ -319,16 +368,28 @@ class Connection:
             type=event.type,
             ts_ms=event.ts_ms,
             stream=event.stream,
-            payload=event.payload,
+            payload=tellable(event.payload, self._journal.log.read),
             content=None if withheld else event.content,
         )
 
     def _end_finished(self, event: Event) -> None:
-        """End a turn that finished, or whose message was answered otherwise: its author is held."""
-        if event.type in (types.TURN_FINISHED.name, types.POLICY_DECIDED.name):
-            for turn, position in self._session.in_flight.items():
-                if position == event.payload.get("message"):
-                    self._session.end(turn)
+        """End a turn that finished, or whose message was answered otherwise: its author is held.
+
+        One that somebody stopped gives up what it waits for, a model's reply as a rule.
+        """
+        if event.type not in (types.TURN_FINISHED.name, types.POLICY_DECIDED.name):
+            return
+        for turn, position in self._session.in_flight.items():
+            if position == event.payload.get("message"):
+                self._session.end(turn)
+                if event.payload.get("outcome") in STOPPED:
+                    self._give_up_calls(turn)
+
+    def _give_up_calls(self, turn: bytes) -> None:
+        self._stopped.add(turn)
+        for task, called in self._open_calls.items():
+            if called == turn:
+                task.cancel()
 
     async def _give_turns(self, writer: asyncio.StreamWriter) -> None:
         while (message := self._next_message()) is not None:
@@ -336,9 +397,9 @@ class Connection:
             attempt = self._attempts(turn) + 1
             self._turn_messages[turn] = message
             self._session.give(turn, message.position, self._clock())
-            await self._service.start(message, attempt)
+            given = await self._service.start(message, attempt, self._part.tree)
             if message.position in self._journal.turns.pending:
-                _send(writer, TurnFrame(turn=turn, position=message.position))
+                _send(writer, TurnFrame(turn=turn, position=message.position, given=given))
             else:  # its author met the screen in this very moment
                 self._session.end(turn)
 
@@ -358,6 +419,8 @@ class Connection:
         for message in turns.next_messages():
             if message.conversation in busy or message.position >= self._streamed_to:
                 continue
+            if not self._part.takes(message):
+                continue
             conversation = turns.conversation(message.conversation)
             if conversation is not None and conversation.last >= self._streamed_to:
                 continue
@@ -374,7 +437,7 @@ class Connection:
             await asyncio.sleep(self._limits.tick_s)
             now = self._clock()
             try:
-                self._session.check(now)
+                self._session.check(now, self._waiting())
             except ProtocolError as error:
                 raise _Over(Ending.FAILED, str(error)) from error
             unread = writer.transport.get_write_buffer_size()
@@ -385,6 +448,11 @@ class Connection:
                 next_ping = now + self._limits.ping_s
                 _send(writer, Ping(n=self._session.ping(now)))
 
+    def _waiting(self) -> set[bytes]:
+        """Turns that wait for a person's answer, or for a fleet's: that is not time of theirs."""
+        asked = {question.turn for question in questions(self._journal.state.entries)}
+        return asked | self._service.claiming
+
     async def _stop(self, writer: asyncio.StreamWriter, child: Child) -> None:
         await self._stopping.wait()
         _send(writer, Stop())
@@ -392,6 +460,10 @@ class Connection:
             async with asyncio.timeout(self._limits.stop_s):
                 await child.wait()
         raise _Over(Ending.STOPPED, "asked to stop")
+
+    async def _begin_anew(self) -> None:
+        await self._anew.wait()
+        raise _Over(Ending.ANEW, "asked to begin anew")
 
 
 def _first(overs: list[_Over]) -> _Over:

@@ -21,7 +21,16 @@ import structlog
 
 from ledger.core import types
 from ledger.core.event import Event
-from runtime.connection import Connection, ConnectionLimits, Ending, Identity, Life, Spawn
+from runtime.connection import (
+    WHOLE,
+    Connection,
+    ConnectionLimits,
+    Ending,
+    Identity,
+    Life,
+    Part,
+    Spawn,
+)
 from runtime.core.errors import NoAnswer
 from runtime.gateway import Gateway
 from runtime.journal import Journal
@@ -55,6 +64,7 @@ class AgentHost:
         tree: Path,
         identity: Identity,
         limits: HostLimits | None = None,
+        part: Part = WHOLE,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
         self._journal = journal
@@ -64,8 +74,10 @@ class AgentHost:
         self._tree = tree
         self._identity = identity
         self._limits = HostLimits() if limits is None else limits
+        self._part = part
         self._clock = clock
         self._stopping = asyncio.Event()
+        self._anew = asyncio.Event()
         self._crashes: dict[bytes, int] = {}
         self._failed_starts = 0
         self._bad_ends = 0
@@ -77,15 +89,25 @@ class AgentHost:
         """Processes started so far."""
         return self._lives
 
+    @property
+    def failed_starts(self) -> int:
+        """Starts in a row that did not get as far as ready."""
+        return self._failed_starts
+
     def stop(self) -> None:
         """Ask `run` to return. Unfinished turns stay pending in the log."""
         self._stopping.set()
+
+    def begin_anew(self) -> None:
+        """End the process that runs now, and what it waits for; its turns are given to the next."""
+        self._anew.set()
 
     async def run(self) -> None:
         """Run one process after another until `stop`. Raises only what the ledger raises."""
         await self._gateway.settle()
         while not self._stopping.is_set():
             self._lives += 1
+            self._anew.clear()
             began = self._journal.log.size
             life = await self._connection().run()
             if life.ending is Ending.FAILED:
@@ -99,7 +121,12 @@ class AgentHost:
 
         Raises NoAnswer if its turn ended without one. Put a time-out around it.
         """
-        async for event in self._journal.log.follow(position):
+        return await self.answered(self._journal, position)
+
+    @staticmethod
+    async def answered(journal: Journal, position: int) -> Event:
+        """See `answer_to`."""
+        async for event in journal.log.follow(position):
             if event.payload.get("message") != position:
                 continue
             if event.type == types.MESSAGE_SENT.name:
@@ -122,6 +149,8 @@ class AgentHost:
             clock=self._clock,
             attempts=self._bad_ends_of,
             stopping=self._stopping,
+            anew=self._anew,
+            part=self._part,
         )
 
     def _bad_ends_of(self, turn: bytes) -> int:
@@ -141,13 +170,15 @@ class AgentHost:
         self._failed_starts = 0 if life.ready else self._failed_starts + 1
         worked = answered or (life.ready and not life.in_flight)
         self._bad_ends = 1 if worked else self._bad_ends + 1
+        await self._part.fell(list(life.in_flight.values()))
         for turn, position in life.in_flight.items():
             self._crashes[turn] = self._bad_ends_of(turn) + 1
             if self._crashes[turn] >= self._limits.attempts:
                 await self._give_up(position, "crashed")
         if self._failed_starts >= self._limits.failed_starts:
-            for position in list(self._journal.turns.pending):
-                await self._give_up(position, "no_agent")
+            for position, message in list(self._journal.turns.pending.items()):
+                if self._part.takes(message):
+                    await self._give_up(position, "no_agent")
         self._forget_ended()
         await self._pause()
 

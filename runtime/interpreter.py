@@ -26,7 +26,16 @@ def executable() -> Path:
 
 def command(program: str) -> list[str]:
     """Return the start of a command line that runs the text `program`; arguments may follow."""
-    return [str(executable()), "-I", "-S", "-B", "-X", "utf8", "-c", program]
+    return [*_bare(), "-c", program]
+
+
+def run(path: Path) -> list[str]:
+    """Return the start of a command line that runs the program at `path`; arguments may follow."""
+    return [*_bare(), str(path)]
+
+
+def _bare() -> list[str]:
+    return [str(executable()), "-I", "-S", "-B", "-X", "utf8"]
 
 
 def package(name: str) -> Path | None:

@@ -11,7 +11,7 @@ from typing import Protocol
 
 from ledger.core.event import Draft, Event
 from ledger.core.state import State
-from runtime.core.agenda import reduce_agenda
+from runtime.core.reducers import REDUCERS
 from runtime.core.turns import Turns
 
 
@@ -28,16 +28,22 @@ class Log(Protocol):
     def as_written(self, start: int = 0, stop: int | None = None) -> Iterator[Event]: ...  # noqa: D102
     def find(self, idempotency_key: bytes) -> Event | None: ...  # noqa: D102 - as above
     def follow(self, start: int = 0) -> AsyncIterator[Event]: ...  # noqa: D102 - as above
+    def stream(self, stream: bytes, *, last: int) -> list[Event]: ...  # noqa: D102 - as above
 
 
 class Journal:
     """A log and the state folded from it. `state` may be handed in, restored to some position."""
 
     def __init__(self, log: Log, state: State | None = None) -> None:
-        self.log = log
+        self._log = log
         self.deciding = asyncio.Lock()
-        self._state = State((reduce_agenda,)) if state is None else state
+        self._state = State(REDUCERS) if state is None else state
         self._turns = Turns(self._state)
+
+    @property
+    def log(self) -> Log:
+        """The log."""
+        return self._log
 
     @property
     def state(self) -> State:

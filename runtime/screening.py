@@ -26,6 +26,6 @@ async def _screen(text: str, judge: Callable[[str], Verdict]) -> str | None:
 
 
 def warm_up() -> None:
-    """Build the tables of both screens, so that no person waits half a second for them."""
+    """Build the tables of both screens, so that no person waits for them."""
     screen_input("hello")
     screen_output("hello")

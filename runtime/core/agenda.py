@@ -3,7 +3,8 @@
 A message is *pending* from `message.received` until an event says how it ended: `turn.finished`,
 or a `policy.decided` that answered it. Each step of an open turn is remembered with the digest of
 its arguments and the position of its result, so that a turn given again after a crash repeats
-nothing. An author whose message met the crisis screen is *held* in every conversation from that
+nothing. Of a tool's step also where it was allowed, for from there on it may have been done. An
+author whose message met the crisis screen is *held* in every conversation from that
 very message on, until `policy.released`; what he wrote while held is *withheld*: its words never
 reach the agent or a model. A release that names a conversation, as earlier versions wrote them,
 ends only what began there: he is held until the last beginning is lifted.
@@ -13,10 +14,15 @@ A memory that met the screen, or whose author is held, is withheld too; it holds
 often about somebody else. One without a verdict was noted by a version that gave memories none.
 An event with a shape this version does not write is passed over, never an error.
 
+A message that another member of the fleet is to answer (`forwarded`) is *parked*: given to no agent
+of this node until `route.taken` says that this node answers it. Words that were carried over from
+another member's ledger are told to the agent, and change what the next turn may see.
+
 Entries (a position is an int, an id or stream is bytes):
 
     pending                     positions, oldest first
     pending/<position>          [id, stream, conversation, author, held, names of its open turns]
+    parked/<position>           the same, of a message that another member is to answer
     turn/<name, hex>            [message, attempt, [[step, op, args, asked, result], ...]]
     conversation/<name>         [stream, position of the newest event its next turn may depend on]
     holds                       [author, ...]
@@ -39,12 +45,25 @@ from runtime.core.limits import HISTORY_EVENTS_MAX
 STEPPED: Final = "turn.stepped"
 """A step whose result is in no other event: a status, or a refusal."""
 
+BEGUN: Final = frozenset(
+    {
+        types.MODEL_REQUESTED.name,
+        types.TOOL_REQUESTED.name,
+        types.TOOL_DECIDED.name,
+        types.APPROVAL_ASKED.name,
+    }
+)
+"""Events of a step that are not its result."""
+
 STREAMED: Final = frozenset(
     {
         types.MESSAGE_RECEIVED.name,
         types.MESSAGE_SENT.name,
         types.MEMORY_NOTED.name,
+        types.MEMORY_FORGOTTEN.name,
+        types.CONTEXT_COMPACTED.name,
         types.TURN_FINISHED.name,
+        types.CONVERSATION_CARRIED.name,
     }
 )
 """What the agent process is told of. Requests, replies and decisions are the host's business."""
@@ -60,6 +79,11 @@ HELD: Final = "held"
 def pending_key(position: int) -> str:
     """Entry of a message that has no answer yet."""
     return f"pending/{position}"
+
+
+def parked_key(position: int) -> str:
+    """Entry of a message that another member of the fleet is to answer."""
+    return f"parked/{position}"
 
 
 def turn_key(turn: bytes) -> str:
@@ -147,6 +171,8 @@ def _touch(edit: _Edit, event: Event, conversation: str) -> None:
 
 
 def _close(edit: _Edit, position: int) -> None:
+    if edit.get(parked_key(position)) is not None:
+        edit.put(parked_key(position), None)
     message = edit.get(pending_key(position))
     if message is None:
         return
@@ -167,8 +193,30 @@ def _received(edit: _Edit, event: Event) -> None:
         edit.put(withheld_key(event.position), event.position)
     if edit.get(conversation_key(who[0])) is None:
         _touch(edit, event, who[0])
-    edit.put(pending_key(event.position), [event.cause.id, event.stream, *who, held, []])
-    edit.put("pending", [*(edit.get("pending") or []), event.position])
+    message = [event.cause.id, event.stream, *who, held, []]
+    if event.payload.get("forwarded") is True and not held:
+        edit.put(parked_key(event.position), message)
+    else:
+        _open(edit, event.position, message)
+
+
+def _open(edit: _Edit, position: int, message: list[Any]) -> None:
+    edit.put(pending_key(position), message)
+    edit.put("pending", [*(edit.get("pending") or []), position])
+
+
+def _taken(edit: _Edit, event: Event) -> None:
+    position = _get(event.payload, "message", int)
+    message = None if position is None else edit.get(parked_key(position))
+    if position is not None and message is not None:
+        edit.put(parked_key(position), None)
+        _open(edit, position, message)
+
+
+def _carried(edit: _Edit, event: Event) -> None:
+    conversation = _get(event.payload, "conversation", str)
+    if conversation is not None:
+        _touch(edit, event, conversation)
 
 
 def _noted(edit: _Edit, event: Event) -> None:
@@ -205,7 +253,8 @@ def _started(edit: _Edit, event: Event) -> None:
 
 def _finished(edit: _Edit, event: Event) -> None:
     position = _get(event.payload, "message", int)
-    message = None if position is None else edit.get(pending_key(position))
+    known = (pending_key, parked_key) if position is not None else ()
+    message = next((m for key in known if (m := edit.get(key(position))) is not None), None)
     if message is not None:
         _touch(edit, event, message[2])
         _close(edit, position)
@@ -243,6 +292,11 @@ def _stepped(edit: _Edit, event: Event) -> None:
     _put_step(edit, event, 4)
 
 
+def _tool_decided(edit: _Edit, event: Event) -> None:
+    if event.payload.get("effect") == "allow":
+        _asked(edit, event)
+
+
 def _put_step(edit: _Edit, event: Event, field: int) -> None:
     """Set `asked` (3) or `result` (4) of a step, which the first event that names it begins."""
     turn = _get(event.payload, "turn", bytes)
@@ -268,9 +322,13 @@ _HANDLERS: Final[Mapping[str, _Handler]] = {
     types.POLICY_RELEASED.name: _released,
     types.MODEL_REQUESTED.name: _asked,
     types.MODEL_REPLIED.name: _stepped,
+    types.TOOL_DECIDED.name: _tool_decided,
+    types.TOOL_RETURNED.name: _stepped,
     types.RECALLED.name: _stepped,
     types.MEMORY_NOTED.name: _noted,
     STEPPED: _stepped,
+    types.ROUTE_TAKEN.name: _taken,
+    types.CONVERSATION_CARRIED.name: _carried,
 }
 
 INTERPRETED: Final = frozenset(_HANDLERS)

@@ -5,8 +5,9 @@ and the turn can go on. Digests of arguments are keyed: arguments are often a pe
 an unkeyed digest in a payload, which cannot be erased, would let anyone test guesses.
 """
 
+import json
 import re
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
 
@@ -14,20 +15,24 @@ from ledger.core import hashing
 from ledger.core.codec import encode
 from ledger.core.limits import IDEMPOTENCY_KEY_BYTES
 from runtime.core import limits
+from runtime.core.chat import CHAT, ToolOffer
 from runtime.core.errors import StepRefused
 
 TURN_ID: Final = "timmy-node 2026-11 turn id v1"
 STEP_KEY: Final = "timmy-node 2026-11 step idempotency key v1"
 ARGS: Final = "timmy-node 2026-11 step arguments v1"
 TEMPLATE: Final = "timmy-node 2026-11 prompt template v1"
+OFFER: Final = "timmy-node 2026-11 offered tools v1"
 REQUEST: Final = "timmy-node 2026-11 model request v1"
 GATEWAY_KEY: Final = "timmy-node 2026-11 gateway idempotency key v1"
 
 DIGEST_KEY_BYTES: Final = 32
 LAST_STEPS: Final = frozenset({"answer", "fail"})
 """Ops that end a turn, refused or not: whoever asked for one has nothing more to do in it."""
-_ROLES: Final = frozenset({"system", "user", "assistant"})
+_ROLES: Final = frozenset({"system", "user", "assistant", "tool"})
 _WORD: Final = re.compile(r"[a-z][a-z0-9_-]{0,63}")
+_OFFER: Final = re.compile(r"\*|[A-Za-z_][A-Za-z0-9_-]{0,63}")
+_CALL_ID: Final = re.compile(r"\d{1,15}-\d{1,3}")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -41,10 +46,24 @@ class ModelItem:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ModelArgs:
-    """Ask the model chain for a reply of at most `max_tokens`."""
+    """Ask the model chain for a reply of at most `max_tokens`. `task` is a short word.
+
+    `tools` names what the model is offered; `*` is every tool that this conversation may have.
+    """
 
     items: tuple[ModelItem, ...]
     max_tokens: int
+    task: str = CHAT
+    tools: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class ToolArgs:
+    """Call a tool. `arguments` is JSON as a model wrote it; `id` the call of a reply it is for."""
+
+    name: str
+    arguments: str
+    id: str | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -82,7 +101,9 @@ class FailArgs:
     reason: str
 
 
-Args: TypeAlias = ModelArgs | RecallArgs | StatusArgs | RememberArgs | AnswerArgs | FailArgs
+Args: TypeAlias = (
+    ModelArgs | ToolArgs | RecallArgs | StatusArgs | RememberArgs | AnswerArgs | FailArgs
+)
 
 
 def _keys(args: Mapping[str, Any], *names: str) -> None:
@@ -95,6 +116,12 @@ def _text(value: object, name: str, bytes_max: int) -> str:
         raise StepRefused(f"{name} is not text, or blank")
     if (size := len(value.encode())) > bytes_max:
         raise StepRefused(f"{name} of {size} bytes, at most {bytes_max}")
+    return value
+
+
+def _word(value: object, name: str) -> str:
+    if not isinstance(value, str) or _WORD.fullmatch(value) is None:
+        raise StepRefused(f"{name} is not a short lower-case word")
     return value
 
 
@@ -112,23 +139,54 @@ def _item(value: object) -> ModelItem:
         raise StepRefused(f"model item role is not one of {sorted(_ROLES)}")
     if value.keys() == {"role", "ref"}:
         return ModelItem(role=value["role"], ref=_int(value["ref"], "ref", 0, 2**48))
-    if value.keys() == {"role", "text"}:
+    if value.keys() == {"role", "text"} and value["role"] != "tool":
         text = _text(value["text"], "model item", limits.PROMPT_BYTES_MAX)
         return ModelItem(role=value["role"], text=text)
     raise StepRefused("model item has neither exactly a ref nor exactly a text")
 
 
 def _model(args: Mapping[str, Any]) -> ModelArgs:
-    _keys(args, "items", "max_tokens")
+    _keys(args, "items", "max_tokens", *({"task", "tools"} & args.keys()))
     items = args["items"]
     if not isinstance(items, list) or not 1 <= len(items) <= limits.MODEL_ITEMS_MAX:
         raise StepRefused(f"items is not a list of 1 to {limits.MODEL_ITEMS_MAX}")
     parsed = tuple(_item(item) for item in items)
-    refs = {item.ref for item in parsed if item.ref is not None}
-    if len(refs) > limits.MODEL_REFS_MAX:
-        raise StepRefused(f"{len(refs)} references, at most {limits.MODEL_REFS_MAX}")
+    _check_refs(parsed)
     max_tokens = _int(args["max_tokens"], "max_tokens", 1, limits.MODEL_TOKENS_MAX)
-    return ModelArgs(items=parsed, max_tokens=max_tokens)
+    task = _word(args.get("task", CHAT), "task")
+    return ModelArgs(
+        items=parsed, max_tokens=max_tokens, task=task, tools=_offers(args.get("tools", []))
+    )
+
+
+def _check_refs(items: tuple[ModelItem, ...]) -> None:
+    """Bound what is referred to up to the last words of a user, and in all."""
+    last = max((n for n, item in enumerate(items) if item.role == "user"), default=len(items) - 1)
+    for until, most in ((last + 1, limits.MODEL_REFS_MAX), (len(items), limits.MODEL_TRAIL_MAX)):
+        refs = {item.ref for item in items[:until] if item.ref is not None}
+        if len(refs) > most:
+            raise StepRefused(f"{len(refs)} references, at most {most}")
+
+
+def _offers(value: object) -> tuple[str, ...]:
+    if not isinstance(value, list) or len(value) > limits.TOOLS_OFFERED_MAX:
+        raise StepRefused(f"tools is not a list of at most {limits.TOOLS_OFFERED_MAX}")
+    for name in value:
+        if not isinstance(name, str) or _OFFER.fullmatch(name) is None:
+            raise StepRefused("tools names something that is no name of a tool")
+    return tuple(value)
+
+
+def _tool(args: Mapping[str, Any]) -> ToolArgs:
+    _keys(args, "name", "arguments", *({"id"} & args.keys()))
+    arguments, id_ = args["arguments"], args.get("id")
+    if not isinstance(arguments, str):
+        raise StepRefused("arguments is not text")
+    if (size := len(arguments.encode())) > limits.REPLY_BYTES_MAX:
+        raise StepRefused(f"arguments of {size} bytes, at most {limits.REPLY_BYTES_MAX}")
+    if id_ is not None and (not isinstance(id_, str) or _CALL_ID.fullmatch(id_) is None):
+        raise StepRefused("id is not that of a call in a reply")
+    return ToolArgs(name=_text(args["name"], "name", 64), arguments=arguments, id=id_)
 
 
 def _recall(args: Mapping[str, Any]) -> RecallArgs:
@@ -144,9 +202,7 @@ def _status(args: Mapping[str, Any]) -> StatusArgs:
 
 def _remember(args: Mapping[str, Any]) -> RememberArgs:
     _keys(args, "text", "kind")
-    kind = args["kind"]
-    if not isinstance(kind, str) or _WORD.fullmatch(kind) is None:
-        raise StepRefused("kind is not a short lower-case word")
+    kind = _word(args["kind"], "kind")
     return RememberArgs(text=_text(args["text"], "text", limits.NOTE_BYTES_MAX), kind=kind)
 
 
@@ -164,6 +220,7 @@ def _fail(args: Mapping[str, Any]) -> FailArgs:
 
 _PARSERS: Final[dict[str, Callable[[Mapping[str, Any]], Args]]] = {
     "model": _model,
+    "tool": _tool,
     "recall": _recall,
     "status": _status,
     "remember": _remember,
@@ -181,9 +238,13 @@ def parse_args(op: str, args: Mapping[str, Any]) -> Args:
     return parser(args)
 
 
-def turn_id(ledger_id: bytes, message_id: bytes) -> bytes:
-    """16-byte name of the one turn that answers a message (its 32-byte event id)."""
-    return hashing.xof(TURN_ID, 16, ledger_id, message_id)
+def turn_id(ledger_id: bytes, message_id: bytes, moved: int = 0) -> bytes:
+    """16-byte name of the one turn that answers a message (its 32-byte event id).
+
+    `moved`: how often another architecture began it anew; each time it has a name of its own.
+    """
+    again = moved.to_bytes(4, "big") if moved else b""
+    return hashing.xof(TURN_ID, 16, ledger_id, message_id, again)
 
 
 def gateway_key(given: bytes) -> bytes:
@@ -215,9 +276,17 @@ def template_digest(text: str) -> bytes:
     return hashing.digest(TEMPLATE, text.encode())
 
 
-def request_digest(parts: list[list[Any]], max_tokens: int) -> bytes:
+def request_digest(parts: list[list[Any]], max_tokens: int, offered: bytes | None = None) -> bytes:
     """32-byte digest of a prompt: [role, event id or template digest] of each part.
 
-    Over ids, never over words: an event's id commits to its content through two salts.
+    Over ids, never over words: an event's id commits to its content through two salts. `offered` is
+    the digest of the tools that went with it, if any did.
     """
-    return hashing.digest(REQUEST, encode([parts, max_tokens]))
+    tools = [] if offered is None else [offered]
+    return hashing.digest(REQUEST, encode([parts, max_tokens, *tools]))
+
+
+def offer_digest(offers: Iterable[ToolOffer]) -> bytes:
+    """32-byte digest of the tools that a model was offered: names, descriptions, schemas."""
+    told = [[offer.name, offer.description, json.dumps(offer.schema)] for offer in offers]
+    return hashing.digest(OFFER, encode(told))

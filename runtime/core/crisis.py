@@ -18,10 +18,14 @@ Expect three crises in ten to be missed where people word them in their own way.
 the only one: beside vulnerable users a classifier belongs. Not covered: encodings, images, most
 languages (English, some German, Spanish, French, Portuguese), euphemism that names nothing, eating
 disorders without a wish to die, intent spread over messages, harm to others. It is no diagnosis.
+A hint ("exit", "broken") with a machine nearer than a person is none, so that technical prose
+passes: of 330 files of documentation hints stop none (7). Of 108 placings of the crises that only
+hints catch amid such prose 5 are missed (0); cut in two by 200 characters of it, 32 (6).
 An excuse can be abused: named a game, 69 of the 92 validated crises are caught, not 83.
 Cost: 8,000 characters in 7 to 20 ms, the worst text found 0.2 s, the first call 0.4 s to compile.
 
-Pinned: this file and `runtime.core.crisis_rules` are not part of the patchable tree.
+Pinned: this file and its lists (`crisis_words`, `crisis_rules`, `crisis_context`) are not part of
+the patchable tree.
 """
 
 import re
@@ -32,7 +36,9 @@ from functools import cache
 from string import ascii_lowercase
 from typing import Final, TypeAlias
 
+from runtime.core import crisis_context as context
 from runtime.core import crisis_rules as rules
+from runtime.core import crisis_words as lexicon
 from runtime.core.limits import (
     SCREEN_OVERLAP_CHARS,
     SCREEN_PIECE_CHARS,
@@ -65,77 +71,15 @@ _HOMOGLYPHS: Final = str.maketrans(
 _LEET: Final = str.maketrans("034579@$!|", "oeastgasil")
 _LEET_MARKS: Final = "@$!|"
 _LEET_SIGNS: Final = "0123456789" + _LEET_MARKS
-_NORMAL: Final = r"""
-im: i am; ive: i have; ima,imma: i am going to; wanna,wana,wna: want to; gonna,gona,gunna,finna,gon:
- going to; boutta,bouta: about to; tryna: trying to; gotta,hafta: have to;
- dont,dnt,dunt,doesnt,didnt: do not; cant,cannot,cnt,couldnt: can not; wont: will not;
- wouldnt,wudnt: would not; isnt,aint,arent,wasnt,werent: is not; shouldnt: should not;
- havent,hasnt,hadnt: have not; never,nvr,nevr: not; youre: you are; youd: you would; youll: you
- will; hes: he is; shes: she is; theyre: they are; theyd: they would; theyll: they will; its: it is;
- whats: what is; whos: who is; theres: there is; shouldve: should have; couldve: could have; u,ya:
- you; ur: your; n: and; bc,cuz,cos,coz: because; shuld,shud: should; wuld,wud: would; wan,wnt: want;
- thx: thanks; tn,tonite,2nite,2night: tonight; tmr,tmrw,tmrow,2moro,2morrow,tomorow: tomorrow; rn:
- right now; 4ever: forever; abt,bout: about; anymore,anylonger,anymor: any more; alot: a lot;
- noone,no1,nobdy: nobody; everybody,every1,evry1: everyone; anybody: anyone; somebody,some1:
- someone; meself,mself,miself: myself; urself,yourselves: yourself; themself,themselves: themselves;
- unalived,unaliveing,unaliving,unalife: unalive; sewerslide,sewercide,suislide,sui,suicides:
- suicide; selfharm,selfharming,selfharmed: selfharm; kys: kill yourself; ctb: suicide; killin:
- killing; cuttin: cutting; livin: living; dyin: dying; goin: going; thinkin: thinking; tryin:
- trying; feelin: feeling; hangin: hanging; mom,mam,mommy,mummy,mama,ma: mum; daddy,papa: dad; bf:
- boyfriend; gf: girlfriend; meds,tablets,tabs,capsules,caps: pills; pls,plz,plis: please; h8: hate
-"""
-
-_PAIRS: Final = r"""
-no one: nobody; any longer: any more; any one: anyone; every one: everyone; my self: myself; me
- self: myself; your self: yourself; her self: herself; him self: himself; self harm: selfharm; self
- harming: selfharm; self injury: selfharm; self injure: selfharm; self destruct: selfdestruct; sewer
- slide: suicide; no longer: not; would like to: want to; would love to: want to; would prefer to:
- want to; feel like i should: want to; life is not: life not; go to sleep: sleep
-"""
-
-_MEND: Final = (
-    "suicide suicidal myself anymore overdose goodbye yourself himself herself painless killing "
-    "unalive hanging nobody everyone without"
-)
-"""Words recognised with any one letter wrong, missing or more (but for the first)."""
-_SWAPS: Final = "want kill life live living alive die dead death dying tired going wanna"
-"""Shorter words, near too many others: recognised with two neighbours swapped."""
-_NOT_ERRORS: Final = "ide edad tried hinging killings within witout alice alike olive lief"
-_FILL: Final = (
-    "to of about on just really so very too all be been being get getting that it i could can "
-    "would might may will should am is was were a the bad badly much honestly actually fucking "
-    "fukin freaking bloody damn literally seriously simply only even still now always constantly "
-    "such everyday almost often sometimes kinda kind sort like lowkey legit more again soon and go "
-    "my own finally quietly already today tonight probably maybe have had do did id ill this some "
-    "lot lots for me as well if or how in by with fr tbh ngl lol pls please truly desperately"
-)
-"""Words that a `[n]` of a phrase may pass over: never a "not", for a denial breaks the phrase."""
 _INVISIBLE: Final = frozenset({"Mn", "Me", "Cf", "Cc"})
 """Unicode categories dropped: combining marks (strike-through), zero-width and direction marks."""
-
-_TOGETHER: Final = r"""
-wish to die: self wish dying 40 game study story grief; torment: self torment stop 80 machine
- ailment; torment: life torment 30 machine study ailment; farewell: self final dying 40 game study
- story grief leaving; weapon: self gun trouble 70 game study story kitchen; weapon: person gun
- trouble 70 game study story kitchen; method: drug strong self 60 care animal kitchen study; method:
- drug killed 60 care animal study game story; edge: self drawn edge 40 game sport study story
- leaving; harm: self cut release 60 kitchen clinic sport food; harm: cut body 50 food kitchen clinic
- sport machine animal; another: person drug planned 50 doctor; jump: jump heights self 50 game sport
- machine story; method: way peace demise 40 game animal machine leaving study; language: ask_x die_x
- 50; language: weary_x life_x 30; language: wish_x dead_x 30
-"""
-"""Rule, concepts that meet in any order, within so many characters, what excuses them."""
-
-_EXCUSED_BY: Final = r"""
-method: game animal study machine care; acting: kitchen study machine care sport; another: study
- machine sport clinic; farewell: leaving study machine; harm: kitchen clinic sport machine; burden:
- machine; no hope: machine care
-"""
-"""Which WORDS, within _EXCUSE_CHARS, excuse a rule: an accident in a kitchen is not a wish."""
 
 _EXCUSE_CHARS: Final = 160
 _HINTS_CHARS: Final = 300
 _HINTS_MIN: Final = 2
+_VOICE_CHARS: Final = 150
+_VOICE_NEAR_CHARS: Final = 30
+"""A hint counts with a person so near, or within the former if no machine is nearer."""
 _SPEAKER: Final = frozenset(("i", "me", "my", "myself", "mine", "im"))  # else: a machine broke
 
 _SQUEEZED_INPUT: Final = (
@@ -157,7 +101,9 @@ _SOUNDS: Final = {"2": "to", "4": "for"}
 _LEET_TOKEN: Final = re.compile(rf"\S*(?:[a-z][0-9{_LEET_MARKS}]|[0-9{_LEET_MARKS}][a-z])\S*|[124]")
 _LONG_TOKEN_CHARS: Final = 9
 _ANY_WORD: Final = "*"
-_Index: TypeAlias = dict[str, list[tuple[str, re.Pattern[str]]]]
+_BOUNDS: Final = re.compile(r"[(|)]")
+"""Where a choice of an expanded phrase may begin or end."""
+_Index: TypeAlias = dict[str, list[tuple[str, str]]]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -181,8 +127,9 @@ def pieces(text: str) -> Iterator[str]:
 
 def screen_input(text: str) -> Verdict:
     """Judge words that came to the agent. Linear in the length of `text`; never raises."""
-    for reading in _readings(text):
-        rule = _input_rule(reading)
+    disguised = _disguised(_fold(text))
+    for number, reading in enumerate(_readings(text)):
+        rule = _input_rule(reading, hints=number == 0 or disguised)
         if rule is not None:
             return Verdict(rule=rule)
     return Verdict(rule=_squeezed_rule(text) or _foreign_rule(text, "input"))
@@ -243,6 +190,14 @@ def _unleet(token: str, one: str) -> str:
     return _SOUNDS.get(token) or (read if known else token)
 
 
+def _disguised(folded: str) -> bool:
+    """Whether words are written otherwise; a 1 that stands alone is a number, rarely an "I"."""
+    if _STARRED.search(folded) or _SPACED.search(folded):
+        return True
+    tokens = (token.rstrip("!.,?;:") for token in folded.split())
+    return any(_unleet(token, "i") != token for token in tokens if len(token) > 1)
+
+
 def _unspaced(folded: str) -> str:
     """Join letters within words only: a gap wider than, or unlike, the common one parts words."""
 
@@ -261,10 +216,10 @@ def _spaced_runs(folded: str) -> Iterator[str]:
 
 def _normal(words: str) -> str:
     """Mend typing errors and write out short forms, so that a phrase meets one form only."""
-    forms, mended = _forms(_NORMAL), _mended()
+    forms, mended = _forms(lexicon.NORMAL), _mended()
     right = (mended.get(word, word) for word in words.split())
     text = " " + " ".join(forms.get(word, word) for word in right) + " "
-    for pair, form in _forms(_PAIRS).items():
+    for pair, form in _forms(lexicon.PAIRS).items():
         text = text.replace(f" {pair} ", f" {form} ")
     return text
 
@@ -283,24 +238,25 @@ def _foreign_rule(text: str, side: str) -> str | None:
     return "language" if _found(_table(rules.LANGUAGES)[side], words) else None
 
 
-def _input_rule(words: str) -> str | None:
-    aside = _table(rules.ASIDE)
+def _input_rule(words: str, *, hints: bool) -> str | None:
+    aside = _table(context.ASIDE)
     words = _without(aside["idioms"], words)
     if _found(aside["recovered"], words):
         present = _without(aside["once"], words)
         if present != words and _found(aside["relapse"], words):
             return "relapse"
         words = present
-    rule = _decide(_merged(rules.CERTAIN, rules.LIKELY, rules.HINTS), words) or _together(words)
+    index = _merged(rules.CERTAIN, rules.LIKELY, *([context.HINTS] if hints else []))
+    rule = _decide(index, words) or _together(words)
     if rule is None and _found(aside["named"], words) and not _found(aside["context"], words):
         rule = "named"
     return rule
 
 
 def _output_rule(words: str) -> str | None:
-    aside = _table(rules.ASIDE)
+    aside = _table(context.ASIDE)
     rest = _without(aside["idioms"], _without(aside["denials"], words))
-    rule = _decide(_merged(rules.OUTPUT), rest)
+    rule = _decide(_merged(context.OUTPUT), rest)
     return None if rule == "imperative" and _found(aside["help"], words) else rule
 
 
@@ -308,15 +264,31 @@ def _decide(index: _Index, words: str) -> str | None:
     """Return the first rule met with none of its excuses near, or "hints" where enough meet."""
     last: dict[str, int] = {}
     for name, start, end in _spans(index, words):
-        if name in _table(rules.HINTS):
+        if name in _table(context.HINTS):
+            if not _voiced(words, start, end):
+                continue
             last[name] = start
             near = [at for at in last.values() if at > start - _HINTS_CHARS]
             said = words[max(0, start - _HINTS_CHARS) : start + _HINTS_CHARS].split()
             if len(near) >= _HINTS_MIN and not _SPEAKER.isdisjoint(said):
                 return "hints"
-        elif not _excused(_table(_EXCUSED_BY).get(name, ""), words, start, end):
+        elif not _excused(_table(lexicon.EXCUSED_BY).get(name, ""), words, start, end):
             return name
     return None
+
+
+def _voiced(words: str, start: int, end: int) -> bool:
+    """Whether a hint is about a person: machines are broken too, make attempts and exit."""
+    person = _distance("voice", words, start, end)
+    return person <= _VOICE_NEAR_CHARS or person < _distance("device", words, start, end)
+
+
+def _distance(concept: str, words: str, start: int, end: int) -> int:
+    """Characters from a phrase to the nearest word of the concept, _VOICE_CHARS if none is near."""
+    around = words[max(0, start - _VOICE_CHARS) : end + _VOICE_CHARS]
+    first, last = min(start, _VOICE_CHARS), min(start, _VOICE_CHARS) + end - start
+    spans = (match.span() for match in _any_of(concept).finditer(around))
+    return min((max(first - e, b - last, 0) for b, e in spans), default=_VOICE_CHARS)
 
 
 def _together(words: str) -> str | None:
@@ -338,7 +310,7 @@ def _together(words: str) -> str | None:
 def _excused(excuses: str, words: str, start: int, end: int) -> bool:
     near = words[max(0, start - _EXCUSE_CHARS) : end + _EXCUSE_CHARS]
     near = near[near.find(" ") : near.rfind(" ") + 1]
-    return any(_found(_table(rules.WORDS)[excuse], near) for excuse in excuses.split())
+    return any(_found(_table(lexicon.WORDS)[excuse], near) for excuse in excuses.split())
 
 
 def _found(block: str, words: str) -> bool:
@@ -351,7 +323,7 @@ def _spans(index: _Index, words: str) -> Iterator[tuple[str, int, int]]:
     at = 1
     for word in words.split():
         for name, phrase in index.get(word, wild):
-            match = phrase.match(words, at)
+            match = _pattern(phrase).match(words, at)
             if match is not None:
                 yield name, at, match.end()
         at += len(word) + 1
@@ -369,9 +341,9 @@ def _without(block: str, words: str) -> str:
 
 @cache
 def _table(table: str) -> dict[str, str]:
-    """Read "name: text" entries, parted by lines or ";"; an indented line goes on."""
-    rows = re.split(r"\n|; ", _one_line(table).strip())
-    return dict(row.split(": ", 1) for row in rows)
+    """Read "name: text" lines; phrases on lines of their own are parted by " / "."""
+    rows = _whole_lines(table).replace(":\n  ", ": ").replace("\n  ", " / ")
+    return dict(row.split(": ", 1) for row in rows.split("\n"))
 
 
 def _index(block: str) -> _Index:
@@ -380,29 +352,34 @@ def _index(block: str) -> _Index:
 
 @cache
 def _merged(*tables: str) -> _Index:
-    """Compile phrases and file each under the words it can begin with."""
+    """Expand phrases and file each under the words it can begin with."""
     index: _Index = {}
     rows = (row for table in tables for row in _table(table).items())
     for name, line in ((name, line) for name, block in rows for line in block.split(" / ")):
-        source = _collapse(_expand(f"({line})"))
-        phrase = re.compile(source + "(?= |$)")
-        for word in _first_words(source):
+        phrase = _collapse(_expand(f"({line})"))
+        for word in _first_words(phrase):
             index.setdefault(word, []).append((name, phrase))
     wild = index.get(_ANY_WORD, [])
     return {word: found if found is wild else found + wild for word, found in index.items()}
 
 
+@cache
+def _pattern(phrase: str) -> re.Pattern[str]:
+    """Compile an expanded phrase, once its first word is met; most never are."""
+    return re.compile(phrase + "(?= |$)")
+
+
 def _expand(phrase: str) -> str:
     """Write out `<name>`, `<!name>`, `~`, `{n}` and `[n]`."""
     while name := re.search(r"<(\w+)>", phrase):
-        phrase = phrase.replace(name[0], f"({_table(rules.WORDS)[name[1]]})")
+        phrase = phrase.replace(name[0], f"({_table(lexicon.WORDS)[name[1]]})")
     for name in re.findall(r"<!(\w+)>", phrase):
-        phrase = phrase.replace(f"<!{name}>", f"(?! ({_table(rules.WORDS)[name]}) )")
+        phrase = phrase.replace(f"<!{name}>", f"(?! ({_table(lexicon.WORDS)[name]}) )")
     phrase = re.sub(r"(\w+)~", lambda word: f"({'|'.join(_inflected(word[1]))})", phrase)
     phrase = re.sub(r"(?<=[a-z)])\$", "(?= $)", phrase)
     phrase = re.sub(r"\((?!\?)", "(?:", phrase)
     phrase = re.sub(r" ?\{(\d+)\} ?", r"(?: \\w+){0,\1} ", phrase)
-    return re.sub(r" ?\[(\d)\] ?", rf"(?: (?:{'|'.join(_FILL.split())})){{0,\1}} ", phrase)
+    return re.sub(r" ?\[(\d)\] ?", rf"(?: (?:{'|'.join(lexicon.FILL.split())})){{0,\1}} ", phrase)
 
 
 def _inflected(word: str) -> list[str]:
@@ -426,7 +403,8 @@ def _first_words(source: str) -> set[str]:
 def _branches(source: str) -> tuple[list[str], str]:
     """Split the group that `source` begins with into its choices, and what follows it."""
     depth, start, found = 0, len("(?:"), []
-    for at, sign in enumerate(source):
+    for bound in _BOUNDS.finditer(source):
+        at, sign = bound.start(), bound[0]
         depth += {"(": 1, ")": -1}.get(sign, 0)
         if (depth, sign) == (1, "|") or depth == 0:
             found.append(source[start:at])
@@ -436,9 +414,9 @@ def _branches(source: str) -> tuple[list[str], str]:
     return found, source[start:]
 
 
-def _one_line(block: str) -> str:
-    """Append indented lines to the line above."""
-    return re.sub(r"(?<=\|)\n +", "", block).replace("\n ", " ")
+def _whole_lines(block: str) -> str:
+    """Append lines indented by four to the line above."""
+    return re.sub(r"(?<=\|)\n {4}", "", block.strip()).replace("\n    ", " ")
 
 
 def _collapse(words: str) -> str:
@@ -449,9 +427,15 @@ def _collapse(words: str) -> str:
 @cache
 def _vocabulary() -> frozenset[str]:
     """Every word that a rule could look for."""
-    tables = (rules.WORDS, rules.CERTAIN, rules.LIKELY, rules.OUTPUT, rules.ASIDE)
+    tables = (lexicon.WORDS, rules.CERTAIN, rules.LIKELY, context.OUTPUT, context.ASIDE)
     written = " ".join(_expand(block) for each in tables for block in _table(each).values())
-    return frozenset(map(_collapse, re.findall(r"[a-z]+", written))) | _forms(_NORMAL).keys()
+    known = frozenset(map(_collapse, re.findall(r"[a-z]+", written)))
+    return known | _forms(lexicon.NORMAL).keys()
+
+
+@cache
+def _any_of(concept: str) -> re.Pattern[str]:
+    return re.compile(rf"(?<= ){_collapse(_expand(f'<{concept}>'))}(?= )")
 
 
 @cache
@@ -466,24 +450,25 @@ def _concepts() -> dict[str, list[str]]:
 @cache
 def _meetings() -> list[tuple[str, list[str], int, str]]:
     """Rows of a rule, the concepts that must meet, within how many characters, what excuses."""
-    rows = (row.split(": ", 1) for row in _one_line(_TOGETHER).strip().split("; "))
+    rows = (row.split(": ", 1) for row in lexicon.TOGETHER.strip().split("\n"))
     parts = ((rule, re.split(r" (\d+) ?", row)) for rule, row in rows)
     return [(rule, part[0].split(), int(part[1]), part[2]) for rule, part in parts]
 
 
 @cache
 def _forms(table: str) -> dict[str, str]:
-    rows = [row.split(": ") for row in _one_line(table).strip().split("; ")]
+    rows = [row.split(": ") for row in table.strip().split("\n")]
     return {_collapse(form): _collapse(right) for forms, right in rows for form in forms.split(",")}
 
 
 @cache
 def _mended() -> dict[str, str]:
     """Typing errors of the words that matter most, and what they should have been."""
-    swaps, other = ([_collapse(word) for word in row.split()] for row in (_SWAPS, _MEND))
+    tables = (lexicon.SWAPS, lexicon.MEND)
+    swaps, other = ([_collapse(word) for word in row.split()] for row in tables)
     wrong = {error: word for word in swaps for error in _swapped(word)}
     wrong |= {error: word for word in other for error in _swapped(word) | _one_off(word)}
-    right = {*swaps, *other, *_NOT_ERRORS.split()}
+    right = {*swaps, *other, *lexicon.NOT_ERRORS.split()}
     return {error: word for error, word in wrong.items() if error not in right}
 
 

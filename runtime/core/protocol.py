@@ -6,7 +6,7 @@ a frame *means* (which call is open, whose turn it is) is `runtime.core.session`
 """
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass, fields
+from dataclasses import dataclass, field, fields
 from typing import Any, ClassVar, Final, TypeAlias
 
 from ledger.core.codec import decode as decode_cbor
@@ -64,6 +64,7 @@ _CHECKS: Final[dict[str, _Check]] = {
     "payload": _map,
     "value": _map,
     "args": _map,
+    "given": _map,
     "content": _map_or_null,
 }
 """A field's name fixes what may be in it, in every frame."""
@@ -114,11 +115,12 @@ class Live(Frame):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class TurnFrame(Frame):
-    """Answer the message at `position`. `turn` is 16 bytes."""
+    """Answer the message at `position`. `turn` is 16 bytes; `given` is what runtime.given says."""
 
     t: ClassVar[str] = "turn"
     turn: bytes
     position: int
+    given: dict[str, Any] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -4,16 +4,19 @@ Pure: the clock is an argument (seconds, monotonic). Every broken rule raises Pr
 which the host ends the process; `in_flight` then tells whose turns were hurt.
 
     connection   ready first and once, of our version; calls numbered 1, 2, 3 ...
-    turn         given before it is called for; steps 0, 1, 2 ... ; one call open at a time
+    turn         given before it is called for; steps 0, 1, 2 ... ; a few calls open at a time, and
+                 its last one alone
     budgets      frames and bytes a second; steps, bytes and seconds a turn; a pong for each ping
 
 A call for a turn that has ended meanwhile is no lie (the host ended it) and is answered "over".
 """
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.core import limits
+from runtime.core.calls import LAST_STEPS
 from runtime.core.errors import ProtocolError
 from runtime.core.protocol import VERSION, Call, Pong, Ready
 
@@ -29,6 +32,7 @@ class SessionLimits:
     turn_s: float = 600.0
     """Longer than a chain of three models that each time out at 120 s."""
     turn_steps: int = limits.TURN_STEPS_MAX
+    turn_open: int = limits.TURN_OPEN_MAX
     turn_bytes: int = limits.TURN_BYTES_MAX
     frames_per_second: int = 200
     """A turn of 50 steps in a quarter of a second."""
@@ -55,7 +59,7 @@ class _Given:
     deadline: float
     steps: int = 0
     bytes: int = 0
-    open: bool = False
+    open: int = 0
 
 
 @dataclass(slots=True, kw_only=True)
@@ -79,6 +83,7 @@ class Session:
     _ended: set[bytes] = field(default_factory=set)
     _window: _Window = field(default_factory=lambda: _Window(start=float("-inf")))
     _pings: int = 0
+    _looked: float | None = None
     _unanswered: dict[int, float] = field(default_factory=dict)
 
     @property
@@ -141,24 +146,35 @@ class Session:
             if frame.turn in self._ended:
                 return Verdict.OVER
             raise ProtocolError(f"call {frame.call} names a turn that was not given")
-        if given.open:
-            raise ProtocolError(f"call {frame.call} came while another of its turn is open")
+        most = 1 if frame.op in LAST_STEPS else self.limits.turn_open
+        if given.open >= most:
+            raise ProtocolError(
+                f"call {frame.call} came while {given.open} of its turn are open, "
+                f"{frame.op[:20]!r} allows {most - 1}"
+            )
         if frame.step != given.steps:
             raise ProtocolError(f"step {frame.step}, expected {given.steps}")
         given.steps += 1
         given.bytes += size_bytes
         if given.steps > self.limits.turn_steps or given.bytes > self.limits.turn_bytes:
             return Verdict.LIMIT
-        given.open = True
+        given.open += 1
         return Verdict.SERVE
 
     def answered(self, turn: bytes) -> None:
-        """Note that the open call of `turn` has its result."""
+        """Note that an open call of `turn` has its result."""
         if turn in self._given:
-            self._given[turn].open = False
+            self._given[turn].open -= 1
 
-    def check(self, now: float) -> None:
-        """Raise ProtocolError if something that is due did not come."""
+    def check(self, now: float, waiting: Collection[bytes] = ()) -> None:
+        """Raise ProtocolError if something that is due did not come.
+
+        Turns that are `waiting` for a person have no time taken off since the last look.
+        """
+        passed = 0.0 if self._looked is None else now - self._looked
+        self._looked = now
+        for turn in self._given.keys() & set(waiting):
+            self._given[turn].deadline += passed
         if not self.ready and now - self.started > self.limits.handshake_s:
             raise ProtocolError(f"no ready in {self.limits.handshake_s:g} s")
         if any(now - at > self.limits.pong_s for at in self._unanswered.values()):

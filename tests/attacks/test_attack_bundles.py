@@ -10,12 +10,12 @@ from dataclasses import replace
 import pytest
 
 from attest.core.transaction import double_sha256
+from attest.verify.bundle import verify_bundle
+from attest.verify.report import GOOD, LEVELS
 from ledger.core.codec import encode
 from ledger.core.errors import InvalidEvent
 from ledger.core.event import Cause, Draft, Event
 from ledger.core.note import Note, NoteSignature, sign_note
-from node.report import GOOD, LEVELS
-from node.verifier import verify_bundle
 from tests.spec import agent
 from tests.spec.agent import Ledger, bundle, export, proof, words
 
@@ -118,6 +118,19 @@ def test_an_event_of_another_ledger_is_not_in_this_one():
     refused(records, "BROKEN")
 
 
+def test_an_event_in_another_encoding_is_broken():
+    """The same event, a byte longer, in a log that is signed over that very byte."""
+    ledger = born(words("a"))
+    true = ledger.records[1]
+    for envelope in (b"\x98\x0a" + true.envelope[1:], b"\x9f" + true.envelope[1:] + b"\xff"):
+        forged = Ledger()
+        forged.keep(ledger.records[0])
+        forged.keep(true._replace(envelope=envelope))
+        for records in (export(forged), proof(forged, 1, [2])):
+            report = refused(records, "BROKEN")
+            assert "event 1" in report.lines[-1][1] or "encoding" in report.lines[-1][1], report
+
+
 def test_inclusion_under_a_head_of_another_epoch_is_refused():
     ledger = born(words("a"), words("b"))
     records = proof(ledger, 1, [3])
@@ -193,6 +206,26 @@ def test_a_second_opening_funded_by_a_stranger_is_not_the_seal_that_was_named(ch
     refused(chain.proof(1, attachment=("seal", value)), "BROKEN")
 
 
+def test_two_openings_that_the_ledger_named_are_none(chain):
+    """Both coins are named, both seals may be open: which of them is meant nobody can say."""
+    other = replace(agent.OPENING, outpoint=agent.coin(12).outpoint).to_value()
+    ledger = Ledger()
+    for record in chain.ledger.records[:3]:
+        ledger.keep(record)
+    ledger.lengths[bytes(16)] = 2
+    ledger.add(Draft(type="seal.opened", stream=bytes(16), payload={"opening": other}))
+    ledger.add(words("later"))
+    seal = chain.attachment()
+    for shown, verdict, says in (
+        ([2, 3], "INCOMPLETE", "2 events name the opening of the seal, expected 1"),
+        ([], "INCOMPLETE", "0 events name the opening of the seal, expected 1"),
+        ([3], "BROKEN", "the seal was opened before the ledger named its outpoint"),
+    ):
+        records = proof(ledger, 4, [3, 5], also=shown, attachments=[seal])
+        report = refused(records, verdict)
+        assert says in report.lines[-1][1], report.lines
+
+
 def test_an_anchor_of_a_rewritten_log_on_the_same_seal_is_named(chain):
     other = Ledger()
     for record in chain.ledger.records[:3]:
@@ -255,6 +288,17 @@ def test_headers_of_a_fork_do_not_add_to_the_depth(chain):
     fork = agent.block_of(bytes(32), blocks=100, previous=double_sha256(b"elsewhere"))
     value["links"][0]["headers"] += b"".join(fork)
     refused(chain.proof(3, attachment=("seal", value)), "BROKEN")
+
+
+@pytest.mark.usefixtures("unmeasured")
+def test_a_truncated_bundle_is_refused_at_every_length(chain):
+    """An export too, whose records end where a file may end."""
+    for records in (chain.proof(3), export(born(words("a"), words("b")))):
+        data = bundle(records)
+        assert verdict(data).good
+        for length in range(len(data)):
+            report = refused(data[:length], "BROKEN", "INCOMPLETE")
+            assert report.lines[-1][0] == "failing link"
 
 
 # ---- nothing crashes -----------------------------------------------------------------------------

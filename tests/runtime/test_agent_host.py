@@ -221,6 +221,22 @@ async def test_a_refused_last_step_ends_the_turn_at_once(world: World, tmp_path:
     world.check_nothing_doubled()
 
 
+async def test_a_refused_step_that_nobody_looks_at_fails_its_turn_and_no_other(
+    world: World, tmp_path: Path
+):
+    """It was dropped: the turn's user waited until its time was over."""
+    asked = await world.say("refuse this")
+    async with running(world.host(tree_of(tmp_path, "careless"))) as host:
+        told = world.text_of(await host.answer_to(asked.position))
+        assert told == APOLOGIES["failed"]
+        after = await world.say("and now")
+        assert world.text_of(await host.answer_to(after.position)) == "heard: and now"
+    [finished, _] = world.of(types.TURN_FINISHED.name)
+    assert (finished.payload["outcome"], finished.payload["reason"]) == ("failed", "refused")
+    assert host.lives == 1
+    world.check_nothing_doubled()
+
+
 async def test_an_agent_that_does_not_read_is_replaced(world: World, tmp_path: Path):
     note = {"kind": "fact", "turn": bytes(16), "step": 0, "op": "remember", "args": bytes(32)}
     for number in range(20):
@@ -399,3 +415,17 @@ async def test_a_suspect_turn_and_a_fresh_one_are_never_given_together(
     assert connection._next_message() is None
     connection._session.end(turns[flying])
     assert connection._next_message() == messages[0]
+
+
+async def test_an_agent_that_begins_anew_is_given_its_turn_again(world: World, tmp_path: Path):
+    """What it waited for is given up, and it is no bad end: the attempt is the same."""
+    world.provider.gate.clear()
+    async with running(world.host(tree_of(tmp_path))) as host:
+        asked = await world.say("hello")
+        await until(lambda: world.provider.requests)
+        host.begin_anew()
+        await until(lambda: host.lives == 2)
+        world.provider.gate.set()
+        assert world.text_of(await host.answer_to(asked.position)) == "a reply"
+    assert [event.payload["attempt"] for event in world.of(types.TURN_STARTED.name)] == [1]
+    world.check_nothing_doubled()

@@ -39,7 +39,7 @@ def play(turn, *came):
 
 
 def test_a_turn_recalls_asks_and_answers():
-    turn = answer(2, memory=told(*ROWS), name="Timmy", soul="Be kind.")
+    turn = answer(2, memory=told(*ROWS), name="Timmy", soul="Be kind.", given={})
     hits = {"hits": [{"position": 9}, {"position": 1}]}
     recall, model, said = play(turn, hits, {"text": " hello "})
     assert recall == ("recall", {"query": "two", "limit": 6})
@@ -57,19 +57,21 @@ def test_a_turn_sees_the_same_whatever_came_later():
         (10, "turn.finished", {"message": 7}, None),
     ]
     asked = [
-        play(answer(2, memory=told(*rows), name="T", soul=""), {"hits": []}, {"text": "x"})
+        play(
+            answer(2, memory=told(*rows), name="T", soul="", given={}), {"hits": []}, {"text": "x"}
+        )
         for rows in (ROWS, [*ROWS, *later])
     ]
     assert asked[0] == asked[1]
 
 
 def test_a_message_without_words_ends_the_turn():
-    turn = answer(1, memory=told((1, "message.received", HOME, None)), name="T", soul="")
+    turn = answer(1, memory=told((1, "message.received", HOME, None)), name="T", soul="", given={})
     assert play(turn, {}) == [("fail", {"reason": "no_words"})]
 
 
 def test_refusals_do_not_end_a_turn():
-    turn = answer(1, memory=told(*ROWS), name="T", soul="")
+    turn = answer(1, memory=told(*ROWS), name="T", soul="", given={})
     asked = play(turn, Refused("no index"), Refused("no model"))
     assert [op for op, _ in asked] == ["recall", "model", "answer"]
     assert asked[-1][1] == {"text": NO_WORDS}

@@ -40,7 +40,7 @@ BY_NAME = {
     "call": st.integers(1, 2**63 - 1), "name": texts, "soul": texts, "type": texts,
     "reason": texts, "op": texts, "ledger": st.binary(min_size=32, max_size=32),
     "stream": st.binary(min_size=16, max_size=16), "turn": st.binary(min_size=16, max_size=16),
-    "payload": maps, "value": maps, "args": maps, "content": st.none() | maps,
+    "payload": maps, "value": maps, "args": maps, "given": maps, "content": st.none() | maps,
 }  # fmt: skip
 ALL = {**HOST_FRAMES, **AGENT_FRAMES}
 
@@ -155,9 +155,28 @@ def test_any_arguments_are_parsed_or_refused(op, args):
         ("model", {"items": [], "max_tokens": 1}),
         ("model", {"items": [{"role": "user", "ref": 1}], "max_tokens": 0}),
         ("model", {"items": [{"role": "user", "ref": 1, "text": "x"}], "max_tokens": 1}),
-        ("model", {"items": [{"role": "tool", "ref": 1}], "max_tokens": 1}),
+        ("model", {"items": [{"role": "tool", "text": "x"}], "max_tokens": 1}),
         ("model", {"items": [{"role": "user", "ref": -1}], "max_tokens": 1}),
         ("model", {"items": [{"role": "user", "ref": n} for n in range(64)], "max_tokens": 1}),
+        (
+            "model",
+            {
+                "items": [
+                    {"role": "user", "ref": 1},
+                    *({"role": "tool", "ref": n} for n in range(481)),
+                ],
+                "max_tokens": 1,
+            },
+        ),
+        ("model", {"items": [{"role": "user", "ref": 1}], "max_tokens": 1, "tools": ["a b"]}),
+        ("model", {"items": [{"role": "user", "ref": 1}], "max_tokens": 1, "tools": "*"}),
+        ("model", {"items": [{"role": "user", "ref": 1}], "max_tokens": 1, "tools": ["x"] * 129}),
+        ("tool", {"name": "x"}),
+        ("tool", {"name": "", "arguments": "{}"}),
+        ("tool", {"name": "x" * 65, "arguments": "{}"}),
+        ("tool", {"name": "x", "arguments": {}}),
+        ("tool", {"name": "x", "arguments": "x" * 270_000}),
+        ("tool", {"name": "x", "arguments": "{}", "id": "call_1"}),
         ("recall", {"query": "x", "limit": 21}),
         ("recall", {"query": " ", "limit": 1}),
         ("recall", {"query": "x", "limit": True}),

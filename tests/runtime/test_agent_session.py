@@ -1,5 +1,7 @@
 """The rules of one connection, each broken once."""
 
+from dataclasses import replace
+
 import pytest
 
 from runtime.core.errors import ProtocolError
@@ -60,10 +62,33 @@ def test_steps_of_two_turns_are_counted_apart(session: Session):
         session.on_call(call(2, turn=B, step=1), 10)
 
 
-def test_one_call_of_a_turn_is_open_at_a_time(session: Session):
+def test_a_few_calls_of_a_turn_are_open_at_a_time():
+    session = Session(SessionLimits(turn_open=2), 0.0)
+    session.on_ready(Ready(protocol=1))
+    session.give(A, 7, 0.0)
+    assert session.on_call(call(1), 10) is Verdict.SERVE
+    assert session.on_call(call(2, step=1), 10) is Verdict.SERVE
+    session.answered(A)
+    assert session.on_call(call(3, step=2), 10) is Verdict.SERVE
+    with pytest.raises(ProtocolError, match="came while 2 of its turn are open"):
+        session.on_call(call(4, step=3), 10)
+
+
+@pytest.mark.parametrize("op", ["answer", "fail"])
+def test_the_last_call_of_a_turn_is_open_alone(session: Session, op: str):
     session.on_call(call(1), 10)
-    with pytest.raises(ProtocolError, match="open"):
-        session.on_call(call(2, step=1), 10)
+    with pytest.raises(ProtocolError, match="came while 1 of its turn are open"):
+        session.on_call(replace(call(2, step=1), op=op), 10)
+
+
+def test_waiting_for_a_person_is_no_time_of_the_turn(session: Session):
+    session.give(B, 8, 0.0)
+    for second in range(0, 1000, 5):
+        session.check(float(second), [A, B])
+    session.check(1004.0, [A])
+    with pytest.raises(ProtocolError, match="longer"):
+        for second in range(1005, 1700, 5):
+            session.check(float(second), [A])
 
 
 def test_steps_and_bytes_have_a_limit(session: Session):

@@ -257,3 +257,43 @@ async def test_memories_out_of_bounds_are_refused(world: World, text: str, named
     with pytest.raises(MessageRefused, match=named):
         await world.gateway.note(text, author="operator", gateway="test")
     assert world.log.size == 1
+
+
+# ---- memories with a key -------------------------------------------------------------------------
+
+
+async def note(world: World, text: str, **more):
+    return await world.gateway.note(text, author="ann", gateway="test", **more)
+
+
+async def test_a_memory_that_is_sent_again_is_one_memory(world: World):
+    first = await note(world, "the roof leaks", idempotency_key=KEY)
+    async with asyncio.TaskGroup() as group:
+        again = [
+            group.create_task(note(world, "the roof leaks", idempotency_key=KEY)) for _ in range(9)
+        ]
+    assert {task.result().position for task in again} == {first.position}
+    with pytest.raises(IdempotencyConflict):
+        await note(world, "other words", idempotency_key=KEY)
+    with pytest.raises(MessageRefused, match="3 bytes"):
+        await note(world, "the roof leaks", idempotency_key=b"key")
+    assert len(world.of(types.MEMORY_NOTED.name)) == 1
+    await note(world, "the roof leaks")
+    await note(world, "the roof leaks")
+    assert len(world.of(types.MEMORY_NOTED.name)) == 3
+
+
+async def test_a_memory_that_earlier_rules_passed_is_the_same_memory_when_sent_again(world: World):
+    """Its verdict is a fact of the event: newer rules do not make it another body."""
+    words = "i want to kill myself"
+    [first] = await world.journal.append(
+        Draft(
+            type=types.MEMORY_NOTED.name,
+            stream=types.MEMORY_STREAM,
+            payload={"kind": "given", "author": "ann", "gateway": "test", "screen": "pass"},
+            content={"text": words},
+            idempotency_key=gateway_key(KEY),
+        )
+    )
+    again = await note(world, words, idempotency_key=KEY)
+    assert again.position == first.position

@@ -1,16 +1,24 @@
 """The chain against a real server that fails in every way it must fall through."""
 
 import json
+import os
 import socket
 
 import aiohttp
 import pytest
 
+from runtime.chain import Chain
+from runtime.core.chat import ModelRequest, Reach
 from runtime.core.errors import AgentError, ModelFailed
-from runtime.models import Chain, ChatEndpoint, ModelRequest, Responder, read_key
+from runtime.core.openai_wire import OpenAi
+from runtime.endpoint import Endpoint
+from runtime.model_keys import read_key
+from runtime.responder import Responder
 from tests.runtime.world import World
 
-REQUEST = ModelRequest(messages=(("user", "where is the owl"),), max_tokens=50, before=10**6)
+REQUEST = ModelRequest(
+    messages=(("user", "where is the owl"),), max_tokens=50, before=10**6, reach=Reach.TRUSTED
+)
 
 
 @pytest.fixture
@@ -19,9 +27,10 @@ async def session():
         yield session
 
 
-def endpoint(world: World, session: aiohttp.ClientSession, **more) -> ChatEndpoint:
+def endpoint(world: World, session: aiohttp.ClientSession, **more) -> Endpoint:
     settings = {"name": "tiny", "base_url": world.provider.url, "model": "m", "timeout_s": 0.3}
-    return ChatEndpoint(**{**settings, "key": "sk-secret", "session": session, **more})
+    settings |= {"codec": OpenAi(), "reach": Reach.LOCAL}
+    return Endpoint(**{**settings, "key": "sk-secret", "session": session, **more})
 
 
 def chain(world: World, *links) -> Chain:
@@ -93,13 +102,24 @@ def test_keys_come_from_the_environment_or_a_file(monkeypatch, tmp_path):
     monkeypatch.setenv("A_KEY", " sk-1\n")
     (tmp_path / "key").write_text("sk-2\n")
     (tmp_path / "empty").write_text("\n")
+    (tmp_path / "words").write_text("-----BEGIN KEY-----\nabc\n")
+    (tmp_path / "long").write_text("k" * 5000)
+    (tmp_path / "open").write_text("sk-3\n")
+    (tmp_path / "binary").write_bytes(b"\xff\xfe")
+    for path in tmp_path.iterdir():
+        path.chmod(0o644 if path.name == "open" else 0o600)
+    (tmp_path / "link").symlink_to(tmp_path / "key")
+    os.mkfifo(tmp_path / "pipe", 0o600)
     assert read_key(env="A_KEY") == "sk-1"
     assert read_key(file=tmp_path / "key") == "sk-2"
     assert read_key() is None
     for broken in (
         {"env": "NO_SUCH_KEY"},
         {"file": tmp_path / "absent"},
-        {"file": tmp_path / "empty"},
+        *(
+            {"file": tmp_path / name}
+            for name in ("empty", "words", "long", "open", "binary", "link", "pipe", ".")
+        ),
     ):
         with pytest.raises(AgentError):
             read_key(**broken)
@@ -114,7 +134,9 @@ async def test_the_responder_quotes_and_invents_nothing(world: World):
     note = await world.say("the owl sleeps in the barn")
     asked = await world.say("where is the owl")
     reply = await Responder(world.recall, dict).reply(
-        ModelRequest(messages=REQUEST.messages, max_tokens=1, before=asked.position)
+        ModelRequest(
+            messages=REQUEST.messages, max_tokens=1, before=asked.position, reach=Reach.LOCAL
+        )
     )
     assert "No language model is answering" in reply.text
     assert f"[{note.position}] the owl sleeps in the barn" in reply.text
@@ -128,7 +150,9 @@ async def test_the_responder_says_that_it_found_nothing(world: World):
 
 async def test_the_responder_knows_how_the_node_is(world: World):
     status = {"name": "Timmy", "events": 7, "uptime_s": 3}
-    request = ModelRequest(messages=(("user", "Hi, how are you?"),), max_tokens=1, before=1)
+    request = ModelRequest(
+        messages=(("user", "Hi, how are you?"),), max_tokens=1, before=1, reach=Reach.LOCAL
+    )
     reply = await Responder(world.recall, lambda: status).reply(request)
     assert "I am Timmy" in reply.text
     assert "7 events" in reply.text
@@ -137,5 +161,5 @@ async def test_the_responder_knows_how_the_node_is(world: World):
 async def test_what_failed_is_on_record(world: World):
     world.provider.behave = "429"
     assert json.dumps(world.provider.requests) == "[]"
-    reply = await world.service._chain.complete(REQUEST)
+    reply = await world.service.asking.chain.complete(REQUEST)
     assert reply.tried == (("tiny", "rate limited (status 429)"),)

@@ -1,18 +1,22 @@
 """Host services without a process: every step on record once, words never where they stay for ever."""
 
 from contextlib import suppress
+from dataclasses import replace
 
 import pytest
 
 from ledger.core import types
+from runtime.chain import Chain
 from runtime.core import calls
 from runtime.core.agenda import STEPPED
+from runtime.core.chat import Reach
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import Diverged, StepRefused
+from runtime.core.privacy import Privacy
 from runtime.core.protocol import Call
 from runtime.core.turns import Message
 from runtime.journal import Journal
-from runtime.models import Chain
+from runtime.responder import Responder
 from runtime.service import APOLOGIES, Service
 from tests.runtime.world import DIGEST_KEY, World
 
@@ -87,9 +91,10 @@ async def test_a_reply_that_was_asked_for_and_not_recorded_is_asked_for_again(wo
     digest = calls.args_digest(DIGEST_KEY, turn.turn, 0, "model", args)
 
     class Dies:
-        name = "dies"
+        name, identity, reach = "dies", None, Reach.LOCAL
+        tasks, price = frozenset(), None
 
-        async def reply(self, request):
+        async def reply(self, request, draft=None):
             raise RuntimeError("power is gone")
 
     dying = Service(
@@ -109,7 +114,7 @@ async def test_a_reply_that_was_asked_for_and_not_recorded_is_asked_for_again(wo
 
 async def test_a_chain_that_fails_entirely_refuses_the_step(world: World):
     turn = await begin(world)
-    world.service._chain = Chain(world.service._chain._links[:1])
+    world.ask(Chain([world.tiny]))
     world.provider.behave = "500"
     with pytest.raises(StepRefused, match="no model replied: tiny: failed"):
         await turn.call(0, "model", ask({"role": "user", "text": "hi"}))
@@ -258,3 +263,42 @@ async def test_a_status_is_a_recorded_step(world: World):
     [stepped] = world.of(STEPPED)
     assert stepped.payload["value"] == value
     assert value["name"] == "Timmy"
+
+
+async def test_what_an_answer_was_made_of_says_how_far_it_travels(world: World):
+    home = Privacy(default=Reach.PUBLIC, conversations=(("away", Reach.LOCAL),))
+    world.change(privacy=home)
+    note = await world.say("my diagnosis is rare", conversation="away")
+    turn = await begin(world, "what is my diagnosis?")
+    reply = await turn.call(0, "model", ask({"role": "user", "ref": note.position}))
+    await turn.call(1, "remember", {"text": "it is rare", "kind": "fact"})
+    await turn.call(2, "answer", {"text": "It is rare."})
+    [sent] = world.of(types.MESSAGE_SENT.name)
+    assert sent.payload["reach"] == "local"
+    [noted] = world.of(types.MEMORY_NOTED.name)
+    later = await begin(world, "and now?")
+    public = replace(world.tiny, reach=Reach.PUBLIC)
+    world.ask(Chain([public]))
+    for step, at in enumerate((sent.position, noted.position, reply["position"])):
+        with pytest.raises(StepRefused, match="these words are local"):
+            await later.call(step, "model", ask({"role": "assistant", "ref": at}))
+    await later.call(5, "model", ask({"role": "user", "ref": later.message.position}))
+    assert world.of(types.MODEL_REQUESTED.name)[-1].payload["reach"] == "public"
+
+
+async def test_an_answer_of_no_model_is_bound_by_nothing_but_its_conversation(world: World):
+    turn = await begin(world)
+    await turn.call(0, "answer", {"text": "Hello."})
+    [sent] = world.of(types.MESSAGE_SENT.name)
+    assert "reach" not in sent.payload
+
+
+async def test_what_the_responder_quotes_says_how_far_its_answer_travels(world: World):
+    world.change(privacy=Privacy(default=Reach.PUBLIC, conversations=(("away", Reach.LOCAL),)))
+    world.ask(Chain([Responder(world.recall, world.service.status)]))
+    await world.say("the owl sleeps at home", conversation="away")
+    turn = await begin(world, "where is the owl?")
+    await turn.call(0, "model", ask({"role": "user", "ref": turn.message.position}))
+    await turn.call(1, "answer", {"text": "The owl sleeps at home."})
+    assert world.of(types.MODEL_REQUESTED.name)[-1].payload["reach"] == "public"
+    assert world.of(types.MESSAGE_SENT.name)[-1].payload["reach"] == "local"

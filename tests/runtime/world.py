@@ -7,7 +7,7 @@ import time
 from collections import Counter
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import aiohttp
@@ -18,13 +18,18 @@ from ledger.core import types
 from ledger.core.event import Draft, Event
 from ledger.log import Log
 from ledger.memory import MemoryStore
+from runtime.chain import Chain
 from runtime.connection import ConnectionLimits, Identity
+from runtime.core.agenda import BEGUN
+from runtime.core.chat import Reach
+from runtime.core.openai_wire import OpenAi
 from runtime.core.session import SessionLimits
+from runtime.endpoint import Endpoint
 from runtime.gateway import Gateway
 from runtime.host import AgentHost, HostLimits
 from runtime.journal import Journal
-from runtime.models import Chain, ChatEndpoint, Responder
 from runtime.recall import Recall
+from runtime.responder import Responder
 from runtime.sandbox import Child, Engine, SandboxLimits, spawn
 from runtime.service import Service
 
@@ -45,11 +50,11 @@ def new_log(*, clock: Callable[[], int] | None = None) -> Log:
 def scan(log: Log):
     """A search that is a scan: positions of events that share a word with the query, newest first."""
 
-    async def search(query: str, limit: int) -> list[int]:
+    async def search(query: str, limit: int, before: int) -> list[int]:
         wanted = set(query.lower().split())
         found = [
             event.position
-            for event in log.events()
+            for event in log.events(0, min(before, log.size))
             if event.content and wanted & set(str(event.content.get("text", "")).lower().split())
         ]
         return found[::-1][:limit]
@@ -169,6 +174,7 @@ class World:
     service: Service
     recall: Recall
     provider: Provider
+    tiny: Endpoint
 
     def host(self, tree: Path, limits: HostLimits = LIMITS, spawn=bare) -> AgentHost:
         return AgentHost(
@@ -180,6 +186,14 @@ class World:
             identity=Identity(name="Timmy", soul="Be honest."),
             limits=limits,
         )
+
+    def ask(self, chain: Chain) -> None:
+        """Let the service ask other models from now on."""
+        self.change(chain=chain)
+
+    def change(self, **what: object) -> None:
+        """Let the service ask models otherwise from now on: chain, privacy, budget, bounds."""
+        self.service.asking = replace(self.service.asking, **what)
 
     async def say(self, text: str, conversation: str = "home", author: str = "ann") -> Event:
         return await self.gateway.receive(
@@ -197,7 +211,7 @@ class World:
         results = Counter(
             (event.payload["turn"], event.payload["step"])
             for event in self.log.events()
-            if "step" in event.payload and event.type != types.MODEL_REQUESTED.name
+            if "step" in event.payload and event.type not in BEGUN
         )
         ends = Counter(event.payload["turn"] for event in self.of(types.TURN_FINISHED.name))
         answers = Counter(event.payload["message"] for event in self.of(types.MESSAGE_SENT.name))
@@ -215,13 +229,15 @@ async def a_world(log: Log | None = None) -> AsyncIterator[World]:
         def status() -> dict:
             return {"events": log.size, "models": ["tiny"], "uptime_s": 5, "name": "Timmy"}
 
-        tiny = ChatEndpoint(
+        tiny = Endpoint(
             name="tiny",
             base_url=server.url,
             model="tiny-1",
             timeout_s=5.0,
             session=session,
             key="sk-secret",
+            codec=OpenAi(),
+            reach=Reach.LOCAL,
         )
         service = Service(
             journal,
@@ -231,7 +247,7 @@ async def a_world(log: Log | None = None) -> AsyncIterator[World]:
             digest_key=DIGEST_KEY,
         )
         try:
-            yield World(log, journal, Gateway(journal), service, recall, server)
+            yield World(log, journal, Gateway(journal), service, recall, server, tiny)
         finally:
             log.close()
 

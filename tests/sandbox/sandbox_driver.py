@@ -49,7 +49,9 @@ def targets(engine: Engine, home: Path, stack: ExitStack) -> dict:
     return {
         "home": "/snapshot" if engine is Engine.BUBBLEWRAP else str(home),
         "real_home": str(home),
-        "same_disk": "/state" if engine is Engine.BUBBLEWRAP else str(home.parent),
+        "same_disk": {Engine.BUBBLEWRAP: "/state", Engine.LANDLOCK: "."}.get(
+            engine, str(home.parent)
+        ),
         "secret": str(secret),
         "victim": int((home.parent / "victim.pid").read_text()),
         "tcp_port": tcp.getsockname()[1],

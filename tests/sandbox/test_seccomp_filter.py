@@ -7,7 +7,7 @@ from struct import iter_unpack, pack
 import pytest
 
 from runtime.core import seccomp
-from runtime.core.seccomp import ALLOW, ERRNO, KILL, program
+from runtime.core.seccomp import ALLOW, ERRNO, KILL, Filter, program
 
 MACHINES = ["x86_64", "aarch64"]
 COLUMN = {name: index for index, name in enumerate(MACHINES)}
@@ -118,12 +118,20 @@ def test_numbers_are_the_kernel_s(machine):
         pytest.skip(f"no {header.name}: apt install linux-libc-dev")
     pairs = re.findall(r"#define __NR(?:3264)?_(\w+)\s+(\d+)", header.read_text())
     numbers = {name: int(number) for name, number in pairs}
-    table = seccomp._REFUSED | {
-        "clone": seccomp._CLONE,
-        "clone3": seccomp._CLONE3,
-        "socketpair": seccomp._SOCKETPAIR,
-        "ioctl": seccomp._IOCTL,
-    }
+    table = (
+        seccomp._REFUSED
+        | seccomp._REFUSED_ON_HOST
+        | seccomp._OWN_PROCESS_ONLY
+        | {
+            "setpriority": seccomp._SETPRIORITY,
+            "ioprio_set": seccomp._IOPRIO_SET,
+            "utimensat": seccomp._UTIMENSAT,
+            "clone": seccomp._CLONE,
+            "clone3": seccomp._CLONE3,
+            "socketpair": seccomp._SOCKETPAIR,
+            "ioctl": seccomp._IOCTL,
+        }
+    )
     for name, columns in table.items():
         number = columns[COLUMN[machine]]
         if name in numbers:
@@ -135,3 +143,97 @@ def test_numbers_are_the_kernel_s(machine):
 def test_unknown_machine_is_refused():
     with pytest.raises(seccomp.UnsupportedMachine, match="riscv64"):
         program("riscv64")
+
+
+# ---- what other filters open and shut ----------------------------------------------------------
+
+NUMBERS = seccomp._REFUSED | seccomp._REFUSED_ON_HOST | seccomp._OWN_PROCESS_ONLY
+
+
+def filtered(machine: str, **rules):
+    code, arch = program(machine, Filter(**rules)), seccomp.AUDIT_ARCH[machine]
+    return lambda number, *args: evaluate(code, arch, number, *args)
+
+
+@pytest.fixture(params=MACHINES)
+def machine(request):
+    return request.param
+
+
+def number(machine, name):
+    return NUMBERS[name][COLUMN[machine]]
+
+
+RULES = [
+    Filter(),
+    Filter(shares_host=True),
+    Filter(processes=True),
+    Filter(processes=True, shares_host=True),
+    Filter(accepts=True, shares_host=True),
+    Filter(processes=True, families=(2, 10, 16)),
+    Filter(processes=True, families=(1, 2, 10, 16), shares_host=True),
+]
+
+
+@pytest.mark.parametrize("rules", RULES)
+def test_what_is_opened_is_named_and_nothing_else_is(machine, rules):
+    """A dumb twin: every call without arguments that matter, by sets."""
+    run = filtered(machine, **{name: getattr(rules, name) for name in rules.__slots__})
+    opened = set()
+    opened |= {"fork", "vfork"} if rules.processes else set()
+    opened |= {"accept", "accept4", "listen"} if rules.accepts or rules.families else set()
+    opened |= {"connect", "bind", "listen"} if rules.families else set()
+    table = seccomp._REFUSED | (seccomp._REFUSED_ON_HOST if rules.shares_host else {})
+    for name in table:
+        at = number(machine, name)
+        if at is None or (name == "socket" and rules.families):
+            continue
+        assert (run(at) == ALLOW) is (name in opened), name
+    if not rules.shares_host:
+        for name in seccomp._REFUSED_ON_HOST | seccomp._OWN_PROCESS_ONLY:
+            if number(machine, name) is not None:
+                assert run(number(machine, name), 7) == ALLOW, name
+
+
+def test_processes_but_never_in_namespaces_of_their_own(machine):
+    run = filtered(machine, processes=True)
+    clone = seccomp._CLONE[COLUMN[machine]]
+    assert run(clone, 0x01200011) == ALLOW  # fork
+    assert run(clone, 0x4111) == ALLOW  # vfork, posix_spawn
+    assert run(clone, 0x3D0F00) == ALLOW  # a thread
+    for bit in (0x00020000, 0x02000000, 0x04000000, 0x08000000, 0x10000000, 0x20000000, 0x40000000):
+        assert run(clone, bit | 17) == ERRNO | 1
+    assert run(seccomp._CLONE3[COLUMN[machine]]) == ERRNO | 38  # what it asks is behind a pointer
+
+
+def test_sockets_of_named_families_only(machine):
+    run = filtered(machine, families=(2, 10))
+    socket, pair = number(machine, "socket"), seccomp._SOCKETPAIR[COLUMN[machine]]
+    for family in range(50):
+        assert run(socket, family, 1) == (ALLOW if family in (2, 10) else ERRNO | 13)
+    assert run(pair, 1, 1) == ALLOW
+    assert run(pair, 1, 2) == ERRNO | 13  # a datagram pair can be pointed at a path
+    unix = filtered(machine, families=(1,))
+    assert unix(pair, 1, 2) == ALLOW
+    assert unix(pair, 2, 2) == ERRNO | 13
+
+
+def test_beside_the_host_s_processes_only_the_own_is_changed(machine):
+    run = filtered(machine, processes=True, shares_host=True)
+    for name in seccomp._OWN_PROCESS_ONLY:
+        assert run(number(machine, name), 0) == ALLOW
+        for other in (1, 4711, 0xFFFFFFFF):
+            assert run(number(machine, name), other) == ERRNO | 1
+    priority, io = seccomp._SETPRIORITY[COLUMN[machine]], seccomp._IOPRIO_SET[COLUMN[machine]]
+    assert run(priority, 0, 0) == run(io, 1, 0) == ALLOW
+    for who, which in ((0, 4711), (1, 0), (2, 0)):  # of another, of a group, of all of the user
+        assert run(priority, who, which) == ERRNO | 1
+        assert run(io, who + 1, which) == ERRNO | 1
+
+
+def test_times_are_changed_of_what_is_open_only(machine):
+    run = filtered(machine, shares_host=True)
+    times = seccomp._UTIMENSAT[COLUMN[machine]]
+    assert run(times, 3, 0) == ALLOW
+    for path in (1, 0x7FFF_1234_5678, 0x1_0000_0000):  # the halves are looked at both
+        assert run(times, 3, path) == ERRNO | 1

@@ -6,7 +6,7 @@ from . import process
 
 
 def spoil(folder: Path) -> None:
-    def answer(position, *, memory, name, soul):
+    def answer(position, *, memory, name, soul, given):
         while True:
             yield "recall", {"query": "again", "limit": 1}
 

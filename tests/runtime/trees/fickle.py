@@ -11,7 +11,7 @@ def spoil(folder: Path) -> None:
     count = len(lives.read_text()) if lives.exists() else 0
     lives.write_text("x" * (count + 1))
 
-    def answer(position, *, memory, name, soul):
+    def answer(position, *, memory, name, soul, given):
         yield "recall", {"query": f"life {count}", "limit": 1}
         if count == 0:
             os._exit(3)

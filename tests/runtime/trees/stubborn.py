@@ -8,7 +8,7 @@ from . import process
 def spoil(folder: Path) -> None:
     op = (folder / "plan").read_text()
 
-    def answer(position, *, memory, name, soul):
+    def answer(position, *, memory, name, soul, given):
         words = memory.text(position)
         if words == "refuse this":
             yield op, {"text": ""} if op == "answer" else {}

@@ -1,0 +1,1 @@
+"""The program that tries to get out of the sandbox; see `runtime.selftest`."""

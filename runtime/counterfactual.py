@@ -1,0 +1,333 @@
+"""A recorded turn once more, otherwise: another tree, another model, on a fork of the log.
+
+The fork begins where the turn was first given to the agent. Host, protocol, service and screens are
+those of every turn; only results come from the record where a step asks for the same as then: a
+recorded reply is no second call, a recorded search no second search. A step that asks for something
+else is carried out on the fork: its models are asked if the caller wants that, and refused if not;
+tools that only read are called, those that write only if the caller says so, and nobody is asked.
+Nothing of it reaches the ledger but that it was done.
+
+Equal is: the same op with the same arguments at the same step, by the keyed digest of the record,
+or what the caller says is equal.
+Not covered: a status, which tells of now; other conversations of then, whose pending messages are
+left out; words that were erased since, which a recorded result no longer has.
+"""
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from enum import StrEnum
+from pathlib import Path
+from typing import Any, Final, TypeAlias
+
+from ledger.core import types
+from ledger.core.errors import NotFound
+from ledger.core.event import CONTENT_KEY, Draft, Event
+from ledger.core.state import State
+from runtime import answers
+from runtime.asking import Completes
+from runtime.connection import Identity, Spawn
+from runtime.core import calls
+from runtime.core.agenda import BEGUN
+from runtime.core.chat import DraftSink, ModelRequest, Reply
+from runtime.core.errors import MessageRefused, ModelFailed
+from runtime.core.protocol import Call
+from runtime.core.turns import Message
+from runtime.fork import Fork
+from runtime.gateway import Gateway
+from runtime.host import AgentHost, HostLimits
+from runtime.journal import Journal, Log
+from runtime.recall import Recall, Search, words_of
+from runtime.service import Service
+from runtime.steps import Outcome
+
+Same: TypeAlias = Callable[[Event, Call], bool]
+"""Whether a call asks for what a recorded result was given to."""
+
+
+class Source(StrEnum):
+    """Where the result of a step came from."""
+
+    RECORD = "record"
+    ANEW = "anew"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StepTaken:
+    """One step of the counterfactual turn: what it asked for, and whose result it got."""
+
+    step: int
+    op: str
+    source: Source
+    type: str
+    """Of the event that holds the result."""
+    model: str | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Retold:
+    """What came of it, beside what came of it then. Answers are None if there was none."""
+
+    message: int
+    steps: tuple[StepTaken, ...]
+    then: str | None
+    now: str | None
+    outcome: str
+
+    @property
+    def same(self) -> bool:
+        """Whether the answer is word for word the recorded one."""
+        return self.then == self.now
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Recorded:
+    """A turn on record: where it was first given, the results of its steps, how it ended."""
+
+    message: int
+    start: int
+    turn: bytes
+    results: dict[int, Event]
+    answer: Event | None
+
+
+def recorded_turn(log: Log, position: int) -> Recorded:
+    """Read the turn that answered the message at `position`.
+
+    Raises NotFound for an event that is none, MessageRefused for a message no turn was given.
+    """
+    if log.read(position).type != types.MESSAGE_RECEIVED.name:
+        raise NotFound(f"event {position} is no message", hint="timmy log --type message.received")
+    start, turn, answer = None, b"", None
+    results: dict[int, Event] = {}
+    for event in log.events(position + 1):
+        payload = event.payload
+        if event.type == types.TURN_STARTED.name and payload.get("message") == position:
+            start, turn = (event.position, payload["turn"]) if start is None else (start, turn)
+        elif event.type == types.MESSAGE_SENT.name and payload.get("message") == position:
+            answer = event
+        elif turn and payload.get("turn") == turn and _is_result(event):
+            results[payload["step"]] = event
+        elif event.type == types.TURN_FINISHED.name and payload.get("message") == position:
+            break
+    if start is None:
+        raise MessageRefused(
+            f"message {position} was given to no turn", hint="the crisis screen answered it"
+        )
+    return Recorded(message=position, start=start, turn=turn, results=results, answer=answer)
+
+
+def _is_result(event: Event) -> bool:
+    return "step" in event.payload and event.type not in BEGUN
+
+
+class Nobody:
+    """A chain that asks nobody."""
+
+    async def complete(self, _request: ModelRequest, _draft: DraftSink | None = None) -> Reply:
+        """Raise ModelFailed."""
+        raise ModelFailed("this request is not on record, and no model is to be asked")
+
+
+class _Replaying(Service):
+    """A service whose results come from the record where the step is the same.
+
+    An event has one place in the record and another on the fork, and an agent that is to ask for
+    the same must be told the same: of a result on record its place there, of a new one a place
+    beyond all others. What it asks for is put back before it is carried out.
+    """
+
+    def __init__(
+        self, journal: Journal, recorded: Recorded, *, anew: bool, same: Same | None, **more: Any
+    ) -> None:
+        super().__init__(journal, **more)
+        self._recorded = recorded
+        self._same = same
+        self._anew = anew
+        self._places = Places()
+        self.reused: set[int] = set()
+
+    async def call(self, message: Message, call: Call) -> Outcome:
+        kept = self._recorded.results.get(call.step)
+        if kept is None or not self._is_same(kept, call) or call.op in calls.LAST_STEPS:
+            outcome = await super().call(message, replace(call, args=self._places.back(call.args)))
+            return replace(outcome, value=self._places.beyond(outcome.value))
+        facts = {k: v for k, v in kept.payload.items() if k != CONTENT_KEY}
+        [event] = await self.journal.append(
+            Draft(
+                type=kept.type,
+                stream=kept.stream,
+                payload=self._places.back(facts),
+                content=kept.content,
+                causes=(message.cause,),
+                idempotency_key=calls.step_key(call.turn, call.step, "result"),
+            )
+        )
+        self.reused.add(call.step)
+        self._places.moved[kept.position] = event.position
+        return self.told(kept)
+
+    def _is_same(self, kept: Event, call: Call) -> bool:
+        if call.op == "model" and self._anew:
+            return False
+        if self._same is not None:
+            return self._same(kept, call)
+        digest = calls.args_digest(self.digest_key, call.turn, call.step, call.op, call.args)
+        return (kept.payload.get("op"), kept.payload.get("args")) == (call.op, digest)
+
+
+_BEYOND: Final = 2**40
+"""Added to the places of new events on the fork: no ledger is as long."""
+
+
+@dataclass(slots=True)
+class Places:
+    """Where events of the record are on the fork, and how places are told to the agent."""
+
+    moved: dict[int, int] = field(default_factory=dict)
+
+    def back(self, args: dict[str, Any]) -> dict[str, Any]:
+        """Return arguments, or facts, with the fork's own places in them."""
+        changed = dict(args)
+        if isinstance(items := args.get("items"), list):
+            changed["items"] = [self._item(item) for item in items]
+        if isinstance(id_ := args.get("id"), str):
+            place, _, number = id_.partition("-")
+            changed["id"] = f"{self._place(int(place))}-{number}" if place.isdigit() else id_
+        return changed
+
+    def _item(self, item: Any) -> Any:
+        known = isinstance(item, dict) and type(item.get("ref")) is int
+        return item | {"ref": self._place(item["ref"])} if known else item
+
+    def _place(self, told: int) -> int:
+        return told - _BEYOND if told >= _BEYOND else self.moved.get(told, told)
+
+    @staticmethod
+    def beyond(value: dict[str, Any]) -> dict[str, Any]:
+        """Return what a new step gave, its place told as one beyond all others."""
+        changed = dict(value)
+        if type(value.get("position")) is int:
+            changed["position"] = value["position"] + _BEYOND
+        if "calls" in value:
+            changed["calls"] = [call | {"id": _later(call["id"])} for call in value["calls"]]
+        return changed
+
+
+def _later(id_: str) -> str:
+    place, _, number = id_.partition("-")
+    return f"{int(place) + _BEYOND}-{number}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Teller:
+    """Tells turns that `service` recorded once more. `tree` gives the adopted one."""
+
+    service: Service
+    search: Search
+    spawn: Spawn
+    tree: Callable[[], Path]
+    identity: Identity
+    limits: HostLimits
+    clock: Callable[[], int]
+
+    async def tell(
+        self,
+        position: int,
+        *,
+        tree: Path | None,
+        chain: Completes | None,
+        anew: bool,
+        writes: bool = False,
+        same: Same | None = None,
+        state: State | None = None,
+    ) -> Retold:
+        """Tell the turn of the message at `position` with the agent of `tree` (None: the adopted).
+
+        `chain` is asked for what is not on record, or for every reply if `anew`; None: nobody is.
+        Tools that only read are called for what is not on record; those that write, if `writes`.
+        `same` replaces the comparison with the record. `state`, of a size at which the turn was not
+        given yet, saves folding from event 0; it is folded on and belongs to the fork.
+        """
+        log = self.service.journal.log
+        recorded = recorded_turn(log, position)
+        fork = Fork(log, recorded.start, self.clock)
+        journal = Journal(fork, state)
+        service = _Replaying(
+            journal,
+            recorded,
+            anew=anew,
+            same=same,
+            chain=Nobody() if chain is None else chain,
+            recall=Recall(journal, self.search),
+            status=self.service.status,
+            digest_key=self.service.digest_key,
+            privacy=self.service.asking.privacy,
+            tooling=self.service.tooling_for(journal, writes=writes),
+        )
+        await _leave_out_others(journal, position)
+        host = AgentHost(
+            journal=journal,
+            gateway=Gateway(journal),
+            service=service,
+            spawn=self.spawn,
+            tree=self.tree() if tree is None else tree,
+            identity=self.identity,
+            limits=self.limits,
+        )
+        async with asyncio.TaskGroup() as group:
+            group.create_task(host.run())
+            outcome = await _outcome(fork, recorded)
+            host.stop()
+        return _retold(recorded, fork, service.reused, outcome)
+
+    async def note(self, told: Retold, *, models: list[str], own_tree: bool) -> Event:
+        """Record that a turn was told otherwise: with which models, and whether by this tree."""
+        payload = {
+            "message": told.message,
+            "models": models,
+            "own_tree": own_tree,
+            "outcome": told.outcome,
+            "same": told.same,
+            "anew": sum(step.source is Source.ANEW for step in told.steps),
+        }
+        draft = Draft(type=types.TURN_RETOLD.name, stream=types.NODE_STREAM, payload=payload)
+        [event] = await self.service.journal.append(draft)
+        return event
+
+
+async def _leave_out_others(journal: Journal, position: int) -> None:
+    others = [m for m in journal.turns.pending.values() if m.position != position]
+    for message in others:
+        turn = calls.turn_id(journal.log.ledger_id, message.cause.id)
+        await journal.append(answers.finished(message, turn, "left out", None))
+
+
+async def _outcome(fork: Fork, recorded: Recorded) -> str:
+    async for event in fork.follow(recorded.start):
+        ended = event.type == types.TURN_FINISHED.name
+        if ended and event.payload.get("message") == recorded.message:
+            return str(event.payload["outcome"])
+    raise AssertionError("a log is followed without end")
+
+
+def _retold(recorded: Recorded, fork: Fork, reused: set[int], outcome: str) -> Retold:
+    steps = tuple(
+        StepTaken(
+            step=event.payload["step"],
+            op=event.payload["op"],
+            source=Source.RECORD if event.payload["step"] in reused else Source.ANEW,
+            type=event.type,
+            model=event.payload.get("model"),
+        )
+        for event in fork.own
+        if event.payload.get("turn") == recorded.turn and _is_result(event)
+    )
+    sent = [event for event in fork.own if event.type == types.MESSAGE_SENT.name]
+    return Retold(
+        message=recorded.message,
+        steps=steps,
+        then=None if recorded.answer is None else words_of(recorded.answer),
+        now=words_of(sent[-1]) if sent else None,
+        outcome=outcome,
+    )

@@ -1,0 +1,49 @@
+"""What a prompt is told beside the talk: how the agent speaks, and about the folder it works in.
+
+Said to the agent when it is given a turn, as positions in the ledger, and on record with that: a
+turn that is given again is given the same, less what was erased since. A conversation wears its
+skin (`runtime.core.skins`), context files are for all of them (`runtime.core.contexts`).
+"""
+
+from typing import Any, Final
+
+from runtime.contexts import Contexts
+from runtime.core import calls
+from runtime.core.contexts import known
+from runtime.core.skins import worn
+from runtime.core.turns import Message
+from runtime.journal import Journal
+from runtime.recall import Recall
+
+SKIN: Final = "skin"
+FILES: Final = "files"
+
+
+class Giving:
+    """Finds it for one turn. `contexts`: None where files are not looked at, as in a replay."""
+
+    def __init__(self, journal: Journal, recall: Recall, contexts: Contexts | None) -> None:
+        self._journal = journal
+        self._recall = recall
+        self._contexts = contexts
+
+    async def to(self, message: Message, turn: bytes) -> dict[str, Any]:
+        """Return what the turn that answers `message` is given: `skin`, `files`, or neither."""
+        first = self._journal.log.find(calls.step_key(turn, 1, "started"))
+        if first is not None:
+            return self._readable(first.payload.get("given") or {})
+        if self._contexts is not None:
+            await self._contexts.refresh()
+        entries = self._journal.state.entries
+        skin = worn(entries, message.conversation)
+        files = [one.position for one in known(entries) if one.shown]
+        given: dict[str, Any] = {} if skin is None else {SKIN: skin.position}
+        return self._readable(given | ({FILES: files} if files else {}))
+
+    def _readable(self, given: dict[str, Any]) -> dict[str, Any]:
+        """Leave out what has no words any more: a prompt that refers to it would be refused."""
+        kept: dict[str, Any] = {}
+        if SKIN in given and self._recall.words(given[SKIN]) is not None:
+            kept[SKIN] = given[SKIN]
+        files = [at for at in given.get(FILES, ()) if self._recall.words(at) is not None]
+        return kept | ({FILES: files} if files else {})

@@ -1,0 +1,78 @@
+"""Rooms: the folders of the host that children held by Landlock write to, and their removal.
+
+In memory where there is /dev/shm, so that a control group counts what lies there. Named after the
+process that made them, so that the next one removes what a process that was killed left behind.
+
+Not covered: how much a room may hold (the warden, or the control group).
+"""
+
+import os
+import stat
+import tempfile
+from contextlib import suppress
+from pathlib import Path
+from typing import Final
+
+_MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - where memory can be had as a folder
+_PREFIX: Final = "timmy-room-"
+
+
+class Room:
+    """A folder on the host for one child, `state` in it the child's own; gone after `cleanup`."""
+
+    def __init__(self) -> None:
+        self.in_memory = os.access(_MEMORY_FOLDER, os.W_OK | os.X_OK)
+        base = _MEMORY_FOLDER if self.in_memory else Path(tempfile.gettempdir())
+        _sweep(base)
+        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base)).resolve()
+        self.state = self.path / "state"
+        self.packages = self.path / "site"
+        self.state.mkdir(mode=0o700)
+
+    def cleanup(self) -> None:
+        """Remove it with all that the child left. Only when every process of the child is dead."""
+        remove(self.path)
+
+    def site(self, package: Path | None) -> Path:
+        """Make and return a folder that has this package and no other."""
+        self.packages.mkdir(mode=0o700)
+        if package is not None:
+            (self.packages / package.name).symlink_to(package.resolve())
+        return self.packages
+
+
+def remove(room: Path) -> None:
+    """Remove a folder that a confined program wrote to, once it is dead; what fails stays.
+
+    Step by step, each on a path of few parts: it may have nested folders deeper than a path can be
+    long, taken rights off them, or put links there, which are not followed.
+    """
+    waiting, number = [room], 0
+    while waiting:
+        folder = waiting.pop()
+        with suppress(OSError), os.scandir(folder) as entries:
+            for entry in list(entries):
+                with suppress(OSError):
+                    if not entry.is_dir(follow_symlinks=False):
+                        os.unlink(entry.path)  # noqa: PTH108 - an entry, no Path
+                        continue
+                    os.chmod(entry.path, 0o700)  # noqa: PTH101 - an entry, no Path
+                    number += 1
+                    flat = room / f"{number}.flat"
+                    os.rename(entry.path, flat)  # noqa: PTH104 - an entry, no Path
+                    waiting.append(flat)
+        with suppress(OSError):
+            folder.rmdir()
+    with suppress(OSError):
+        room.rmdir()
+
+
+def _sweep(base: Path) -> None:
+    """Remove what a process of this user that was killed could not remove itself."""
+    for path in base.glob(f"{_PREFIX}*-*"):
+        owner = path.name.removeprefix(_PREFIX).split("-")[0]
+        with suppress(OSError):
+            found = path.lstat()
+            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
+            if ours and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+                remove(path)

@@ -1,0 +1,1 @@
+from tests.node.conftest import born, born_seed, place, seeds  # noqa: F401 - fixtures
