@@ -1,7 +1,8 @@
-"""Tasks that end together, for connections, where an error is how every one of them ends."""
+"""Tasks that end together, for connections, where an error is how each ends; and a timer."""
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import NoReturn, TypeVar
 
 E = TypeVar("E", bound=Exception)
@@ -32,3 +33,14 @@ async def first_error(
         finally:
             for task in tasks:
                 task.cancel()
+
+
+Timer = Callable[[asyncio.Event, float], Awaitable[None]]
+"""Return when the event is set, or after so many seconds."""
+
+
+async def wait(event: asyncio.Event, seconds: float) -> None:
+    """The timer of a node: `Timer`."""
+    with suppress(TimeoutError):
+        async with asyncio.timeout(seconds):
+            await event.wait()

@@ -51,11 +51,46 @@ IDENTIFIER_CHARS_MAX = 5000
 IDENTIFIER_RELAYS_MAX = 16
 """Relay hints in one NIP-19 identifier; more are noise or an attempt to make us dial."""
 
+NIP44_WRITE_BYTES_MAX = 65_408
+"""Plaintext we encrypt. Above it the padding grows beyond 65,536 bytes and NIP-44 (since June 2026)
+has another length prefix, which common libraries refuse to write or to read."""
+
+NIP44_READ_BYTES_MAX = 128 * 1024
+"""Plaintext we decrypt, the long prefix included: more than any event of ours can hold."""
+
+NIP04_PAYLOAD_CHARS_MAX = EVENT_BYTES_MAX
+"""A kind 4 ciphertext lies in one event."""
+
+RUMOR_BYTES_MAX = 28_672
+"""A rumor as JSON. Seven steps of NIP-44's padding: NIP-59 seal and gift wrap around it make an
+event of 55 KiB, and around one byte more one of over 64 KiB, which relays refuse."""
+
+SEALED_TEXT_BYTES_MAX = 28_000
+"""Words of one sealed message, as JSON writes them; what is left of the rumor is keys and tags."""
+
+SEALED_RECEIVERS_MAX = 10
+"""Of one message. NIP-17: for more, use something else; each costs two signatures."""
+
+WRAP_AGE_SECONDS_MAX = 2 * 24 * 3600
+"""NIP-59: NIP-59 seal and wrap are dated up to two days back."""
+
+HANDLED_WRAPS_MAX = 50_000
+"""Sealed messages known to be dealt with, 4 MB; older ones are opened again at a start."""
+
+INBOX_RELAYS_MAX = 4
+"""Of a person's kind 10050 list, the first count: NIP-17 asks for one to three."""
+
+ENVELOPE_BYTES_MAX = SEALED_TEXT_BYTES_MAX
+"""A conversation envelope as content of a rumor, where its own quotes are escaped once more."""
+
+ENVELOPE_TEXT_BYTES_MAX = 16 * 1024
+"""Words in an envelope; quotes and line breaks in them cost up to four bytes of the other bound."""
+
 FUTURE_SECONDS_MAX = 15 * 60
 """How far ahead of our clock an event may be dated: strfry's default."""
 
 CONNECTIONS_MAX = 128
-"""A fleet and its readers. Times SEND_QUEUE_BYTES_MAX this is the memory hostile peers can hold."""
+"""A fleet and its readers."""
 
 SEND_QUEUE_BYTES_MAX = 2 * 1024 * 1024
 """Per connection: one full reply and as much again of live events, then the reader is closed."""
@@ -73,7 +108,7 @@ STORE_EVENTS_MAX = 1_000_000
 """About a gigabyte on disk; a fleet's gossip of years."""
 
 OUTBOX_EVENTS_MAX = 1000
-"""Per relay that does not answer; then the oldest go, which can be minted again."""
+"""Per relay that does not answer; then droppable ones make room, or the queue says it is full."""
 
 OUTBOX_ATTEMPTS_MAX = 20
 """Times a relay may refuse an event 'for now' before it is dropped: an hour of backing off."""
@@ -83,3 +118,203 @@ PUBLISH_WINDOW_EVENTS = 16
 
 PUBLISH_ACK_SECONDS_MAX = 30
 """Without any OK in this time the relay is taken for dead and dialled again."""
+
+RECONCILIATION_FRAME_BYTES = 60_000
+"""One message of ours (NIP-77): in hex, with its verb, it fits into FRAME_BYTES_MAX."""
+
+RECONCILIATION_BYTES_MAX = 512_000
+"""One message of the other side: strfry answers with up to 500,000 bytes."""
+
+RECONCILIATION_ITEMS_MAX = 100_000
+"""Items of a set, and ids learnt from a relay: 4 MiB in memory, 200 ms to make."""
+
+RECONCILIATION_ROUNDS_MAX = 1000
+"""Messages until a difference is known: 100,000 ids fit into a twentieth of them."""
+
+AUTH_SECONDS_MAX = 10 * 60
+"""How far the time in an authentication may be from ours: NIP-42 suggests it."""
+
+AUTH_KEYS_MAX = 16
+"""Keys that one connection may prove: a person's identities, not a fishing net."""
+
+COUNT_MAX = 100_000
+"""A count stops here and says that it is approximate (NIP-45): a tenth of a second."""
+
+QUERY_STEPS_MAX = 20_000_000
+"""Steps of SQLite's machine for one query: half a second, a million rows looked at in passing."""
+
+RECONCILIATIONS_MAX = 4
+"""Open at once on one connection (NIP-77): a client reconciles one filter after the other."""
+
+RECONCILIATION_ITEMS_TOTAL_MAX = 1_000_000
+"""Items of all connections' reconciliations together: 43 MiB."""
+
+RECONCILIATION_IDLE_SECONDS = 60
+"""One that was not heard of for so long makes room for another."""
+
+SEND_QUEUES_BYTES_MAX = 64 * 1024 * 1024
+"""Of all connections together: a few hundred slow readers must not fill the memory of the host."""
+
+OFFERED_BYTES_MAX = 16 * 1024 * 1024
+"""Events of all connections that wait for the store; then their frames wait in their sockets."""
+
+SUBSCRIPTION_VALUES_MAX = 8000
+"""Values in the filters that one connection has open: about a mebibyte of small strings."""
+
+GUEST_EVENTS_MAX = STORE_EVENTS_MAX // 2
+"""Stored events from which on only the fleet's are taken: others cannot shut it out."""
+
+FETCH_EVENTS_MAX = 10_000
+"""Events of one fetch from one relay: 20 pages. More are for reconciling, not for asking."""
+
+FETCH_BYTES_MAX = 16 * 1024 * 1024
+"""Their JSON together: what a relay that makes up events can make us hold for one question."""
+
+SEEN_EVENTS_MAX = 20_000
+"""Events a subscription remembers to have given (3 MiB): years of a person's messages."""
+
+PAGE_EVENTS_MIN = 20
+"""Events asked for in one REQ whatever a relay says it gives: a lie must not cost 10,000 pages."""
+
+PAGES_MAX = 200
+"""REQs of one walk through a relay's events for a filter: FETCH_EVENTS_MAX in pages of 50."""
+
+RELAY_FRAME_BYTES_MAX = 1_100_000
+"""One message of a relay to us: strfry reconciles in frames of 500,000 bytes, sent as hex."""
+
+CHALLENGE_CHARS_MAX = 256
+"""What a relay asks us to sign (NIP-42); relays use 16 to 64 characters."""
+
+CHALLENGES_MAX = 8
+"""Per connection: a relay that wants more signatures wants something else."""
+
+REQUESTS_MAX = 256
+"""Subscriptions and reconciliations of ours on one connection, waiting ones included."""
+
+CLOSED_NAMES_MAX = 256
+"""Names of ended subscriptions whose late events are no fault: what is under way in a socket."""
+
+PAGE_BYTES_MAX = 4 * 1024 * 1024
+"""Stored events taken of one REQ; 500 of ours are 300 KiB. The walk goes on from what came."""
+
+RELAY_URL_CHARS_MAX = 256
+"""Of a relay that somebody names; longer ones are noise."""
+
+ROUTE_RELAYS_MAX = 4
+"""Per author and direction: NIP-65 advises two to four, so more are not looked at."""
+
+ROUTE_AUTHORS_MAX = 1000
+"""Authors whose relays are remembered; then the ones longest unused go."""
+
+LEARNT_RELAYS_MAX = 16
+"""Relays that we dial because others named them, beside our own: each is a connection."""
+
+LINKS_MAX = 64
+"""Relays dialled at once, whoever named them; each may hold a frame and a page of a stranger."""
+
+OUTBOX_SECONDS_MAX = 30 * 24 * 3600
+"""A relay that did not take an event in a month is gone, and so is its reader."""
+
+UNCONFIRMED_EVENTS_MAX = 500
+"""Per relay: events it took, kept until it was asked whether it has them; one REQ of ids."""
+
+REMINTS_MAX = 3
+"""Times an event is minted again for one relay: for its age, its size, and once for a bad guess."""
+
+ANSWER_SECONDS_MAX = 10
+"""Silence after a question of ours: the relay is not asked on. LAN and Tor answer within it."""
+
+NEG_SECONDS_MAX = 5
+"""Silence after NEG-OPEN: a relay that does not know NIP-77 often says nothing at all."""
+
+FETCH_SECONDS_MAX = 60
+"""One fetch from one relay, however it trickles."""
+
+CATCH_UP_SECONDS_MAX = 900
+"""A subscription's look at everything a relay has; cut short, it is looked at again."""
+
+SWEEP_SECONDS = 600
+"""How often a subscription reconciles with a connected relay: for what it kept back."""
+
+SWEEP_WALK_SECONDS = 3600
+"""The same where it has to be walked through, which costs every event again."""
+
+CHECK_SECONDS = 3600
+"""How often a relay is asked whether it has what it took."""
+
+READER_EVENTS_MAX = 256
+"""Verified events that wait for the reader of a subscription; then they are asked for again."""
+
+IDS_PER_REQUEST = 100
+"""Events asked for by id in one REQ: half a page of a modest relay."""
+
+RECONCILES_MAX = 3
+"""Times a difference is asked for until it is taken for a lie: relays list what they never send."""
+
+IDLE_SECONDS = 60
+"""A relay that is not ours is hung up on when nothing was wanted of it for so long."""
+
+CLEAN_SECONDS = 600
+"""A connection without a fault for so long forgives the faults before it."""
+
+RELAY_FRAMES_PER_SECOND_MAX = 5000
+"""Beyond it a relay's frames wait in its socket: half of what one core verifies."""
+
+RELAY_FRAMES_QUEUED = 4
+"""Frames of a relay in memory, times RELAY_FRAME_BYTES_MAX, before its socket has to wait."""
+
+DOCUMENT_BYTES_MAX = 64 * 1024
+"""A relay's NIP-11 document; real ones are 1 to 4 KiB."""
+
+DOCUMENT_SECONDS_MAX = 5
+"""For the document: it only helps."""
+
+BOOK_SECONDS_MAX = 7 * 24 * 3600
+"""What was learnt of a relay is believed for so long: it may have been set up anew."""
+
+BOOK_RELAYS_MAX = 500
+"""Relays that something is remembered of; then the oldest go."""
+
+PACKAGE_EVENTS = 256
+"""Events of one package of a log that is copied: the leaves under one tile (docs/spec/tree.md)."""
+
+PACKAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
+"""256 envelopes of 16 KiB, each the largest there is, and a path."""
+
+BODIES_BYTES = 2 * 1024 * 1024
+"""What an answer with payloads and contents is filled up to; what does not fit is asked again."""
+
+BODIES_BYTES_MAX = 4 * 1024 * 1024
+"""What is read of such an answer: filled up, and one largest content (1 MiB) over it."""
+
+INTRODUCTION_BYTES_MAX = 4 * 1024 * 1024
+"""A head with all handoffs before it: 3 KiB each, so a thousand of them, and room."""
+
+INTRODUCTION_EVENTS_MAX = 2000
+"""Handoffs and recoveries of a log: one a day for five years."""
+
+MIRROR_REQUESTS_MAX = 4
+"""Unanswered requests to one source: hides a round trip, leaves room for other readers there."""
+
+MIRROR_AHEAD_PACKAGES = 4
+"""Packages whose payloads are asked for before the first of them is stored: times BODIES_BYTES_MAX
+this is what answers out of order can hold."""
+
+MIRROR_KEPT_BYTES_MAX = 16 * 1024 * 1024
+"""Envelopes kept between the two passes over a log: of 100,000 events. Others are asked again."""
+
+MIRROR_EVENTS_AHEAD_MAX = 16 * 1024 * 1024
+"""Events of one head that are not stored yet: 65,536 packages to keep count of, some 20 MiB. A log
+that is longer than this at first sight is not mirrored."""
+
+MIRROR_RETREAT_SECONDS = 60.0
+"""How long a pursued head may stand still before a smaller one will do: its only source is gone."""
+
+MIRROR_SOURCES_MAX = 16
+"""Places where one log is asked for: a fleet."""
+
+MIRROR_POLL_SECONDS = 5.0
+"""How often a source that answers is asked for its head; a head is signed within a second."""
+
+SIGNED_REQUEST_SECONDS_MAX = 60
+"""How far a signed request's date may be off: what NIP-98 suggests."""

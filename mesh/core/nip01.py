@@ -40,6 +40,7 @@ _JSON_OVERHEAD_BYTES: Final = (
 _HEX32: Final = re.compile("[0-9a-f]{64}")
 _HEX64: Final = re.compile("[0-9a-f]{128}")
 _UNSAFE: Final = re.compile("[\x00-\x07\x0b\x0e-\x1f\x7f]")
+_REPLACEMENT: Final = "\N{REPLACEMENT CHARACTER}"
 
 
 def is_hex32(value: object) -> bool:
@@ -50,6 +51,21 @@ def is_hex32(value: object) -> bool:
 def is_indexed(name: str) -> bool:
     """Tell whether NIP-01 indexes tags of this name: one letter, a-z or A-Z."""
     return len(name) == 1 and name.isascii() and name.isalpha()
+
+
+def check_safe(event: "Body") -> None:
+    """Raise UnsafeToMint for characters that relays and clients hash differently."""
+    for text in (event.content, *(value for tag in event.tags for value in tag)):
+        if found := _UNSAFE.search(text):
+            raise UnsafeToMint(
+                f"control character 0x{ord(found[0]):02x} in an event",
+                hint="relays disagree on its escaping: encode the text, for example in base64",
+            )
+
+
+def made_safe(text: str) -> str:
+    """Return words as an event may carry them: no lone surrogate, no character of `check_safe`."""
+    return _UNSAFE.sub(_REPLACEMENT, text.encode(errors="replace").decode())
 
 
 class _Wire(msgspec.Struct, forbid_unknown_fields=True):
@@ -78,7 +94,7 @@ def _check_tags(tags: object) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Body:
+class Body:
     """The five fields that an id covers. Times are Unix seconds, keys are lower-case hex."""
 
     pubkey: str
@@ -103,7 +119,7 @@ class _Body:
         return hashlib.sha256(self.serialize()).digest()
 
 
-def _check_body(body: _Body) -> None:
+def _check_body(body: Body) -> None:
     if not is_hex32(body.pubkey):
         raise InvalidEvent("pubkey is not 64 characters of lower-case hex")
     if type(body.created_at) is not int or not (
@@ -118,12 +134,12 @@ def _check_body(body: _Body) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class UnsignedEvent(_Body):
+class UnsignedEvent(Body):
     """What a signer takes: fields in range, no id, no signature."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Event(_Body):
+class Event(Body):
     """An event as it was received: well-formed, its id and signature not yet checked."""
 
     id: str
@@ -245,20 +261,16 @@ class NostrSigner:
         """The public key in hex, as events carry it."""
         return self.public.hex()
 
-    def sign(self, event: UnsignedEvent) -> VerifiedEvent:
+    def sign(self, event: UnsignedEvent, *, aux: bytes | None = None) -> VerifiedEvent:
         """Sign `event`, then check the signature as a stranger would (BIP-340 advises it).
 
+        `aux` is BIP-340's auxiliary randomness, 32 bytes; without it the machine's is used.
         Raises InvalidEvent if it names another author, UnsafeToMint for characters that relays
         hash differently.
         """
         if event.pubkey != self.pubkey:
             raise InvalidEvent(f"event of {event.pubkey}, this key is {self.pubkey}")
-        for text in (event.content, *(value for tag in event.tags for value in tag)):
-            if found := _UNSAFE.search(text):
-                raise UnsafeToMint(
-                    f"control character 0x{ord(found[0]):02x} in an event",
-                    hint="relays disagree on its escaping: encode the text, for example in base64",
-                )
+        check_safe(event)
         digest = event.digest()
         return VerifiedEvent(
             id=digest.hex(),
@@ -267,5 +279,5 @@ class NostrSigner:
             kind=event.kind,
             tags=event.tags,
             content=event.content,
-            sig=PrivateKey(self.secret).sign_schnorr(digest).hex(),
+            sig=PrivateKey(self.secret).sign_schnorr(digest, aux or b"").hex(),
         )

@@ -5,10 +5,10 @@ from dataclasses import dataclass
 import msgspec
 
 from mesh.core import limits
-from mesh.core.policy import WritePolicy
+from mesh.core.relay.policy import WritePolicy
 
-_NIPS = (1, 11, 40)
-"""Those that are wholly implemented; NIP-70's refusal needs no announcement."""
+SUPPORTED_NIPS = (1, 9, 11, 13, 40, 42, 45, 62, 67, 70, 77)
+"""Those that are wholly implemented."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -32,7 +32,7 @@ def document(info: RelayInfo, policy: WritePolicy) -> bytes:
             "pubkey": info.pubkey,
             "self": info.pubkey,
             "contact": info.contact,
-            "supported_nips": _NIPS,
+            "supported_nips": SUPPORTED_NIPS,
             "software": info.software,
             "version": info.version,
             "limitation": {
@@ -47,7 +47,8 @@ def document(info: RelayInfo, policy: WritePolicy) -> bytes:
                 "created_at_upper_limit": limits.FUTURE_SECONDS_MAX,
                 "auth_required": False,
                 "payment_required": False,
-                "restricted_writes": policy.authors is not None,
+                "restricted_writes": policy.restricted,
+                "min_pow_difficulty": policy.work_bits,
             },
         }
     )

@@ -8,12 +8,14 @@ from aiohttp import web
 
 from mesh.core.nip01 import NostrSigner, UnsignedEvent, VerifiedEvent
 from mesh.core.nip11 import RelayInfo
-from mesh.core.policy import WritePolicy
-from mesh.relay import Relay
-from mesh.store import EventStore, MemoryEventStore
+from mesh.core.relay.policy import WritePolicy
+from mesh.core.relay.session import Session
+from mesh.relay.server import Relay
+from mesh.relay.store import EventStore, MemoryEventStore
 
 ALICE = NostrSigner(bytes([1]) * 32)
 BOB = NostrSigner(bytes([2]) * 32)
+CAROL = NostrSigner(bytes([3]) * 32)
 NOW = 1_790_000_000
 
 
@@ -28,6 +30,18 @@ def as_object(event) -> dict:
 
 
 FLEET = WritePolicy(authors=frozenset({ALICE.pubkey}))
+
+
+CHALLENGE, URL = "c" * 32, "ws://127.0.0.1:8787"
+
+
+def new_session(policy=FLEET) -> Session:
+    return Session(policy, challenge=CHALLENGE, names=frozenset({URL}))
+
+
+def authenticating(signer, *, challenge=CHALLENGE, url=URL, at=NOW, kind=22242) -> VerifiedEvent:
+    """What a client signs to prove its key (NIP-42)."""
+    return make(signer, kind=kind, at=at, tags=(("relay", url), ("challenge", challenge)))
 
 
 @asynccontextmanager

@@ -1,7 +1,7 @@
 import pytest
 
-from mesh.checkpoints import CheckpointKinds, Published, mint_checkpoint, mint_head
 from mesh.core.errors import InvalidEvent
+from mesh.witnesses.checkpoints import CheckpointKinds, Published, mint_checkpoint, mint_head
 from tests.mesh.peers import ALICE, NOW, make
 
 LEDGER, ROOT = "ab" * 32, "cd" * 32

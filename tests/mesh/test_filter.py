@@ -4,10 +4,13 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from mesh.core import kinds
 from mesh.core.errors import InvalidFilter, UnsupportedFilter
-from mesh.core.filter import matches_any, parse_filter
-from mesh.core.kinds import KindClass
+from mesh.core.nip01 import Event
+from mesh.core.relay import kinds
+from mesh.core.relay.filter import Filter, matches_any, parse_filter, tag_values
+from mesh.core.relay.kinds import KindClass
+from mesh.core.relay.policy import WritePolicy
+from mesh.core.relay.session import Session
 from tests.mesh.peers import ALICE, BOB, NOW, as_object, make
 
 
@@ -170,3 +173,47 @@ def test_expiration_values(value, expected):
 def test_an_event_expires_at_its_second():
     event = make(tags=(("expiration", str(NOW)),))
     assert [kinds.is_expired(event, NOW + shift) for shift in (-1, 0, 1)] == [False, True, True]
+
+
+NAMES = st.sampled_from(["t", "e", "tt"])
+TAGS = st.lists(st.lists(st.sampled_from(["t", "e", "tt", "a", ""]), min_size=1, max_size=3))
+
+
+@given(TAGS, st.lists(st.tuples(NAMES, st.frozensets(st.sampled_from(["a", "", "t"])))))
+def test_tags_are_found_as_by_looking_at_each(tags, wanted):
+    event = make(tags=tuple(map(tuple, tags)))
+    expected = all(
+        any(len(tag) > 1 and tag[0] == name and tag[1] in values for tag in event.tags)
+        for name, values in wanted
+    )
+    one = Filter(tags=tuple(wanted))
+    assert one.matches(event) is one.matches(event, tag_values(event)) is expected
+
+
+class Looked(tuple):
+    """Tags that count how often somebody went through them."""
+
+    __slots__ = ()
+    times = 0
+
+    def __iter__(self):
+        Looked.times += 1
+        return super().__iter__()
+
+
+def test_an_event_of_many_tags_is_gone_through_once_for_all_who_listen():
+    """128 clients may have 320 filters each: 40,000 times 2,000 tags stop a node for a minute."""
+    tags = Looked(("t", str(at)) for at in range(2000))
+    event = Event(id="0" * 64, sig="0" * 128, pubkey="0" * 64, created_at=NOW, kind=1, tags=tags)
+    sessions = [
+        Session(WritePolicy(authors=None), challenge="c", names=frozenset()) for _ in range(3)
+    ]
+    for session in sessions:
+        for name in range(32):
+            filters = [{"#t": [f"{name} {at}"]} for at in range(9)] + [{"#t": ["1999"]}]
+            [query] = session.receive(json.dumps(["REQ", str(name), *filters]), now=NOW)
+            session.stored(query, [])
+    known = tag_values(event)
+    Looked.times = 0
+    assert [len(one.deliver(event, "{}", known)) for one in sessions] == [32] * 3
+    assert Looked.times == 0

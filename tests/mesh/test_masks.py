@@ -6,7 +6,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from websockets.frames import Frame, Opcode
 
-from mesh.core.masks import MaskWatch
+from mesh.core.relay.masks import MaskWatch
 
 SIZES = st.sampled_from([0, 1, 125, 126, 127, 300, 65_535, 65_536])
 frames = st.lists(st.tuples(SIZES, st.sampled_from(list(Opcode))), min_size=1, max_size=5)

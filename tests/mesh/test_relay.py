@@ -3,7 +3,8 @@
 import asyncio
 import json
 import socket
-from contextlib import asynccontextmanager
+import time
+from contextlib import AsyncExitStack
 from datetime import timedelta
 from urllib.parse import urlsplit
 
@@ -11,48 +12,16 @@ import aiohttp
 import nostr_sdk
 import pytest
 from websockets.asyncio.client import connect
-from websockets.exceptions import ConnectionClosed, InvalidStatus
+from websockets.exceptions import InvalidStatus
 
-from mesh.checkpoints import CheckpointKinds, Published, mint_checkpoint
-from mesh.core import limits
+from mesh.core import limits, nip11
 from mesh.core.errors import StoreError
 from mesh.core.nip01 import Event, verify
-from mesh.sqlite import SqliteEventStore
-from mesh.store import MemoryEventStore
+from mesh.relay.sqlite import SqliteEventStore
+from mesh.relay.store import MemoryEventStore
+from mesh.witnesses.checkpoints import CheckpointKinds, Published, mint_checkpoint
 from tests.mesh.peers import ALICE, BOB, NOW, as_object, make, serving
-
-
-@asynccontextmanager
-async def client(url):
-    async with connect(url, proxy=None, compression=None, max_size=None) as ws:
-        yield Wire(ws)
-
-
-class Wire:
-    def __init__(self, ws):
-        self.ws = ws
-
-    async def send(self, *message):
-        await self.ws.send(json.dumps(message))
-
-    async def receive(self):
-        async with asyncio.timeout(120):
-            return json.loads(await self.ws.recv())
-
-    async def until(self, verb):
-        got = [await self.receive()]
-        while got[-1][0] != verb:
-            got.append(await self.receive())
-        return got
-
-    async def closed(self):
-        """Read to the end and return the close code."""
-        async with asyncio.timeout(120):
-            try:
-                while True:
-                    await self.ws.recv()
-            except ConnectionClosed as closed:
-                return closed.rcvd.code if closed.rcvd else None
+from tests.mesh.wire import client, rust_client
 
 
 async def test_publish_query_and_live_events():
@@ -61,7 +30,10 @@ async def test_publish_query_and_live_events():
         await writer.send("EVENT", as_object(old))
         assert await writer.receive() == ["OK", old.id, True, ""]
         await reader.send("REQ", "s", {"authors": [ALICE.pubkey]})
-        assert await reader.until("EOSE") == [["EVENT", "s", as_object(old)], ["EOSE", "s"]]
+        assert await reader.until("EOSE") == [
+            ["EVENT", "s", as_object(old)],
+            ["EOSE", "s", ["finish"]],
+        ]
         await writer.send("EVENT", as_object(new))
         assert await reader.receive() == ["EVENT", "s", as_object(new)]
         await reader.send("CLOSE", "s")
@@ -151,18 +123,6 @@ async def test_nothing_falls_between_stored_and_live(tmp_path):
                 assert (await writer.receive())[2] is True
 
 
-@asynccontextmanager
-async def rust_client(url):
-    nostr_sdk.uniffi_set_event_loop(asyncio.get_running_loop())
-    theirs = nostr_sdk.ClientBuilder().build()
-    await theirs.add_relay(nostr_sdk.RelayUrl.parse(url))
-    await theirs.connect(and_wait=timedelta(seconds=5))
-    try:
-        yield theirs
-    finally:
-        await theirs.shutdown()
-
-
 async def test_rust_nostr_receives_a_live_checkpoint_and_verifies_it():
     published = Published(ledger="ab" * 32, size=7, root="cd" * 32, note="o\n7\nzQ==\n\n— o s\n")
     event = mint_checkpoint(ALICE, published, now=NOW, kinds=CheckpointKinds())
@@ -208,7 +168,7 @@ async def test_nip11_and_plain_http():
         assert document["pubkey"] == document["self"] == ALICE.pubkey
         assert document["limitation"]["max_message_length"] == limits.FRAME_BYTES_MAX
         assert document["limitation"]["restricted_writes"] is True
-        assert document["supported_nips"] == [1, 11, 40]
+        assert document["supported_nips"] == list(nip11.SUPPORTED_NIPS)
         assert nostr_sdk.RelayInformationDocument.from_json(json.dumps(document))
         async with http.get(address) as answer:
             assert (answer.status, answer.content_type) == (200, "text/plain")
@@ -220,7 +180,8 @@ async def test_nip11_and_plain_http():
 HOSTILE = {
     "binary": b"\x00\xff",
     "not json": "hello",
-    "unknown verb": '["NEG-OPEN","s",{},"61"]',
+    "unknown verb": '["HELLO","s",{},"61"]',
+    "not hex": '["NEG-OPEN","s",{},"6"]',
     "deep": "[" * 60_000 + "]" * 60_000,
     "lone surrogate": '["REQ","\\ud800"]',
 }
@@ -233,7 +194,7 @@ async def test_hostile_frames_get_a_notice_and_harm_nobody(name):
         verb, text = await wire.receive()
         assert (verb, text[:8]) == ("NOTICE", "invalid:")
         await wire.send("REQ", "s", {})
-        assert await wire.receive() == ["EOSE", "s"]
+        assert await wire.receive() == ["EOSE", "s", ["finish"]]
 
 
 async def test_a_flood_of_nonsense_is_closed():
@@ -244,7 +205,7 @@ async def test_a_flood_of_nonsense_is_closed():
             assert (await wire.receive())[0] == "NOTICE"
         assert await wire.closed() == 1008
         await bystander.send("REQ", "s", {})
-        assert await bystander.receive() == ["EOSE", "s"]
+        assert await bystander.receive() == ["EOSE", "s", ["finish"]]
         assert relay.connections == 1
 
 
@@ -331,7 +292,7 @@ async def raw_subscriber(url):
     frame = b'["REQ","s",{}]'
     await loop.sock_sendall(sock, bytes([0x81, 0x80 | len(frame), 0, 0, 0, 0]) + frame)
     answer = b""
-    while b'["EOSE","s"]' not in answer:
+    while b'["EOSE","s",' not in answer:
         answer += await loop.sock_recv(sock, 4096)
     return sock
 
@@ -354,6 +315,37 @@ async def test_a_slow_reader_is_closed_and_others_go_on():
         slow.close()
         await relay.publish(make(content="after"))
         assert (await good.receive())[2]["content"] == "after"
+
+
+async def test_all_slow_readers_together_are_bounded_and_others_go_on():
+    """No queue is beyond its own bound; together they are, and the longest is given up."""
+    content = "x" * 60_000
+    async with serving(send_queues_bytes_max=512 * 1024) as (relay, url), client(url) as good:
+        slow = [await raw_subscriber(url) for _ in range(3)]
+        await good.send("REQ", "s", {})
+        await good.until("EOSE")
+        sent = 0
+        async with asyncio.timeout(120):
+            while relay.connections > 1:
+                event = make(kind=20001, at=NOW + sent, content=content)
+                assert (await relay.publish(event)).accepted
+                sent += 1
+                assert (await good.receive())[2]["id"] == event.id
+                if relay.connections == 2:  # the last of them fits into the bound
+                    slow[0].close(), slow[1].close(), slow[2].close()
+        assert sent < 500
+
+
+async def test_events_that_wait_for_the_store_are_bounded_over_all_connections(monkeypatch):
+    monkeypatch.setattr(limits, "OFFERED_BYTES_MAX", 2000)
+    events = [make(content="x" * 900 + str(number)) for number in range(60)]
+    async with serving() as (relay, url), client(url) as one, client(url) as other:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send_all(one, events[:30]))
+            group.create_task(send_all(other, events[30:]))
+            for wire, sent in ((one, events[:30]), (other, events[30:])):
+                assert [(await wire.receive())[1] for _ in sent] == [event.id for event in sent]
+        assert relay._committer._bytes == 0
 
 
 async def test_a_reader_that_asks_and_never_reads_is_closed(monkeypatch):
@@ -393,10 +385,10 @@ class BrokenStore(MemoryEventStore):
             raise StoreError("no space left")
         return super().add(events, now=now)
 
-    def query(self, filters, *, now, bytes_max=limits.REPLY_BYTES_MAX):
+    def query(self, filters, **given):
         if self.broken:
             raise StoreError("no space left")
-        return super().query(filters, now=now, bytes_max=bytes_max)
+        return super().query(filters, **given)
 
 
 async def test_a_failing_store_is_told_and_survived():
@@ -433,7 +425,34 @@ async def test_expired_events_are_purged():
         await relay.publish(make(tags=(("expiration", str(NOW + 1)),)))
         now = NOW + 1
         await wire.send("REQ", "s", {})
-        assert await wire.receive() == ["EOSE", "s"]
+        assert await wire.receive() == ["EOSE", "s", ["finish"]]
         assert await relay.purge() == 1
         refused = await relay.publish(make(tags=(("expiration", str(NOW + 1)),)))
         assert (refused.accepted, refused.message) == (False, "invalid: event has expired")
+
+
+class Slow(MemoryEventStore):
+    """Counts as slowly as the widest query; tells how often it was asked."""
+
+    asked = 0
+
+    def count_matching(self, *args, **more):
+        self.asked += 1
+        time.sleep(0.05)
+        return super().count_matching(*args, **more)
+
+
+async def test_an_event_waits_for_a_few_readers_and_not_for_all():
+    """The node's own heads go through the queue in which strangers' questions stand."""
+    store = Slow()
+    async with serving(store) as (relay, url), AsyncExitStack() as stack:
+        readers = [await stack.enter_async_context(client(url)) for _ in range(24)]
+        for one in readers:
+            await one.send("COUNT", "a", {"kinds": [1]})
+        while store.asked < 3:
+            await asyncio.sleep(0.005)
+        before = store.asked
+        assert (await relay.publish(make())).accepted
+        assert store.asked - before <= 6
+        for one in readers:
+            assert (await one.receive())[0] == "COUNT"

@@ -5,9 +5,17 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from mesh.core import limits
-from mesh.core.policy import WritePolicy
-from mesh.core.session import Hangup, Offer, Query, Send, Session
-from tests.mesh.peers import ALICE, BOB, FLEET, NOW, as_object, make
+from mesh.core.relay.policy import WritePolicy
+from mesh.core.relay.session import Hangup, Offer, Query, Send
+from tests.mesh.peers import (
+    ALICE,
+    BOB,
+    FLEET,
+    NOW,
+    as_object,
+    make,
+    new_session,
+)
 
 
 def told(actions):
@@ -19,7 +27,7 @@ class Client:
     """Feeds a session as a driver would, with queries answered when the test says."""
 
     def __init__(self, policy=FLEET):
-        self.session = Session(policy)
+        self.session = new_session(policy)
 
     def send(self, *message):
         return self.session.receive(json.dumps(message), now=NOW)
@@ -47,11 +55,10 @@ def test_an_event_of_the_fleet_is_offered():
     ("event", "words"),
     [
         (make(BOB), "blocked: this relay keeps events of its own fleet only"),
-        (make(tags=(("-",),)), "blocked: event marked as protected"),
         (make(at=NOW + 901), "invalid: created_at is 901 s ahead of this relay, at most 900"),
         (make(tags=(("expiration", str(NOW)),)), "invalid: event has expired"),
     ],
-    ids=["stranger", "protected", "future", "expired"],
+    ids=["stranger", "future", "expired"],
 )
 def test_what_the_policy_refuses_gets_its_ok(event, words):
     ((verb, event_id, accepted, message),) = told(Client().send("EVENT", as_object(event)))
@@ -137,6 +144,18 @@ def test_subscriptions_are_bounded():
     assert client.session.subscriptions == limits.SUBSCRIPTIONS_MAX
 
 
+def test_values_of_open_filters_are_bounded(monkeypatch):
+    monkeypatch.setattr(limits, "SUBSCRIPTION_VALUES_MAX", 5)
+    client = Client()
+    client.subscribe("a", {"kinds": [1, 2]}, {"#t": ["x"], "ids": ["0" * 64]})
+    ((verb, name, message),) = told(client.send("REQ", "b", {"kinds": [1, 2]}))
+    assert (verb, name) == ("CLOSED", "b")
+    assert "6 values in the filters of a connection, at most 5" in message
+    client.subscribe("a", {"kinds": [1, 2, 3, 5, 6]})  # in place of its own
+    client.send("CLOSE", "a")
+    client.subscribe("b", {"authors": ["0" * 64]})
+
+
 def test_live_events_during_a_query_are_bounded(monkeypatch):
     monkeypatch.setattr(limits, "PENDING_EVENTS_MAX", 2)
     client = Client()
@@ -150,8 +169,8 @@ def test_live_events_during_a_query_are_bounded(monkeypatch):
 @pytest.mark.parametrize(
     ("filters", "words"),
     [
-        ([], "invalid: a REQ takes 1 to 10 filters"),
-        ([{}] * 11, "invalid: a REQ takes 1 to 10 filters"),
+        ([], "invalid: 1 to 10 filters allowed"),
+        ([{}] * 11, "invalid: 1 to 10 filters allowed"),
         ([{}, {"ids": ["x"]}], "invalid: ids must be"),
         ([[]], "invalid: a filter is an object"),
         ([{"search": "x"}], "unsupported: filter contains unknown elements"),
@@ -173,7 +192,14 @@ BAD_FRAMES = {
     "empty array": "[]",
     "two values": "[1] [2]",
     "no verb": "[1]",
-    "unknown verb": '["COUNT","s",{}]',
+    "unknown verb": '["HELLO","s",{}]',
+    "count alone": '["COUNT"]',
+    "auth without an id": '["AUTH",{"kind":22242}]',
+    "neg id long": '["NEG-CLOSE","' + "x" * 65 + '"]',
+    "neg not hex": '["NEG-MSG","s","6g"]',
+    "neg odd hex": '["NEG-OPEN","s",{},"616"]',
+    "neg number": '["NEG-MSG","s",61]',
+    "neg é": '["NEG-MSG","s","é6"]',
     "event alone": '["EVENT"]',
     "two events": '["EVENT",{},{}]',
     "event no object": '["EVENT",1]',
@@ -195,14 +221,14 @@ BAD_FRAMES = {
 
 @pytest.mark.parametrize("name", BAD_FRAMES)
 def test_a_frame_that_is_no_message_gets_a_notice(name):
-    ((verb, message),) = told(Session(FLEET).receive(BAD_FRAMES[name], now=NOW))
+    ((verb, message),) = told(new_session().receive(BAD_FRAMES[name], now=NOW))
     assert verb == "NOTICE"
     assert message.startswith("invalid: ")
     assert len(message) <= limits.NOTICE_CHARS_MAX
 
 
-def test_too_many_of_them_end_the_session():
-    session = Session(FLEET)
+def test_too_many_of_them_end_the_new_session():
+    session = new_session()
     answers = [session.receive("x", now=NOW) for _ in range(limits.STRIKES_MAX)]
     assert not any(isinstance(action, Hangup) for told in answers[:-1] for action in told)
     assert isinstance(answers[-1][-1], Hangup)
@@ -213,18 +239,27 @@ JSON = st.recursive(
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=8), inner),
     max_leaves=10,
 )
-VERBS = st.sampled_from(["EVENT", "REQ", "CLOSE", "AUTH"])
+VERBS = st.sampled_from(
+    ["EVENT", "REQ", "CLOSE", "AUTH", "COUNT", "NEG-OPEN", "NEG-MSG", "NEG-CLOSE"]
+)
 
 
-@given(st.lists(st.text() | st.tuples(VERBS, JSON, JSON).map(json.dumps), max_size=30))
+@given(
+    st.lists(
+        st.text()
+        | st.tuples(VERBS, JSON, JSON).map(json.dumps)
+        | st.tuples(VERBS, JSON, JSON, JSON).map(json.dumps),
+        max_size=30,
+    )
+)
 def test_any_frames_are_answered_within_bounds(frames):
-    session = Session(FLEET)
+    session = new_session()
     for frame in frames:
         for action in session.receive(frame, now=NOW):
             if isinstance(action, Query):
                 assert session.stored(action, [])[-1].startswith('["EOSE"')
             elif isinstance(action, Send):
-                assert json.loads(action.text)[0] in {"OK", "CLOSED", "NOTICE"}
+                assert json.loads(action.text)[0] in {"OK", "CLOSED", "NOTICE", "AUTH", "NEG-ERR"}
     assert session.subscriptions <= limits.SUBSCRIPTIONS_MAX
 
 

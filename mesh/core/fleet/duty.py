@@ -1,0 +1,311 @@
+"""Consensus-critical: which member of a fleet does a planned run of a job, and which does not.
+
+A run has one name wherever it is computed, made of its job and its planned time. Three modes:
+
+pinned   one member, and nobody else: no fail-over, no double.
+owner    the members in an order that the run's name gives them; the first does it at its time, each
+         next one a grace later, unless it heard that the run was begun; who was off at its time
+         listens for a grace first, and such members too go one after the other. A run is done as
+         long as one member lives; behind a cut link, or when word of it travels longer than a
+         grace, by two.
+quorum   whoever's turn it is asks the voters; a voter grants a run to one member, once and for all
+         (`Voter`); with the grants of more than half a member begins. Two majorities share a
+         voter: so no run is begun twice, whatever is lost, late, cut off or restarted. Whoever
+         cannot reach a majority within the window skips the run, and says so. A run that was begun
+         is never begun again, also if its member died of it.
+
+The order is rendezvous hashing (Thaler and Ravishankar 1998): a member that leaves moves its own
+runs only. Gossip without a majority cannot give both fail-over and no double, so a mode is chosen
+per job.
+
+A grant binds under one fleet manifest, named in it. Who signed a newer one grants nothing under an
+older one, and a newer one needs a majority of the older one's voters: so the older one has no
+majority any more. Where it had one before, and the newer one names one voter more, or one less, the
+two share a voter and the run is begun once.
+
+Not covered: a voter that is replaced by another, or several changed within the window of a run: a
+run that had its majority before may have another one after. Voters that lie: one that grants a run
+twice has signed both grants, and those two are a proof against it; two members may have begun by
+then, if its vote decided.
+"""
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from enum import StrEnum
+from typing import Final, TypeAlias
+
+from ledger.core import hashing
+
+ORDER: Final = "timmy-node 2026-11 order of duty v1"
+FENCE: Final = "timmy-node 2026-11 job fence v1"
+OTHER_MANIFEST: Final = "another manifest"
+"""Why a voter refuses that knows a newer list of members, or an older one: ask again under it."""
+BEGUN_BY_ANOTHER: Final = "begun by another member"
+SKEW_S_MAX: Final = 3600
+"""Clocks of a fleet differ by no more (docs/spec/mesh.md); a voter that is off by more refuses."""
+KEPT_S: Final = 7 * 24 * 3600
+"""A grant is remembered for so long after its planned time, by the voter's clock."""
+GRANTS_MAX: Final = 100_000
+"""Of one voter: a run each six seconds for a week. A member that asks for more finds it closed."""
+GRACE_S: Final = 60
+"""Longer than word of a run takes to reach a fleet whose links are up."""
+LATE_S: Final = 5
+"""Who listened, and looks at its plan so soon after its turn, is in time: far below a grace."""
+WINDOW_S: Final = 900
+WINDOW_S_MAX: Final = 24 * 3600
+"""A run that is a day late is another run."""
+ANSWER_RUN_BYTES: Final = 32
+"""A run with an id of so many bytes is the answer to a message (`mesh.core.fleet.majority`)."""
+ANSWER_WINDOW_S: Final = 6 * 24 * 3600
+"""A message may wait for its answer longer than a job for its run. A day and two skews less than a
+grant is remembered: nobody can ask for what a voter has forgotten."""
+
+
+class Mode(StrEnum):
+    """Who may do a run."""
+
+    PINNED = "pinned"
+    OWNER = "owner"
+    QUORUM = "quorum"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Plan:
+    """A planned run. Members and voters are ids of any one length; `manifest` names their list.
+
+    `members[0]` is the one a pinned run is pinned to.
+    """
+
+    run: bytes
+    planned_s: int
+    mode: Mode
+    members: tuple[bytes, ...]
+    voters: tuple[bytes, ...] = ()
+    manifest: bytes = b""
+    grace_s: int = GRACE_S
+    window_s: int = WINDOW_S
+
+    @property
+    def majority(self) -> int:
+        """Voters that are more than half."""
+        return len(self.voters) // 2 + 1
+
+    @property
+    def until_s(self) -> int:
+        """When the run is begun no more."""
+        return self.planned_s + self.window_s
+
+
+def order(run: bytes, members: Iterable[bytes]) -> tuple[bytes, ...]:
+    """Return whose turn it is first, second, ...; the same at every member."""
+    return tuple(sorted(set(members), key=lambda id_: (hashing.digest(ORDER, run, id_), id_)))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Ask:
+    """A member's question to a voter: may this run be mine?"""
+
+    run: bytes
+    planned_s: int
+    until_s: int
+    member: bytes
+    manifest: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Grant:
+    """A voter's word that it granted `ask` and grants the run to nobody else."""
+
+    ask: Ask
+    voter: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Refusal:
+    """A voter's no. `holder`: whom it granted the run, if that is why."""
+
+    ask: Ask
+    voter: bytes
+    why: str
+    holder: bytes | None = None
+
+
+@dataclass(slots=True)
+class Voter:
+    """One voter's grants. What `asked` changed is on disk before its answer is sent.
+
+    `granted` is, of each run, who has it and its planned time. Of runs planned before `floor_s`
+    grants may be forgotten, and none is given: a clock that was ahead and was set back grants
+    nothing twice.
+    """
+
+    me: bytes
+    granted: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
+    floor_s: int = 0
+
+    def asked(
+        self, ask: Ask, now_s: int, *, manifest: bytes, members: Iterable[bytes]
+    ) -> Grant | Refusal:
+        """Answer a question under the manifest that this voter signed last."""
+        self._forget(now_s)
+        holder, _ = self.granted.get(ask.run, (None, 0))
+        why = self._objection(ask, now_s, manifest, frozenset(members))
+        if why is None and holder not in (None, ask.member):
+            why = "granted to another member"
+        if why is not None:
+            return Refusal(ask=ask, voter=self.me, why=why, holder=holder)
+        self.granted[ask.run] = (ask.member, ask.planned_s)
+        return Grant(ask=ask, voter=self.me)
+
+    def _objection(
+        self, ask: Ask, now_s: int, manifest: bytes, members: frozenset[bytes]
+    ) -> str | None:
+        if ask.manifest != manifest:
+            return OTHER_MANIFEST
+        if ask.member not in members:
+            return "no member"
+        longest_s = ANSWER_WINDOW_S if len(ask.run) == ANSWER_RUN_BYTES else WINDOW_S_MAX
+        if not ask.planned_s <= ask.until_s <= ask.planned_s + longest_s:
+            return "no window"
+        if not ask.planned_s - SKEW_S_MAX <= now_s <= ask.until_s + SKEW_S_MAX:
+            return "not its time"
+        if ask.planned_s < self.floor_s:
+            return "of before what this voter remembers"
+        if len(self.granted) >= GRANTS_MAX and ask.run not in self.granted:
+            return f"{GRANTS_MAX} grants are as many as a voter keeps"
+        return None
+
+    def _forget(self, now_s: int) -> None:
+        if now_s - KEPT_S <= self.floor_s:
+            return
+        self.floor_s = now_s - KEPT_S
+        for run in [run for run, (_, at) in self.granted.items() if at < self.floor_s]:
+            del self.granted[run]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Questions:
+    """Ask these voters."""
+
+    ask: Ask
+    voters: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Begin:
+    """Record that the run is begun, tell the others, then do it. `fence` goes with its effects."""
+
+    run: bytes
+    fence: bytes
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Skip:
+    """Record that the run is not done here, and why. `holder`: who does it, if that is known."""
+
+    run: bytes
+    why: str
+    holder: bytes | None = None
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Wake:
+    """Come again at this time."""
+
+    at_s: int
+
+
+Action: TypeAlias = Questions | Begin | Skip | Wake
+_RETRY_S: Final = 15
+"""A question that got no answer is asked again: frames are lost."""
+
+
+@dataclass(slots=True)
+class Candidate:
+    """What one member does about one run; over once it gave `Begin` or `Skip`.
+
+    Made anew after a restart, unless the ledger says that the run was begun or skipped.
+    """
+
+    plan: Plan
+    me: bytes
+    since_s: int | None = None
+    """Since when this member hears what others begin; None: since it looked first."""
+    over: bool = False
+    _mine_s: int | None = None
+    _grants: set[bytes] = field(default_factory=set)
+    _refused: dict[bytes, Refusal] = field(default_factory=dict)
+
+    def tick(self, now_s: int) -> list[Action]:
+        """Say what is due now."""
+        plan = self.plan
+        if self.over:
+            return []
+        ranked = plan.members[:1] if plan.mode is Mode.PINNED else order(plan.run, plan.members)
+        if self.me not in ranked:
+            if plan.mode is Mode.PINNED:
+                return self._skip("pinned to another", *ranked)
+            return self._skip("no member")
+        rank = ranked.index(self.me)
+        if self._mine_s is None:
+            self._mine_s = plan.planned_s + rank * plan.grace_s
+            heard = self.since_s is not None and self.since_s <= plan.planned_s
+            if now_s > self._mine_s + (LATE_S if heard else 0):  # who comes late listens first
+                self._mine_s = now_s + (rank + 1) * plan.grace_s
+        mine_s = self._mine_s
+        if now_s > plan.until_s:
+            return self._skip(self._too_late())
+        if now_s < mine_s:
+            return [Wake(at_s=min(mine_s, plan.until_s + 1))]
+        if plan.mode is not Mode.QUORUM:
+            return self._begin()
+        return self._question(now_s)
+
+    def heard_begun(self, member: bytes) -> list[Action]:
+        """Another member says, signed, that it began the run."""
+        return [] if self.over else self._skip(BEGUN_BY_ANOTHER, member)
+
+    def answered(self, answer: Grant | Refusal, now_s: int) -> list[Action]:
+        """A voter answered, perhaps a second time, perhaps a question of long ago."""
+        plan = self.plan
+        if self.over or answer.voter not in plan.voters or answer.ask != self._ask():
+            return []
+        if isinstance(answer, Refusal):
+            self._refused[answer.voter] = answer
+            lost = len(plan.voters) - len(self._refused.keys() - self._grants) < plan.majority
+            return self._skip(f"refused: {answer.why}", answer.holder) if lost else []
+        self._grants.add(answer.voter)
+        if len(self._grants) < plan.majority:
+            return []
+        return self._begin() if now_s <= plan.until_s else self._skip("granted too late")
+
+    def _ask(self) -> Ask:
+        plan = self.plan
+        return Ask(
+            run=plan.run,
+            planned_s=plan.planned_s,
+            until_s=plan.until_s,
+            member=self.me,
+            manifest=plan.manifest,
+        )
+
+    def _question(self, now_s: int) -> list[Action]:
+        silent = tuple(voter for voter in self.plan.voters if voter not in self._grants)
+        again_s = min(now_s + _RETRY_S, self.plan.until_s + 1)
+        return [Questions(ask=self._ask(), voters=silent), Wake(at_s=again_s)]
+
+    def _too_late(self) -> str:
+        if self.plan.mode is not Mode.QUORUM or not self.plan.voters:
+            return "its window is over"
+        return f"{len(self._grants)} of {len(self.plan.voters)} voters, {self.plan.majority} needed"
+
+    def _begin(self) -> list[Action]:
+        self.over = True
+        plan = self.plan
+        return [
+            Begin(run=plan.run, fence=hashing.digest(FENCE, plan.run, plan.manifest, self.me)[:16])
+        ]
+
+    def _skip(self, why: str, holder: bytes | None = None) -> list[Action]:
+        self.over = True
+        return [Skip(run=self.plan.run, why=why, holder=holder)]

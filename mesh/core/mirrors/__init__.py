@@ -1,0 +1,1 @@
+"""What is copied of a log, in which order, and how it is checked."""

@@ -1,0 +1,1 @@
+"""What our side of a relay connection decides, without a connection."""

@@ -1,0 +1,1 @@
+"""What our relay decides, without a connection or a disk."""

@@ -1,0 +1,1 @@
+"""What a witness answers to a head, and how one is asked."""

@@ -1,0 +1,298 @@
+"""Who does a planned run, over the bus: the shell of mesh/core/fleet/duty.py.
+
+Each member runs one `Duties`. It answers as a voter, out of a durable book (mesh/fleet/grants.py);
+it hears what others began; and for each planned run that this node is asked to see to, `decide`
+asks, waits and says whether to begin it here. Whoever begins records it, calls `began`, then does
+it.
+
+    duty.ask.<voter>   request: an ask; answer: a grant or a refusal
+    duty.begun         live: begun, told again each TELL_SECONDS until the run's window is over, so
+                       that a member that was off, or cut off, hears it within its grace
+
+Every message is signed by its author (mesh/core/fleet/duty_wire.py); the bus, and whoever else is
+on it, can delay and drop, and no more. What is not signed by a member of the fleet is passed over.
+Who is a member, and who votes, the newest manifest says; ids are Nostr keys.
+
+Not covered: a member that says it began a run and does not do it; it has signed that. After a
+restart the caller says `began` again of runs whose window is not over: here nothing of it is kept.
+"""
+
+import asyncio
+from collections import OrderedDict
+from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+import structlog
+
+from ledger.core.errors import StoreError
+from ledger.core.keys import Signer
+from mesh.core.errors import BusError, InvalidDuty
+from mesh.core.fleet.duty import (
+    ANSWER_RUN_BYTES,
+    Action,
+    Ask,
+    Begin,
+    Candidate,
+    Grant,
+    Plan,
+    Questions,
+    Refusal,
+    Skip,
+    Wake,
+)
+from mesh.core.fleet.duty_wire import Begun, Signed, author, read, sign
+from mesh.core.fleet.manifest import Manifest
+from mesh.fleet.bus import Live, Message
+from mesh.fleet.grants import GrantBook
+from mesh.tasks import Timer, wait
+from mesh.worker import Worker
+
+ASK_SECONDS: Final = 10.0
+"""A voter writes to a disk before it answers; a question without an answer is asked again."""
+TELL_SECONDS: Final = 15.0
+LOOK_SECONDS_MAX: Final = 15.0
+"""asyncio's clock stands still while a machine sleeps, and does not see one that is set."""
+HEARD_MAX: Final = 10_000
+"""Runs that others began, kept in mind for those that are planned here a moment later."""
+TOLD_MAX: Final = 1000
+"""Runs that this member began and tells of; beyond it the oldest is told of no more."""
+_BEGUN: Final = "duty.begun"
+_DOES_JOBS: Final = "jobs"
+"""The role of members that may do a run."""
+_ANSWERS: Final = ("gateway", "home")
+"""The roles of members that may answer a message: a gateway answers what is its own."""
+
+
+def ask_subject(voter: bytes) -> str:
+    """Where a voter is asked."""
+    return f"duty.ask.{voter.hex()}"
+
+
+def doers(manifest: Manifest) -> tuple[bytes, ...]:
+    """Ids of the members that may do a run."""
+    return tuple(one.nostr for one in manifest.members if _DOES_JOBS in one.roles)
+
+
+def askers(manifest: Manifest, run: bytes) -> tuple[bytes, ...]:
+    """Ids of the members to which a run may be granted: a job's, or the answer to a message."""
+    if len(run) != ANSWER_RUN_BYTES:
+        return doers(manifest)
+    return tuple(one.nostr for one in manifest.members if not set(_ANSWERS).isdisjoint(one.roles))
+
+
+def voters(manifest: Manifest) -> tuple[bytes, ...]:
+    """Ids of the members that grant runs."""
+    return tuple(one.nostr for one in manifest.voters)
+
+
+@dataclass(slots=True)
+class _Case:
+    """One run that is being decided."""
+
+    candidate: Candidate
+    end: Begin | Skip | None = None
+    changed: asyncio.Event = field(default_factory=asyncio.Event)
+    asking: set[bytes] = field(default_factory=set)
+
+    def take(self, actions: list[Action]) -> list[Action]:
+        """Keep the end, if there is one, and wake who waits for it."""
+        for action in actions:
+            if isinstance(action, Begin | Skip):
+                self.end = action
+                self.changed.set()
+        return actions
+
+
+class Duties:
+    """Run `run()` in a task group of the node; cancel it to stop."""
+
+    def __init__(
+        self,
+        bus: Live,
+        signer: Signer,
+        book: GrantBook | None,
+        *,
+        manifest: Callable[[], Manifest],
+        clock: Callable[[], int],
+        timer: Timer = wait,
+    ) -> None:
+        """`signer` has the Nostr key; `book`: if this member votes; `clock`: Unix seconds."""
+        self._bus = bus
+        self._signer = signer
+        self._me = signer.public
+        self._book = book
+        self._manifest = manifest
+        self._clock = clock
+        self._timer = timer
+        self.listening = asyncio.Event()
+        """Set while `run` hears what there is to hear."""
+        self._since_s: int | None = None
+        self._cases: dict[bytes, _Case] = {}
+        self._heard: OrderedDict[bytes, bytes] = OrderedDict()
+        self._mine: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
+        self._logger: Any = structlog.get_logger("mesh.fleet.duties")
+
+    async def run(self) -> None:
+        """Answer, listen and tell, until cancelled."""
+        worker = Worker("timmy-grants")
+        try:
+            async with (
+                self._bus.subscribe(ask_subject(self._me)) as asked,
+                self._bus.subscribe(_BEGUN) as begun,
+                asyncio.TaskGroup() as group,
+            ):
+                self._since_s = self._clock()
+                self.listening.set()
+                if self._book is not None:
+                    group.create_task(self._answer(self._book, asked, worker))
+                group.create_task(self._hear(begun))
+                group.create_task(self._tell())
+        finally:
+            self.listening.clear()
+            await worker.close(lambda: None)
+
+    # ---- a member ----------------------------------------------------------------------------
+
+    async def decide(self, plan: Plan) -> Begin | Skip:
+        """Say whether to begin a run here: now, at its turn, or never. `run` must be running.
+
+        Cancel it to forget the question; asked anew it goes on where the voters' books are.
+        """
+        case = _Case(Candidate(plan, self._me, self._since_s))
+        begun_by = self._heard.get(plan.run)
+        if begun_by is not None and begun_by in plan.members:
+            case.take(case.candidate.heard_begun(begun_by))
+        self._cases[plan.run] = case
+        try:
+            async with asyncio.TaskGroup() as group:
+                tasks: list[asyncio.Task[None]] = []
+                while case.end is None:
+                    case.changed.clear()
+                    seconds = self._step(case, group, tasks)
+                    if case.end is None:
+                        await self._timer(case.changed, min(seconds, LOOK_SECONDS_MAX))
+                for task in tasks:
+                    task.cancel()
+        finally:
+            if self._cases.get(plan.run) is case:
+                del self._cases[plan.run]
+        assert case.end is not None
+        return case.end
+
+    def _step(
+        self, case: _Case, group: asyncio.TaskGroup, tasks: list["asyncio.Task[None]"]
+    ) -> float:
+        """Do what is due; return in how many seconds more will be."""
+        now_s, seconds = self._clock(), 1.0
+        for action in case.take(case.candidate.tick(now_s)):
+            if isinstance(action, Wake):
+                seconds = max(0.0, float(action.at_s - now_s))
+            elif isinstance(action, Questions):
+                tasks[:] = [task for task in tasks if not task.done()]
+                for voter in action.voters:
+                    if voter not in case.asking:
+                        case.asking.add(voter)
+                        tasks.append(group.create_task(self._ask(case, voter, action.ask)))
+        return seconds
+
+    async def _ask(self, case: _Case, voter: bytes, ask: Ask) -> None:
+        message = sign(ask, self._signer)
+        try:
+            reply = await self._bus.request(ask_subject(voter), message, seconds=ASK_SECONDS)
+            word = read(reply).word
+        except (BusError, InvalidDuty):
+            return  # it is asked again
+        finally:
+            case.asking.discard(voter)
+        if isinstance(word, Grant | Refusal) and word.voter == voter:
+            case.take(case.candidate.answered(word, self._clock()))
+
+    async def began(self, plan: Plan, begin: Begin) -> None:
+        """Tell of a run whose beginning is recorded, now and until its window is over."""
+        begun = Begun(
+            run=plan.run,
+            planned_s=plan.planned_s,
+            member=self._me,
+            manifest=plan.manifest,
+            fence=begin.fence,
+        )
+        message = sign(begun, self._signer)
+        self._mine[plan.run] = (message, plan.until_s)
+        while len(self._mine) > TOLD_MAX:
+            self._mine.popitem(last=False)
+        with suppress(BusError):
+            await self._bus.publish(_BEGUN, message)
+
+    async def _tell(self) -> None:
+        while True:
+            await self._timer(asyncio.Event(), TELL_SECONDS)
+            now_s = self._clock()
+            for run in [run for run, (_, until_s) in self._mine.items() if until_s < now_s]:
+                del self._mine[run]
+            for message, _ in list(self._mine.values()):
+                with suppress(BusError):
+                    await self._bus.publish(_BEGUN, message)
+
+    # ---- what others say ---------------------------------------------------------------------
+
+    async def _hear(self, inbox: AsyncIterator[Message]) -> None:
+        async for message in inbox:
+            signed = _read(message.data)
+            if signed is None or author(signed.word) not in doers(self._manifest()):
+                continue
+            if isinstance(signed.word, Begun):
+                self._heard_begun(signed.word)
+
+    def _heard_begun(self, word: Begun) -> None:
+        if word.member == self._me:
+            return
+        self._heard[word.run] = word.member
+        while len(self._heard) > HEARD_MAX:
+            self._heard.popitem(last=False)
+        case = self._cases.get(word.run)
+        if case is not None and word.member in case.candidate.plan.members:
+            case.take(case.candidate.heard_begun(word.member))
+
+    # ---- a voter -----------------------------------------------------------------------------
+
+    async def _answer(self, book: GrantBook, asked: AsyncIterator[Message], worker: Worker) -> None:
+        """Answer one question after the other; none while the book cannot be written."""
+        failing = False
+        async for message in asked:
+            signed = _read(message.data)
+            if signed is None or not isinstance(signed.word, Ask):
+                continue
+            ask, manifest, now_s = signed.word, self._manifest(), self._clock()
+            members = askers(manifest, ask.run)
+            if ask.member not in members:
+                continue  # strangers cost no answer
+
+            def answer(
+                ask: Ask = ask,
+                known: bytes = manifest.digest,
+                members: tuple[bytes, ...] = members,
+                now_s: int = now_s,
+            ) -> bytes:
+                word = book.asked(ask, now_s, manifest=known, members=members)
+                return sign(word, self._signer)
+
+            try:
+                reply = await worker.submit(answer)
+            except StoreError as error:
+                if not failing:
+                    self._logger.warning("a voter cannot write its grants", error=str(error))
+                failing = True
+                continue
+            failing = False
+            with suppress(BusError):
+                await message.reply(reply)
+
+
+def _read(data: bytes) -> Signed | None:
+    """Read a message; None for what is none, which strangers may send as they like."""
+    try:
+        return read(data)
+    except InvalidDuty:
+        return None

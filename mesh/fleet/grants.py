@@ -1,0 +1,117 @@
+"""A voter's grants on disk (`grants.db`): what it granted it grants to nobody else, ever after.
+
+Every answer comes out of one transaction: the grant is in the file, synced, before the voter's word
+of it leaves. A crash between the two costs the asker an answer, never a second grant. Pages carry
+checksums (ledger/sql.py): a flipped bit is an error, not another member's grant.
+
+A file that is new knows nothing of what this voter granted before, if it had another one. So it
+begins with a floor beyond SKEW_S_MAX ahead of the clock: a voter grants no run earlier than that
+before its time, so none that is planned later can have been granted already. It costs a voter that
+lost its file an hour. Who opens it as `fresh` says that this voter never had one; then there is no
+floor. A second process on the same file cannot grant what the first did: the row is there.
+Not covered: an old copy of the file put back; do not restore it from a backup, remove it.
+"""
+
+import threading
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Final
+
+from ledger.core.errors import StoreError
+from ledger.sql import check_schema, connect, translated
+from mesh.core.fleet.duty import SKEW_S_MAX, Ask, Grant, Refusal, Voter
+
+APPLICATION_ID: Final = 0x544D4752  # "TMGR"
+VERSION: Final = 1
+_SCHEMA: Final = """
+CREATE TABLE grants (
+    run       BLOB PRIMARY KEY,
+    member    BLOB NOT NULL,
+    planned_s INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
+CREATE INDEX grants_planned ON grants (planned_s);
+CREATE TABLE floor (one INTEGER PRIMARY KEY CHECK (one = 1), floor_s INTEGER NOT NULL) STRICT;
+"""
+_GRANT: Final = """
+INSERT INTO grants VALUES (?1, ?2, ?3)
+ON CONFLICT (run) DO UPDATE SET planned_s = ?3 WHERE member = ?2
+"""
+
+
+class GrantBook:
+    """One voter and its file. May be used from any thread; a question is one transaction."""
+
+    def __init__(self, path: Path, *, me: bytes, now_s: int, fresh: bool = False) -> None:
+        """Open or create the file. Raises ledger.core.errors.StoreError.
+
+        `fresh`: if it is created, this voter has granted nothing before, in no file that is gone.
+        """
+        self._what = path.name
+        self._lock = threading.Lock()
+        with translated(self._what):
+            self._db = connect(path, create=True)
+            try:
+                self._db.execute("pragma synchronous=FULL")
+                self._make(0 if fresh else now_s + SKEW_S_MAX + 1)
+                self._voter = self._load(me)
+            except BaseException:
+                self._db.close()
+                raise
+
+    def _make(self, floor_s: int) -> None:
+        with self._db:
+            if not self._db.pragma("schema_version"):
+                self._db.execute(_SCHEMA)
+                self._db.execute("INSERT INTO floor VALUES (1, ?)", (floor_s,))
+                self._db.pragma("application_id", APPLICATION_ID)
+                self._db.pragma("user_version", VERSION)
+        check_schema(self._db, self._what, APPLICATION_ID, VERSION)
+
+    def _load(self, me: bytes) -> Voter:
+        rows = self._db.execute("SELECT run, member, planned_s FROM grants")
+        granted = {run: (member, planned_s) for run, member, planned_s in rows}
+        floor_s = self._db.execute("SELECT floor_s FROM floor").get
+        return Voter(me, granted, floor_s)
+
+    @property
+    def granted(self) -> dict[bytes, tuple[bytes, int]]:
+        """Of each run that is remembered, who has it and its planned time."""
+        with self._lock:
+            return dict(self._voter.granted)
+
+    def asked(
+        self, ask: Ask, now_s: int, *, manifest: bytes, members: Iterable[bytes]
+    ) -> Grant | Refusal:
+        """Answer as Voter.asked; what it changed is on disk. On StoreError say nothing."""
+        with self._lock:
+            voter = self._voter
+            floor_s, known = voter.floor_s, voter.granted.get(ask.run)
+            answer = voter.asked(ask, now_s, manifest=manifest, members=members)
+            new = voter.granted.get(ask.run)
+            if new != known or voter.floor_s != floor_s:
+                try:
+                    self._write(voter.floor_s, ask.run, new)
+                except BaseException:
+                    self._again()
+                    raise
+            return answer
+
+    def _write(self, floor_s: int, run: bytes, new: tuple[bytes, int] | None) -> None:
+        with translated(self._what), self._db:
+            self._db.execute("UPDATE floor SET floor_s = max(floor_s, ?)", (floor_s,))
+            self._db.execute("DELETE FROM grants WHERE planned_s < ?", (floor_s,))
+            if new is None:
+                return
+            self._db.execute(_GRANT, (run, *new))
+            if self._db.changes() != 1:
+                raise StoreError(f"{self._what}: another process granted this run")
+
+    def _again(self) -> None:
+        """Go back to what the file holds, after a write that failed."""
+        with translated(self._what):
+            self._voter = self._load(self._voter.me)
+
+    def close(self) -> None:
+        """Close the file."""
+        with self._lock:
+            self._db.close()

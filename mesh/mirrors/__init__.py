@@ -1,0 +1,1 @@
+"""Mirrors: copying the logs of others, and offering what one has."""

@@ -1,0 +1,1 @@
+"""Other relays, any number of them as one: connections, a queue on disk, what is known."""

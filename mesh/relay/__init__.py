@@ -1,0 +1,1 @@
+"""Our own Nostr relay: connections, group commit, its store."""

@@ -1,0 +1,1 @@
+"""Sealed messages: opened as they come, wrapped as they go, each dealt with once."""

@@ -1,0 +1,222 @@
+"""An agent's sealed messages, through whatever relays: opened as they come, wrapped as they go.
+
+In: everything relays hold for our key is asked for, each event is verified, opened and handed on as
+a `Letter`; only when that has been dealt with is it remembered as seen. So what comes between is
+handed on twice, and who takes letters knows them again by `Letter.id`.
+
+Out: a wrap for every reader of a message, to the relays he names (kind 10050), and one to our own.
+What is random in a wrap is derived from our key and the message, so sending it again is sending
+the same event. Who names no relays is not ready to receive: `NoInbox`, and nothing is sent.
+
+Anybody may send us wraps: each costs two signatures checked and two keys agreed on (about a
+millisecond), and a row. What cannot be opened is counted, and its sender learns nothing.
+
+Not covered: files, reactions; the sender's own copies from other devices.
+"""
+
+import asyncio
+import hmac
+from collections.abc import Awaitable, Callable, Sequence
+from dataclasses import dataclass
+from functools import partial
+from typing import Final
+
+import structlog
+
+from mesh.core import envelope, nip04, nip17, nip59
+from mesh.core.envelope import Envelope
+from mesh.core.errors import InvalidData, InvalidEnvelope, Refused
+from mesh.core.nip01 import NostrSigner, VerifiedEvent
+from mesh.core.nip59 import Chance, Rumor
+from mesh.core.relay.filter import Filter
+from mesh.core.relay.kinds import supersedes
+from mesh.pool.port import Pool
+from mesh.sealed.handled import Handled
+from mesh.worker import Worker
+
+_log = structlog.get_logger(__name__)
+
+_SEED: Final = b"timmy/mailbox/chance/v1"
+_LIST_SECONDS: Final = 600
+"""How long a person's list of relays is believed; one that has none is asked about again sooner."""
+_NO_LIST_SECONDS: Final = 60
+_LISTS_MAX: Final = 1000
+
+
+class NoInbox(Refused):
+    """A receiver has no kind 10050 list, or none that we found: NIP-17 forbids to send."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Letter:
+    """Words to us, and whose they are: his key, in hex.
+
+    `id` names the words, not the event around them: 32 bytes in hex, the same whenever and however
+    they come again. `room` holds everybody who can read them. `sealed` is the NIP-59 seal they came
+    in, signed by their author; None for a message of an older kind, and for an envelope.
+    """
+
+    id: str
+    author: str
+    text: str
+    room: frozenset[str]
+    created_at: int
+    envelope: Envelope | None = None
+    sealed: VerifiedEvent | None = None
+
+
+class Mailbox:
+    """Sealed messages of `signer`. `relays` are where it takes them; `clock` gives Unix seconds."""
+
+    def __init__(
+        self,
+        pool: Pool,
+        signer: NostrSigner,
+        handled: Handled,
+        *,
+        relays: Sequence[str],
+        clock: Callable[[], int],
+    ) -> None:
+        self._pool = pool
+        self._signer = signer
+        self._handled = handled
+        self._relays = tuple(relays)
+        self._clock = clock
+        self._worker = Worker("sealed")
+        self._seed = hmac.digest(signer.secret, _SEED, "sha256")
+        self._lists: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self.opened = 0
+        self.refused = 0
+
+    @property
+    def pubkey(self) -> str:
+        """Our public key in hex."""
+        return self._signer.pubkey
+
+    async def announce(self) -> None:
+        """Say where we take sealed messages (kind 10050): there, and wherever we publish."""
+        try:
+            event = nip17.mint_inbox(self._signer, self._relays, now=self._clock())
+            for relays in (self._relays, None):
+                await self._pool.publish(event, to=relays, droppable=True)
+        except Refused as error:
+            _log.warning("nobody is told where we take messages", why=str(error))
+
+    async def run(self, take: Callable[[Letter], Awaitable[None]]) -> None:
+        """Hand every letter to `take`, one at a time, until cancelled.
+
+        An error of `take` ends this, and the letter comes again at the next call.
+        """
+        kinds = frozenset((nip04.KIND, nip59.WRAP_KIND, nip59.LIVE_WRAP_KIND))
+        wanted = Filter(kinds=kinds, tags=(("p", frozenset((self.pubkey,))),))
+        known = await self._worker.submit(self._handled.known)
+        async with self._pool.subscribe([wanted], at=self._relays, known=known) as events:
+            async for event in events:
+                letter = self.open(event)
+                if letter is not None:
+                    await take(letter)
+                if event.kind != nip59.LIVE_WRAP_KIND:  # no relay hands it over a second time
+                    add = partial(self._handled.add, event.created_at, event.id)
+                    await self._worker.submit(add)
+                await asyncio.sleep(0)  # a flood of wraps must not hold up everything else
+
+    def open(self, event: VerifiedEvent) -> Letter | None:
+        """Return what an event says to us; None for what cannot be opened, or is our own copy."""
+        try:
+            letter = self._legacy(event) if event.kind == nip04.KIND else self._sealed(event)
+        except InvalidData as error:
+            self.refused += 1
+            _log.debug("a sealed message was refused", event_id=event.id, error=str(error))
+            return None
+        if letter is None or letter.author == self.pubkey:
+            return None
+        self.opened += 1
+        return letter
+
+    def _legacy(self, event: VerifiedEvent) -> Letter:
+        return Letter(
+            id=event.id,
+            author=event.pubkey,
+            text=nip04.open_legacy(event, self._signer),
+            room=frozenset((event.pubkey, self.pubkey)),
+            created_at=event.created_at,
+        )
+
+    def _sealed(self, event: VerifiedEvent) -> Letter | None:
+        opened = nip59.open_wrap(event, self._signer)
+        if opened.rumor.kind == envelope.CARRIER_KIND:
+            return self._enveloped(opened.rumor)
+        message = nip17.read(opened)
+        if message is None:
+            return None
+        return Letter(
+            id=message.id,
+            author=message.author,
+            text=message.text,
+            room=message.room,
+            created_at=message.created_at,
+            sealed=opened.sealed,
+        )
+
+    def _enveloped(self, rumor: Rumor) -> Letter:
+        """Take an envelope that is for us, whoever brought it: its signature says whose it is."""
+        found = envelope.parse(rumor.content)
+        if found.payload.to != self.pubkey:
+            raise InvalidEnvelope(f"an envelope for {found.payload.to}")
+        return Letter(
+            id=envelope.name_of(found),
+            author=found.node_id,
+            text=found.payload.text,
+            room=frozenset((found.node_id, self.pubkey)),
+            created_at=found.payload.sent_at,
+            envelope=found,
+        )
+
+    async def send(self, rumor: Rumor) -> tuple[str, ...]:
+        """Queue a message of ours for all its readers; durable when this returns.
+
+        Returns the relays that will be told. Raises NoInbox, then nothing was sent; TooLong,
+        UnsafeToMint; QueueFull and StoreError of the pool, then calling again completes it.
+        """
+        ways = {who: await self._way_to(who) for who in nip17.readers(rumor)}
+        told: list[str] = []
+        for who, relays in ways.items():
+            chance = Chance.derived(self._seed, bytes.fromhex(rumor.id) + bytes.fromhex(who))
+            event = nip59.wrap(rumor, self._signer, who, chance, now=rumor.created_at)
+            told += (await self._pool.publish(event, to=relays)).relays
+        return tuple(dict.fromkeys(told))
+
+    async def _way_to(self, pubkey: str) -> tuple[str, ...]:
+        if pubkey == self.pubkey:
+            return self._relays
+        relays = await self.inbox_of(pubkey)
+        if not relays:
+            raise NoInbox(
+                f"{pubkey} names no relays for sealed messages (kind 10050)",
+                hint="a client for NIP-17 messages publishes them, once it is asked to",
+            )
+        return relays
+
+    async def inbox_of(self, pubkey: str) -> tuple[str, ...]:
+        """Return the relays that a person names for sealed messages; none if none are found."""
+        until, relays = self._lists.get(pubkey, (0, ()))
+        if self._clock() < until:
+            return relays
+        wanted = Filter(kinds=frozenset((nip17.INBOX_KIND,)), authors=frozenset((pubkey,)), limit=1)
+        found = [*(await self._pool.fetch([wanted])).events]
+        found += (await self._pool.fetch([wanted], at=self._relays)).events
+        newest: VerifiedEvent | None = None
+        for event in found:
+            key = (event.created_at, event.id)
+            if newest is None or supersedes(key, (newest.created_at, newest.id)):
+                newest = event
+        relays = () if newest is None else nip17.inbox_relays(newest)
+        if len(self._lists) >= _LISTS_MAX:
+            self._lists.clear()
+        seconds = _LIST_SECONDS if relays else _NO_LIST_SECONDS
+        self._lists[pubkey] = (self._clock() + seconds, relays)
+        return relays
+
+    async def close(self) -> None:
+        """Close what remembers."""
+        await self._worker.close(self._handled.close)

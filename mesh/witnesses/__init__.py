@@ -1,0 +1,1 @@
+"""Witnesses with a memory, and how heads and proofs of lies reach them."""
