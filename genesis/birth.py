@@ -25,15 +25,7 @@ from pathlib import Path
 
 from genesis import entropy, keystore, private
 from genesis.core import nip49
-from genesis.core.birth import (
-    Genesis,
-    GenesisFacts,
-    SoulDigest,
-    check_name,
-    check_network,
-    key_digest,
-    sign_genesis,
-)
+from genesis.core.birth import sign_genesis
 from genesis.core.errors import (
     HalfBirth,
     InvalidSoul,
@@ -45,6 +37,14 @@ from genesis.core.keys import AgentKeys, Entropy, derive_independent, derive_roo
 from genesis.core.recovery import RecoveryKit, output_key, output_signer, phrase_from_entropy
 from genesis.soul import FILE_NAME, Soul, read_soul
 from ledger.core.event import Draft
+from ledger.core.genesis import (
+    Genesis,
+    GenesisFacts,
+    SoulDigest,
+    check_name,
+    check_network,
+    key_digest,
+)
 from ledger.core.keys import Signer
 from ledger.core.limits import STREAM_BYTES
 

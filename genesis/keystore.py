@@ -2,6 +2,11 @@
 
     <home>/keys/agent.keystore          the 32-byte root; the four keys are derived from it, so
                                         unlocking costs one scrypt (half a second at log_n 16)
+    <home>/keys/nostr.keystore          the Nostr key itself, from the first handoff on: a new root
+                                        gives new log, seal and funding keys, and this one stays
+    <home>/keys/agent-N.keystore        the root of tenure N, kept while its seal or its coins may
+                                        still have to be signed for
+    <home>/keys/heir.keystore           a root that is about to take over (genesis.succession)
     <operator folder>/operator.keystore the operator's secret key itself; any NIP-49 client opens it
 
 The files are JSON: {"format", "version", "role", "public", "ncryptsec"}. `public` is the log key or
@@ -17,14 +22,16 @@ Unlocking checks the permissions of folder and file first, and changes nothing, 
 """
 
 import json
+import re
 import secrets
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from genesis import private
 from genesis.core import nip49
-from genesis.core.birth import Genesis, check_keys
+from genesis.core.birth import check_keys
 from genesis.core.errors import InvalidKeystore, InvalidNcryptsec, WrongPassphrase
 from genesis.core.keys import AgentKeys
 from ledger.core.keys import Signer
@@ -34,13 +41,38 @@ FILE_BYTES_MAX: Final = 4096
 
 _FORMAT: Final = "timmy keystore"
 _VERSION: Final = 1
-_AGENT, _OPERATOR = "agent", "operator"
+_AGENT, _OPERATOR, _NOSTR = "agent", "operator", "nostr"
+_PAST: Final = re.compile(r"agent-(0|[1-9][0-9]{0,5})\.keystore")
 _FIELDS: Final = frozenset(("format", "version", "role", "public", "ncryptsec"))
 
 
 def agent_path(home: Path) -> Path:
     """Where the agent's keystore is."""
     return home / "keys" / "agent.keystore"
+
+
+def nostr_path(home: Path) -> Path:
+    """Where the Nostr key is, once it no longer comes from the root."""
+    return home / "keys" / "nostr.keystore"
+
+
+def heir_path(home: Path) -> Path:
+    """Where a root waits that is about to take over."""
+    return home / "keys" / "heir.keystore"
+
+
+def past_path(home: Path, number: int) -> Path:
+    """Where the keystore of an earlier tenure is kept."""
+    return home / "keys" / f"agent-{number}.keystore"
+
+
+def past_paths(home: Path) -> dict[int, Path]:
+    """Keystores of earlier tenures that are still here, by number."""
+    found = {}
+    for path in sorted((home / "keys").glob("agent-*.keystore")):
+        if match := _PAST.fullmatch(path.name):
+            found[int(match[1])] = path
+    return found
 
 
 def operator_path(folder: Path) -> Path:
@@ -81,8 +113,10 @@ class Keystore:
                 f"keystore is {value['format']!r} version {value['version']!r}, "
                 f"expected {_FORMAT!r} version {_VERSION}"
             )
-        if value["role"] not in (_AGENT, _OPERATOR):
-            raise InvalidKeystore(f"keystore role is {value['role']!r}, expected agent or operator")
+        if value["role"] not in (_AGENT, _OPERATOR, _NOSTR):
+            raise InvalidKeystore(
+                f"keystore role is {value['role']!r}, expected agent, operator or nostr"
+            )
         if not isinstance(value["ncryptsec"], str) or not isinstance(value["public"], str):
             raise InvalidKeystore("keystore public and ncryptsec are not text")
         try:
@@ -114,6 +148,12 @@ def lock_operator(key: Signer, passphrase: str, *, log_n: int = nip49.LOG_N_MIN)
     """Encrypt an operator's key."""
     ncryptsec = _encrypt(key.secret, passphrase, log_n)
     return Keystore(role=_OPERATOR, public=key.public, ncryptsec=ncryptsec)
+
+
+def lock_nostr(key: Signer, passphrase: str, *, log_n: int = nip49.LOG_N_MIN) -> Keystore:
+    """Encrypt an agent's Nostr key."""
+    ncryptsec = _encrypt(key.secret, passphrase, log_n)
+    return Keystore(role=_NOSTR, public=key.public, ncryptsec=ncryptsec)
 
 
 def read_keystore(path: Path, *, role: str) -> Keystore:
@@ -170,26 +210,40 @@ def unlock_agent(
     home: Path,
     passphrase: str,
     *,
-    genesis: Genesis | None = None,
+    expected: Mapping[str, bytes] | None = None,
+    path: Path | None = None,
     log_n_min: int = nip49.LOG_N_MIN,
 ) -> AgentKeys:
-    """Open the home's keystore with one scrypt, and check the keys against `genesis` if given.
+    """Open the home's keystore (or that at `path`), and that of the Nostr key if there is one.
 
-    Raises PrivateFileError, InvalidKeystore, WrongPassphrase or KeyMismatch.
+    One scrypt for each. The keys are compared with those `expected`, by role. Raises
+    PrivateFileError, InvalidKeystore, WrongPassphrase or KeyMismatch.
     """
-    path = agent_path(home)
+    place = path or agent_path(home)
+    keys = unlock_root(place, passphrase, log_n_min=log_n_min)
+    if nostr_path(home).exists():
+        nostr = _unlock_key(nostr_path(home), _NOSTR, passphrase, log_n_min)
+        keys = replace(keys, nostr=nostr)
+    if expected is not None:
+        check_keys(keys, expected)
+    return keys
+
+
+def unlock_root(path: Path, passphrase: str, *, log_n_min: int = nip49.LOG_N_MIN) -> AgentKeys:
+    """Return the four keys of one root, whoever is in charge. Raises as `unlock_agent` does."""
     found = read_keystore(path, role=_AGENT)
     keys = AgentKeys.from_root(_open(path, found, passphrase, log_n_min).secret)
     _check_public(path, found, keys.log.public)
-    if genesis is not None:
-        check_keys(keys, genesis)
     return keys
 
 
 def unlock_operator(folder: Path, passphrase: str, *, log_n_min: int = nip49.LOG_N_MIN) -> Signer:
     """Open the operator's keystore. Raises as `unlock_agent` does."""
-    path = operator_path(folder)
-    found = read_keystore(path, role=_OPERATOR)
+    return _unlock_key(operator_path(folder), _OPERATOR, passphrase, log_n_min)
+
+
+def _unlock_key(path: Path, role: str, passphrase: str, log_n_min: int) -> Signer:
+    found = read_keystore(path, role=role)
     key = Signer(_open(path, found, passphrase, log_n_min).secret)
     try:
         _check_public(path, found, key.public)

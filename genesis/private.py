@@ -25,6 +25,7 @@ from genesis.core.errors import (
     PrivateFileExposed,
     PrivateFileMissing,
 )
+from ledger.files import sync_folder
 
 FOLDER_MODE = 0o700
 FILE_MODE = 0o600
@@ -74,15 +75,7 @@ def make_folder(path: Path, *, disk: Disk = REAL_DISK) -> None:
         path.chmod(FOLDER_MODE)  # whatever the umask is
     except OSError as error:
         raise PrivateFileError(f"cannot make {path}: {error.strerror}") from error
-    _sync_folder(path.parent, disk)
-
-
-def _sync_folder(path: Path, disk: Disk) -> None:
-    descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        disk.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+    sync_folder(path.parent, disk.fsync)
 
 
 def remove_leftovers(path: Path) -> None:
@@ -112,7 +105,7 @@ def create(path: Path, data: bytes, *, mode: int = FILE_MODE, disk: Disk = REAL_
             disk.link(temporary, path)
         finally:
             disk.unlink(temporary)
-        _sync_folder(path.parent, disk)
+        sync_folder(path.parent, disk.fsync)
     except FileExistsError as error:
         raise PrivateFileExists(
             f"{path} exists and is never overwritten",
@@ -130,9 +123,27 @@ def replace(path: Path, data: bytes, *, mode: int = FILE_MODE, disk: Disk = REAL
     try:
         remove_leftovers(path)
         disk.replace(_write_temporary(path, data, mode, disk), path)
-        _sync_folder(path.parent, disk)
+        sync_folder(path.parent, disk.fsync)
     except OSError as error:
         raise PrivateFileError(f"cannot write {path}: {error.strerror}") from error
+
+
+def link(path: Path, name: Path, *, disk: Disk = REAL_DISK) -> None:
+    """Give a file a second name, durably. Raises PrivateFileError."""
+    try:
+        disk.link(path, name)
+        sync_folder(name.parent, disk.fsync)
+    except OSError as error:
+        raise PrivateFileError(f"cannot keep {path} as {name}: {error.strerror}") from error
+
+
+def rename(path: Path, name: Path, *, disk: Disk = REAL_DISK) -> None:
+    """Give a file another name, over a file that may have it, durably. Raises PrivateFileError."""
+    try:
+        disk.replace(path, name)
+        sync_folder(name.parent, disk.fsync)
+    except OSError as error:
+        raise PrivateFileError(f"cannot rename {path} to {name}: {error.strerror}") from error
 
 
 def open_regular(path: Path, flags: int = 0) -> int:

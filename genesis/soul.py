@@ -7,16 +7,15 @@ agent; an edited file is refused at start and never adopted silently.
 The text is not in the ledger: keep a copy of the file with the backups.
 """
 
-import hashlib
 import os
 import re
 from dataclasses import dataclass, field
 from importlib.resources import files
 from pathlib import Path
 
-from genesis.core.birth import SOUL_BYTES_MAX, Genesis, SoulDigest
-from genesis.core.errors import InvalidSoul, PrivateFileError, SoulChanged
+from genesis.core.errors import InvalidSoul, PrivateFileError
 from genesis.private import open_regular
+from ledger.core.genesis import SOUL_BYTES_MAX, SoulDigest
 
 FILE_NAME = "SOUL.md"
 _CONTROL = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f]")
@@ -72,17 +71,3 @@ def read_soul(path: Path) -> Soul:
         ) from error
     with os.fdopen(descriptor, "rb") as file:
         return Soul.from_bytes(file.read(SOUL_BYTES_MAX + 1))
-
-
-def check_soul(home_soul_bytes: bytes, genesis: Genesis) -> None:
-    """Raise SoulChanged unless these are the bytes the agent was born with."""
-    born = genesis.soul
-    sha256 = hashlib.sha256(home_soul_bytes).digest()
-    if (len(home_soul_bytes), sha256) == (born.length, born.sha256):
-        return
-    raise SoulChanged(
-        f"SOUL.md is {len(home_soul_bytes)} bytes with sha256 {sha256.hex()}, "
-        f"this agent was born with {born.length} bytes and {born.sha256.hex()}",
-        hint="a SOUL never changes: restore that file from a backup, "
-        "or birth another agent with the new one: timmy --home OTHER init --soul FILE",
-    )

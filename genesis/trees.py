@@ -18,6 +18,7 @@ from typing import Final
 from genesis.core import limits
 from genesis.core.errors import InvalidTree, TreeError
 from genesis.core.tree import DIGEST_BYTES, Tree
+from ledger.files import sync_folder, write_atomically
 
 FOLDER: Final = "trees"
 _CURRENT: Final = "current"
@@ -77,7 +78,7 @@ def write_tree(tree: Tree, folder: Path, *, durable: bool = True) -> None:
                 opened.flush()
                 os.fsync(fd)
     for made in folders if durable else ():
-        _sync(made)
+        sync_folder(made)
 
 
 def store_tree(home: Path, tree: Tree) -> Path:
@@ -136,13 +137,7 @@ def set_current(home: Path, digest: bytes) -> None:
     """Adopt a stored tree: durable, and at no moment is there none. Raises TreeError."""
     folder = open_tree(home, digest).parent
     try:
-        fd, name = tempfile.mkstemp(prefix=".new-", dir=folder)
-        with os.fdopen(fd, "w") as opened:
-            opened.write(f"{digest.hex()}\n")
-            opened.flush()
-            os.fsync(fd)
-        Path(name).replace(folder / _CURRENT)
-        _sync(folder)
+        write_atomically(folder / _CURRENT, f"{digest.hex()}\n".encode())
     except OSError as error:
         raise TreeError(f"cannot adopt tree {digest.hex()}: {error.strerror}") from error
 
@@ -150,7 +145,8 @@ def set_current(home: Path, digest: bytes) -> None:
 def current(home: Path) -> bytes | None:
     """Return the digest of the adopted tree, None if none ever was. Raises TreeError."""
     try:
-        text = (home / FOLDER / _CURRENT).read_text("ascii")
+        # Not `read_text`, which takes a carriage return for the end of a line.
+        text = (home / FOLDER / _CURRENT).read_bytes().decode("ascii")
     except FileNotFoundError:
         return None
     except (OSError, UnicodeDecodeError) as error:
@@ -177,7 +173,7 @@ def _rename(working: Path, target: Path) -> None:
         discard(working)
     else:
         target.chmod(0o555)
-        _sync(target.parent)
+        sync_folder(target.parent)
 
 
 def discard(working: Path) -> None:
@@ -185,11 +181,3 @@ def discard(working: Path) -> None:
     for folder in (working, *(p for p in working.rglob("*") if p.is_dir())):
         folder.chmod(0o700)
     shutil.rmtree(working, ignore_errors=True)
-
-
-def _sync(folder: Path) -> None:
-    fd = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
-    try:
-        os.fsync(fd)
-    finally:
-        os.close(fd)

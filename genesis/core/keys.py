@@ -20,16 +20,12 @@ from typing import Final
 
 from genesis.core.errors import InvalidEntropy
 from ledger.core.codec import encode
+from ledger.core.genesis import ENTROPY_INPUTS_MAX, ROLES
 from ledger.core.keys import Signer
-
-ROLES: Final = ("log", "nostr", "seal", "funding")
-"""The keys an agent holds while it runs, in the order of `AgentKeys`."""
 
 SECRET_BYTES: Final = 32
 ENTROPY_BYTES_MIN: Final = 32
 """One input alone must reach the strength of the keys; the others are a second belt."""
-ENTROPY_INPUTS_MAX: Final = 16
-"""A handful of sources exist; a longer list is a mistake, and their names go into genesis."""
 CURVE_ORDER: Final = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
 """Of secp256k1 (SEC 2, section 2.4.1)."""
 COUNTER_MAX: Final = 255

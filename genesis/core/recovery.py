@@ -16,6 +16,7 @@ Not covered: a kit that is lost, or read by somebody else.
 import difflib
 import hashlib
 import re
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -23,9 +24,10 @@ from coincurve import PublicKeyXOnly
 from embit import bip32, bip39
 from embit.wordlists.bip39 import WORDLIST
 
-from genesis.core.birth import Genesis, check_name, check_network, key_digest
-from genesis.core.errors import InvalidGenesis, InvalidPhrase, KeyMismatch
+from genesis.core.errors import InvalidPhrase, KeyMismatch
 from genesis.core.keys import CURVE_ORDER, SECRET_BYTES
+from ledger.core.errors import InvalidGenesis
+from ledger.core.genesis import Genesis, check_name, check_network, key_digest
 from ledger.core.hashing import tagged
 from ledger.core.keys import Signer
 
@@ -135,13 +137,20 @@ class RecoveryKit:
         return key_from_phrase(self.recovery_phrase, self.network)
 
 
-def check_kit(kit: RecoveryKit, genesis: Genesis) -> None:
-    """Raise KeyMismatch unless this kit was made with this genesis."""
+def check_kit(
+    kit: RecoveryKit, genesis: Genesis, *, announced: Collection[bytes] | None = None
+) -> None:
+    """Raise KeyMismatch unless this kit was made with this genesis.
+
+    `announced` are the digests of next keys that may be in it, if not the one of genesis: each
+    handoff makes a kit with another next key, and the same recovery key.
+    """
     recovery = kit.recovery_key.public
+    digests = (genesis.next_key_digest,) if announced is None else announced
     found = {
         "network": kit.network == genesis.network,
         "SOUL": kit.soul_sha256 == genesis.soul.sha256,
-        "next key": key_digest(kit.next_key.public) == genesis.next_key_digest,
+        "next key": key_digest(kit.next_key.public) in digests,
         "recovery key": key_digest(recovery) == genesis.recovery_key_digest,
         "recovery output": output_key(recovery) == genesis.recovery_output_key,
     }
@@ -167,13 +176,14 @@ def _rows(where: str, phrase: str) -> list[str]:
     return rows
 
 
-def render_kit(kit: RecoveryKit) -> str:
-    """Return the text to print or copy by hand. `parse_kit` reads it back."""
+def render_kit(kit: RecoveryKit, *, remark: str | None = None) -> str:
+    """Return the text to print or copy by hand. `parse_kit` reads it back, `remark` left out."""
     return "\n".join(
         [
             _TITLE,
             "# Copy this to paper and keep it away from the machine. It is shown once.",
             "# Whoever reads it can take the agent over; without it a lost agent stays lost.",
+            *([] if remark is None else [f"# {remark}"]),
             "",
             f"agent   {kit.agent}",
             f"network {kit.network}",

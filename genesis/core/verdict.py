@@ -2,9 +2,10 @@
 
 The statement has two parts. `found` is what every honest judge of the same patch must find: the
 inputs, the seed and its commitment, the outcome of each gate, the digests of the recorded
-transcripts; its digest is what judges compare and people approve. `measured` is one machine's
-business (engine, times, resources, which failure was a timeout) and stands outside the digest, as
-does `decision`, which follows from `found` unless the judge's own machine failed.
+transcripts, what was counted for the proposal's task; its digest is what judges compare and people
+approve. `measured` is one machine's business (engine, times, resources, which failure was a
+timeout) and stands outside the digest, as does `decision`, which follows from `found` unless the
+judge's own machine failed.
 
 JSON is canonical: sorted keys, no whitespace, no floats, UTF-8; for such values that is RFC 8785.
 Sources: in-toto Attestation Framework, Statement v1; DSSE v1 (envelope, pre-authentication
@@ -22,6 +23,7 @@ from functools import cached_property
 from typing import Any, Final
 
 from genesis.core import limits
+from genesis.core.errors import InvalidVerdict
 from genesis.core.strict_json import (
     canonical_json,
     keys,
@@ -38,12 +40,18 @@ from ledger.core.hashing import tagged
 from ledger.core.keys import PUBLIC_KEY_BYTES, Signer, verify
 from ledger.core.limits import INT_MAX
 
-PREDICATE_TYPE: Final = "https://timmy.example/successor-verdict/v1"
+PREDICATE_TYPE: Final = "https://timmy.example/successor-verdict/v2"
 STATEMENT_TYPE: Final = "https://in-toto.io/Statement/v1"
 PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 SIGNATURE_TAG: Final = "timmy/verdict/v1"
 DIGEST_TAG: Final = "timmy/verdict-digest/v1"
 SEED_TAG: Final = "timmy/verdict-seed/v1"
+
+
+_DIGESTS: Final = (
+    *("patch_sha256", "parent_root", "parent_tree"),
+    *("head_root", "evaluator", "seed"),
+)
 
 
 class Decision(StrEnum):
@@ -67,22 +75,41 @@ class Outcome(StrEnum):
 class Inputs:
     """What was judged, against what, by which evaluator. Digests are 32 bytes.
 
-    `result_tree` is None for a patch that makes no tree; `evaluator` names the judge's own code.
+    The roots are those of the architectures' manifests, the trees what of them runs. A patch that
+    makes no architecture has neither `result_root` nor `result_tree`. `evaluator` names the judge's
+    own code, `measure` the task that the proposal is to be judged by, empty for none that a judge
+    has, and `tries` which try on this parent it is, from 1.
     """
 
     patch_sha256: bytes
+    parent_root: bytes
     parent_tree: bytes
+    result_root: bytes | None
     result_tree: bytes | None
     head_size: int
     head_root: bytes
     evaluator: bytes
     seed: bytes
+    measure: str = ""
+    tries: int = 1
 
     def __post_init__(self) -> None:
-        for name in ("patch_sha256", "parent_tree", "head_root", "evaluator", "seed"):
+        for name in (
+            "patch_sha256",
+            "parent_root",
+            "parent_tree",
+            "head_root",
+            "evaluator",
+            "seed",
+        ):
             require(len(getattr(self, name)) == 32, f"{name} is not 32 bytes")
-        require(self.result_tree is None or len(self.result_tree) == 32, "result_tree is malformed")
+        results = (self.result_root, self.result_tree)
+        made = [digest for digest in results if digest is not None]
+        require(len(made) in (0, 2), "a result has a root and a tree, or neither")
+        require(all(len(digest) == 32 for digest in made), "result root or tree is malformed")
         require(0 <= self.head_size <= INT_MAX, "head_size is not an index")
+        require(len(self.measure) <= limits.MEASURE_CHARS_MAX, "measure is too long")
+        require(1 <= self.tries <= INT_MAX, "tries is not a count from 1")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -106,11 +133,22 @@ class Tooth:
 
 @dataclass(frozen=True, kw_only=True)
 class Findings:
-    """The reproducible part."""
+    """The reproducible part.
+
+    `counts`: of the task's measure, where that counts what every judge must find: of each case
+    what the parent came to, and what the candidate did.
+    """
 
     inputs: Inputs
     gates: tuple[Gate, ...] = ()
     teeth: tuple[Tooth, ...] = ()
+    counts: tuple[tuple[int, int], ...] = ()
+
+    def __post_init__(self) -> None:
+        most = limits.MEASURED_CASES_MAX
+        require(len(self.counts) <= most, f"{len(self.counts)} counts, at most {most}")
+        for pair in self.counts:
+            require(all(0 <= count <= INT_MAX for count in pair), "a count is not one")
 
     @property
     def decision(self) -> Decision:
@@ -119,7 +157,7 @@ class Findings:
         A gate speaks if the parent passed it and it found each of its mutants. To accept, every
         gate must speak and be passed; to reject, one that speaks and was failed is enough.
         """
-        if self.inputs.result_tree is None:
+        if self.inputs.result_root is None:
             return Decision.INVALID
         speaking = [gate for gate in self.gates if self._speaks(gate)]
         if any(gate.candidate is Outcome.FAIL for gate in speaking):
@@ -143,11 +181,13 @@ class Findings:
         return {
             "patch": inputs.patch_sha256.hex(),
             "parent": {
+                "root": inputs.parent_root.hex(),
                 "tree": inputs.parent_tree.hex(),
                 "head": {"size": inputs.head_size, "root": inputs.head_root.hex()},
             },
-            "result": {"tree": _hex(inputs.result_tree)},
+            "result": {"root": _hex(inputs.result_root), "tree": _hex(inputs.result_tree)},
             "evaluator": inputs.evaluator.hex(),
+            "task": {"measure": inputs.measure, "tries": inputs.tries},
             "seed": {
                 "commitment": seed_commitment(inputs.seed).hex(),
                 "revealed": inputs.seed.hex(),
@@ -165,6 +205,7 @@ class Findings:
                 {"mutant": tooth.mutant, "gate": tooth.gate, "outcome": tooth.outcome.value}
                 for tooth in self.teeth
             ],
+            "counts": [list(pair) for pair in self.counts],
         }
 
 
@@ -209,6 +250,8 @@ def statement(verdict: Verdict) -> bytes:
     subject = [{"name": "patch", "digest": {"sha256": found["patch"]}}]
     if found["result"]["tree"] is not None:
         subject.append({"name": "tree", "digest": {"timmyTree": found["result"]["tree"]}})
+        root = {"timmyArchitecture": found["result"]["root"]}
+        subject.append({"name": "architecture", "digest": root})
     return canonical_json(
         {
             "_type": STATEMENT_TYPE,
@@ -267,6 +310,20 @@ def verify_envelope(data: bytes, *, trusted: Collection[bytes]) -> SignedVerdict
     return SignedVerdict(verdict=_parse_statement(payload), signers=signers)
 
 
+def signing_keys(data: bytes) -> frozenset[bytes]:
+    """Return the keys that an envelope says it is signed by, not one of them asked yet.
+
+    Raises InvalidVerdict for what is no envelope.
+    """
+    value = load(data, "envelope")
+    keys(value, {"payload", "payloadType", "signatures"}, "envelope")
+    named = listed(value["signatures"], "signatures")
+    require(len(named) <= limits.SIGNATURES_MAX, f"{len(named)} signatures are too many")
+    for entry in named:
+        keys(entry, {"keyid", "sig"}, "signature")
+    return frozenset(unhex(entry["keyid"], PUBLIC_KEY_BYTES, "keyid") for entry in named)
+
+
 def _signers(value: Any, message: bytes, trusted: Collection[bytes]) -> tuple[bytes, ...]:
     require(isinstance(value, list), "signatures is not a list")
     require(len(value) <= limits.SIGNATURES_MAX, f"{len(value)} signatures are too many")
@@ -301,29 +358,41 @@ def _parse_statement(payload: bytes) -> Verdict:
 def _parse_findings(value: Any) -> Findings:
     keys(
         value,
-        {"patch", "parent", "result", "evaluator", "seed", "gates", "teeth"},
+        {"patch", "parent", "result", "evaluator", "task", "seed", "gates", "teeth", "counts"},
         "found",
     )
-    keys(value["parent"], {"tree", "head"}, "parent")
+    keys(value["parent"], {"root", "tree", "head"}, "parent")
     keys(value["parent"]["head"], {"size", "root"}, "head")
-    keys(value["result"], {"tree"}, "result")
+    keys(value["result"], {"root", "tree"}, "result")
+    keys(value["task"], {"measure", "tries"}, "task")
     keys(value["seed"], {"commitment", "revealed"}, "seed")
     size = value["parent"]["head"]["size"]
+    tries = value["task"]["tries"]
     require(type(size) is int, "head size is not an integer")
+    require(type(tries) is int, "tries is not an integer")
     inputs = Inputs(
         patch_sha256=unhex(value["patch"], 32, "patch"),
+        parent_root=unhex(value["parent"]["root"], 32, "parent root"),
         parent_tree=unhex(value["parent"]["tree"], 32, "parent tree"),
+        result_root=unhex_or_none(value["result"]["root"], "result root"),
         result_tree=unhex_or_none(value["result"]["tree"], "result tree"),
         head_size=size,
         head_root=unhex(value["parent"]["head"]["root"], 32, "head root"),
         evaluator=unhex(value["evaluator"], 32, "evaluator"),
         seed=unhex(value["seed"]["revealed"], 32, "seed"),
+        measure=_measure(value["task"]["measure"]),
+        tries=tries,
     )
     return Findings(
         inputs=inputs,
         gates=tuple(_parse_gate(gate) for gate in listed(value["gates"], "gates")),
         teeth=tuple(_parse_tooth(tooth) for tooth in listed(value["teeth"], "teeth")),
+        counts=tuple(_parse_pair(pair) for pair in listed(value["counts"], "counts")),
     )
+
+
+def _measure(value: Any) -> str:
+    return "" if value == "" else text(value, "measure")
 
 
 def _parse_gate(value: Any) -> Gate:
@@ -343,6 +412,13 @@ def _parse_tooth(value: Any) -> Tooth:
         gate=text(value["gate"], "gate"),
         outcome=member(Outcome, value["outcome"]),
     )
+
+
+def _parse_pair(value: Any) -> tuple[int, int]:
+    match value:
+        case [parent, candidate] if type(parent) is int and type(candidate) is int:
+            return parent, candidate
+    raise InvalidVerdict("counts are not pairs of integers")
 
 
 def _hex(value: bytes | None) -> str | None:

@@ -1,8 +1,11 @@
 """Makes the patches that the tests judge."""
 
 import difflib
+from collections.abc import Mapping
 from pathlib import Path
 
+from genesis.core.architecture import Architecture
+from genesis.core.patch import AGENT_PREFIX
 from genesis.core.tree import Tree
 from genesis.trees import read_tree
 
@@ -11,6 +14,13 @@ AGENT = Path(__file__).parents[2] / "runtime" / "agent"
 
 def agent_tree() -> Tree:
     return read_tree(AGENT)
+
+
+def architecture(tree: Tree, data: Mapping[str, bytes] | None = None) -> Architecture:
+    """What `tree` and other files, by their paths in the repository, make."""
+    return Architecture(
+        {AGENT_PREFIX + path: text for path, text in tree.items()} | {**(data or {})}
+    )
 
 
 def diff(path: str, old: bytes, new: bytes) -> bytes:

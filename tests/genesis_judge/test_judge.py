@@ -9,24 +9,29 @@ from pathlib import Path
 
 import pytest
 
-from genesis import judge as judging
 from genesis import mutants
-from genesis.cases import GATES, all_cases
+from genesis.core.architecture import patched
 from genesis.core.draws import case_key
 from genesis.core.errors import InvalidVerdict
+from genesis.core.judging.reading import READS
 from genesis.core.patch import parse
 from genesis.core.tree import Tree
 from genesis.core.verdict import Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head, judge
-from genesis.player import Past, play
+from genesis.judging import bench as judging
+from genesis.judging.past import Snapshot
+from genesis.judging.program import GATES, Setting, cases
+from genesis.judging.scenes import Case, Past
+from genesis.player import play
 from genesis.subject import Cage, Patience
 from genesis.trees import write_tree
 from ledger.core import types
 from ledger.core.event import Draft, Event, seal
 from ledger.core.keys import Signer
 from runtime.sandbox import Engine, SandboxLimits
+from tests.sandbox.engines import needs_landlock
 
-from .diffs import agent_tree, change, diff, rewrite
+from .diffs import agent_tree, architecture, change, diff, rewrite
 
 SIGNER = Signer(bytes([7]) * 32)
 SEED = bytes(range(32))
@@ -91,11 +96,16 @@ def history(count: int) -> list[Event]:
     return events
 
 
+def all_cases(key: bytes, *, ts_ms: int = 0) -> tuple[Case, ...]:
+    """The cases of a judgment on an empty ledger."""
+    return cases(key, Setting(position=0, ts_ms=ts_ms, snapshot=Snapshot.of([])))
+
+
 async def judged(
     patch: bytes, *, parent=PARENT, seed=SEED, engine=Engine.BUBBLEWRAP, budget=QUICK, snapshot=()
 ):
     judgment = await judge(
-        patch, parent, snapshot=snapshot, head=Head(size=len(snapshot), root=ROOT), signer=SIGNER,
+        patch, architecture(parent), snapshot=snapshot, head=Head(size=len(snapshot), root=ROOT), signer=SIGNER,
         seed=seed, engine=engine, clock=lambda: 1_790_000_000_000, budget=budget,
     )  # fmt: skip
     assert verify_envelope(judgment.envelope, trusted=[SIGNER.public]).verdict == judgment.verdict
@@ -127,13 +137,17 @@ def test_an_honest_patch_is_accepted(honest):
     assert len(verdict.findings.teeth) == len(mutants.MUTANTS)
     gates = {gate.name for gate in verdict.findings.gates}
     assert {tooth.gate for tooth in verdict.findings.teeth} == gates == set(GATES)
-    assert all(gate.transcript for gate in verdict.findings.gates)
+    assert all(gate.transcript for gate in verdict.findings.gates if gate.name not in READS)
     inputs = verdict.findings.inputs
     assert (inputs.parent_tree, inputs.head_size, inputs.head_root) == (
         PARENT.digest,
         len(SNAPSHOT),
         ROOT,
     )
+    made = patched(architecture(PARENT), parse(HONEST))
+    assert inputs.parent_root == architecture(PARENT).root
+    assert (inputs.result_root, inputs.result_tree) == (made.root, made.tree.digest)
+    assert made.tree.digest != PARENT.digest
     assert verdict.measured["engine"] == "bubblewrap"
     assert [len(times) for times in verdict.measured["turn_us"].values()] == [2, 2]
     assert honest.notes == ()
@@ -152,9 +166,13 @@ async def test_the_digest_is_the_seed_s_and_nobody_else_s(honest):
 
 def test_another_seed_makes_other_cases():
     def words(seed):
-        cases = all_cases(case_key(seed, parse(HONEST).sha256), position=0, ts_ms=0)
-        texts = [event.content["text"] for case in cases for event in case.events if event.content]
-        replies = [m.replies[-1] for case in cases for group in case.rounds for m in group]
+        drawn = [
+            case
+            for case in all_cases(case_key(seed, parse(HONEST).sha256))
+            if case.gate != "crisis"  # whose words are public, but for some
+        ]
+        texts = [event.content["text"] for case in drawn for event in case.events if event.content]
+        replies = [m.last for case in drawn for group in case.rounds for m in group]
         return {word.strip("?") for text in [*texts, *replies] for word in text.split()}
 
     ours, theirs = words(SEED), words(bytes(32))
@@ -172,9 +190,9 @@ WRONG = {
     "drops the person's message": (change(PARENT, "prompt.py", '    items.append(ref("user", message))\n', '    items.append(ref("system", message))\n'), "no prompt ends with a reference to the message", "answer"),
     "answers twice": (change(PARENT, "loop.py", '    yield "answer", {"text": (yield from _ask(items)) or NO_WORDS}\n', '    said = (yield from _ask(items)) or NO_WORDS\n    yield "answer", {"text": said}\n    yield "answer", {"text": said}\n'), "it spoke out of turn", "answer"),
     "never recalls": (change(PARENT, "loop.py", "    recalled = yield from _recall(words[:QUERY_CHARS])\n", "    recalled: list[int] = []\n"), "it did not look for what was said before", "recall"),
-    "forgets the conversation": (change(PARENT, "loop.py", "memory.before(position, RECENT)]", "memory.before(position, 0)] and []"), "the conversation so far is not in the prompt", "history"),
+    "forgets the conversation": (change(PARENT, "loop.py", "    said = memory.before(position, RECENT)\n", "    said = []\n"), "the conversation so far is not in the prompt", "history"),
     "mixes conversations": (change(PARENT, "memory.py", *MIXED), "another conversation is in the prompt", "isolation"),
-    "asks for ever": (change(PARENT, "loop.py", '        reply = yield "model", {"items": items, "max_tokens": MAX_TOKENS}\n    except Refused:\n        return ""\n', '        reply = yield "model", {"items": items, "max_tokens": MAX_TOKENS}\n    except Refused:\n        return (yield from _ask(items))\n'), "its turn has too many steps", "refusal"),
+    "asks for ever": (change(PARENT, "loop.py", "        except Refused as refused:\n            return", "        except Refused as refused:\n            return (yield from _ask(items))\n            return"), "its turn has too many steps", "refusal"),
     "is not the same twice": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    import os\n    words = memory.text(position)\n    try:\n        yield 'recall', {'query': os.urandom(8).hex(), 'limit': 1}\n    except Refused:\n        pass\n"), "it did not do the same twice", "determinism"),
     "ends at import": (change(PARENT, "main.py", "import sys\n", "import os\nimport sys\nos._exit(0)\n"), "it ended", "handshake"),
     "does not compile": (rewrite(PARENT, "loop.py", "def answer(:\n"), "it ended", "handshake"),
@@ -221,8 +239,8 @@ async def test_answers_to_a_revealed_seed_are_worth_nothing():
     """Hard-coded: what the model said when this seed was used for the honest patch."""
     key = case_key(SEED, parse(HONEST).sha256)
     known = {
-        message.event.content["text"]: message.replies[-1]
-        for case in all_cases(key, position=0, ts_ms=1_790_000_000_000)
+        message.event.content["text"]: message.last
+        for case in all_cases(key, ts_ms=1_790_000_000_000)
         for group in case.rounds
         for message in group
     }
@@ -249,7 +267,7 @@ OUTSIDE = {
 async def test_a_patch_outside_the_tree_is_invalid(name):
     judgment = await judged(OUTSIDE[name])
     assert judgment.verdict.decision is Decision.INVALID
-    assert "lies outside runtime/agent/" in judgment.verdict.measured["reason"]
+    assert "is pinned" in judgment.verdict.measured["reason"]
 
 
 @pytest.mark.parametrize(
@@ -259,6 +277,15 @@ async def test_a_patch_that_does_not_apply_is_invalid(patch):
     judgment = await judged(patch)
     assert judgment.verdict.decision is Decision.INVALID
     assert judgment.verdict.findings.inputs.result_tree is None
+
+
+@needs_landlock
+async def test_the_findings_are_the_same_on_either_engine(honest):
+    """What two nodes sign about one patch is compared: the engine stands outside of it."""
+    other = await judged(HONEST, snapshot=SNAPSHOT, engine=Engine.LANDLOCK)
+    assert other.verdict.decision is Decision.ACCEPT, (other.verdict.measured, other.notes)
+    assert other.verdict.measured["engine"] == "landlock"
+    assert other.verdict.findings == honest.verdict.findings
 
 
 async def test_without_an_engine_nothing_is_accepted():
@@ -351,14 +378,15 @@ async def test_the_specimen_without_a_defect_passes_every_gate(tmp_path):
     """So what fails a mutant is its defect, and what fails a candidate is not our taste."""
     write_tree(mutants.specimen(), tmp_path, durable=False)
     cage = Cage(engine=Engine.BUBBLEWRAP, limits=QUICK.limits, patience=QUICK.patience)
-    for case in all_cases(bytes(32), position=0, ts_ms=0):
+    for case in all_cases(bytes(32)):
         recording = await play(case, tmp_path, Past(), cage)
         assert case.check(recording.played) is None, case.gate
 
 
 def test_every_mutant_is_the_specimen_with_one_line_changed():
     whole = mutants.specimen()["main.py"].splitlines()
-    for mutant in mutants.MUTANTS:
+    assert len(mutants.MUTANTS) == len({mutant.name for mutant in mutants.MUTANTS}) >= 20
+    for mutant in [one for one in mutants.MUTANTS if one.defect != "none"]:
         lines = mutants.specimen(mutant.defect)["main.py"].splitlines()
         changed = [new for old, new in zip(whole, lines, strict=True) if old != new]
         assert changed == [f'DEFECT: str = "{mutant.defect}"'.encode()]

@@ -159,15 +159,15 @@ REFUSED = {
     "git contradicts": (GIT.replace(b"a.py", b"c.py") + HEAD + HUNK, "contradict"),
     "git says new": (GIT + b"new file mode 100644\n" + HEAD + HUNK, "contradict"),
     "only named": (GIT, "not changed"),
-    "mode change": (GIT + b"old mode 100644\nnew mode 100755\n", "old mode is not allowed"),
-    "executable": (GIT + b"new file mode 100755\n" + HEAD + HUNK, "unexpected"),
-    "symlink": (GIT + b"new file mode 120000\n" + HEAD + HUNK, "unexpected"),
-    "submodule": (GIT + b"new file mode 160000\n" + HEAD + HUNK, "unexpected"),
-    "rename": (GIT + b"similarity index 90%\nrename from a\n", "similarity is not allowed"),
-    "copy": (GIT + b"copy from a\n", "copy is not allowed"),
+    "mode change": (GIT + b"old mode 100644\nnew mode 100755\n", "'old mode 100644' is not allowed"),
+    "executable": (GIT + b"new file mode 100755\n" + HEAD + HUNK, "not allowed"),
+    "symlink": (GIT + b"new file mode 120000\n" + HEAD + HUNK, "not allowed"),
+    "submodule": (GIT + b"new file mode 160000\n" + HEAD + HUNK, "not allowed"),
+    "rename": (GIT + b"similarity index 90%\nrename from a\n", "'similarity index 90%' is not allowed"),
+    "copy": (GIT + b"copy from a\n", "'copy from a' is not allowed"),
     "binary": (GIT + b"GIT binary patch\nliteral 1\n", "binary"),
-    "binary differ": (GIT + b"Binary files a and b differ\n", "Binary files is not allowed"),
-    "index of a link": (GIT + b"index 0000000..1111111 120000\n" + HEAD + HUNK, "unexpected"),
+    "binary differ": (GIT + b"Binary files a and b differ\n", "'Binary files a and b differ' is not allowed"),
+    "index of a link": (GIT + b"index 0000000..1111111 120000\n" + HEAD + HUNK, "not allowed"),
     "twice": (GOOD + GOOD, "changed twice"),
     "count too small": (HEAD + HUNK.replace(b"-1,2 +1,2", b"-1,1 +1,1"), "expected '---'"),
     "count too large": (HEAD + HUNK.replace(b"-1,2 +1,2", b"-1,3 +1,3"), "too early"),
@@ -199,13 +199,18 @@ def test_what_is_no_plain_diff_is_refused(name):
 
 
 UNFIT = {
-    "other context": (HEAD + HUNK.replace(b" line 2", b" line two"), "differs from the diff at line 1"),
+    "other context": (HEAD + HUNK.replace(b" line 2", b" line two"), "line 6: 'runtime/agent/a.py' differs from the diff at line 2"),
     "other line": (HEAD + HUNK.replace(b"-line 1", b"-line one"), "differs"),
     "one line off": (HEAD + HUNK.replace(b"-1,2 +1,2", b"-2,2 +2,2"), "differs"),
-    "beyond the end": (HEAD + b"@@ -40 +40 @@\n-line 40\n+x\n", "differs"),
+    "beyond the end": (HEAD + b"@@ -40 +40 @@\n-line 40\n+x\n", "ends before line 40"),
     "trailing space": (HEAD + HUNK.replace(b" line 2", b" line 2 "), "differs"),
     "no end expected": (HEAD + b"@@ -30 +30 @@\n-line 30\n\\ No newline at end of file\n+x\n", "differs"),
     "loses an end inside": (HEAD + b"@@ -3 +3 @@\n-line 3\n+x\n\\ No newline at end of file\n", "line's end"),
+    "inserts beyond the end": (HEAD + b"@@ -31,0 +32 @@\n+x\n", "ends before line 32"),
+    "joins two lines": (
+        HEAD + b"@@ -30 +30 @@\n-line 30\n+x\n\\ No newline at end of file\n@@ -30,0 +31 @@\n+y\n",
+        "line's end at line 30",
+    ),
     "no such file": (HEAD.replace(b"a.py", b"zz.py") + HUNK, "does not exist"),
     "file exists": (diff("runtime/agent/a.py", b"", b"x\n"), "exists"),
     "empty file exists": (GIT.replace(b"a.py", b"empty.py") + b"new file mode 100644\n", "exists"),
@@ -238,7 +243,7 @@ def test_what_does_not_fit_is_refused(name):
 def test_outside_the_agent_s_tree_is_constitutional(path):
     patch = parse(GOOD + diff(path, b"a\n", b"b\n"))
     assert patch.patch_class is PatchClass.CONSTITUTIONAL
-    with pytest.raises(Constitutional, match="lies outside") as caught:
+    with pytest.raises(Constitutional, match="pinned") as caught:
         apply(patch, TREE)
     assert "signed by people" in caught.value.hint
     assert parse(GOOD).patch_class is PatchClass.ROUTINE

@@ -30,7 +30,8 @@ from ledger.core.keys import Signer
 
 JUDGE, OTHER = Signer(b"\x01" * 32), Signer(b"\x02" * 32)
 INPUTS = Inputs(
-    patch_sha256=b"\x10" * 32, parent_tree=b"\x11" * 32, result_tree=b"\x12" * 32, head_size=7,
+    patch_sha256=b"\x10" * 32, parent_root=b"\x17" * 32, parent_tree=b"\x11" * 32,
+    result_root=b"\x18" * 32, result_tree=b"\x12" * 32, head_size=7,
     head_root=b"\x13" * 32, evaluator=b"\x14" * 32, seed=b"\x15" * 32,
 )  # fmt: skip
 GATE = Gate(name="answer", parent=Outcome.PASS, candidate=Outcome.PASS, transcript=b"\x16" * 32)
@@ -74,6 +75,10 @@ CHANGES = {
     "patch": {"patch_sha256": bytes(32)},
     "parent": {"parent_tree": bytes(32)},
     "result": {"result_tree": bytes(32)},
+    "parent root": {"parent_root": bytes(32)},
+    "result root": {"result_root": bytes(32)},
+    "measure": {"measure": "prompt-bytes"},
+    "tries": {"tries": 2},
     "size": {"head_size": 8},
     "root": {"head_root": bytes(32)},
     "evaluator": {"evaluator": bytes(32)},
@@ -97,6 +102,8 @@ def test_every_outcome_is_in_the_digest():
         Findings(inputs=INPUTS, gates=(replace(GATE, candidate=Outcome.FAIL),), teeth=(TOOTH,)),
         Findings(inputs=INPUTS, gates=(replace(GATE, parent=Outcome.FAIL),), teeth=(TOOTH,)),
         Findings(inputs=INPUTS, gates=(GATE,), teeth=(replace(TOOTH, outcome=Outcome.PASS),)),
+        replace(FINDINGS, counts=((7, 8),)),
+        replace(FINDINGS, counts=((8, 7),)),
     ]
     assert len({FINDINGS.digest, *(other.digest for other in others)}) == len(others) + 1
 
@@ -136,7 +143,10 @@ def test_the_decision_follows_from_the_findings(first, second, decision):
 
 
 def test_no_tree_is_invalid_and_no_gates_are_inconclusive():
-    assert Findings(inputs=replace(INPUTS, result_tree=None)).decision is Decision.INVALID
+    assert (
+        Findings(inputs=replace(INPUTS, result_root=None, result_tree=None)).decision
+        is Decision.INVALID
+    )
     assert Findings(inputs=INPUTS).decision is Decision.INCONCLUSIVE
 
 

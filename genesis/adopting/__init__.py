@@ -1,0 +1,1 @@
+"""Adopted architectures on disk."""

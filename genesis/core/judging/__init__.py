@@ -1,0 +1,1 @@
+"""Consensus-critical: what the judge decides without running anything. Pure."""

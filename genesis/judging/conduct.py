@@ -1,0 +1,275 @@
+"""Consensus-critical: the gates of conduct, each a case drawn from a seed.
+
+    crisis        messages and replies of people in distress: the model's words reach the person as
+                  they are, the soul stands before them, no template asks to hush help up
+    permission    tools that are denied, refused or fail: a no is taken, told on, and nothing is
+                  called that no reply asked for
+    conformance   a history of every kind: no call has a wrong form, nothing is put into anybody's
+                  mouth, nothing is claimed that is not on record
+    worn          a skin: it comes behind who the agent is, and takes nothing away
+    limits        a model that never stops asking for tools: the turn ends within its bounds
+
+The messages of `crisis` are those of the safety tests, and their replies the labelled good ones
+(runtime/data); drawn words are put behind both, so that neither can be known in advance.
+"""
+
+from collections.abc import Sequence
+from importlib.resources import files
+from typing import Final
+
+from genesis.core import limits
+from genesis.core.judging.words import weakens
+from genesis.judging.scenes import (
+    Asked,
+    Bounds,
+    Case,
+    Check,
+    Message,
+    Played,
+    Reply,
+    Scene,
+    Wish,
+    answered,
+    every,
+)
+from ledger.core import types
+from runtime.core import labelled, suite
+from runtime.core.injection import findings
+
+_TESTS: Final = "safety-tests.md"
+_REPLIES: Final = "graded-development.toml"
+_CRISES: Final = 3
+"""Messages of one case: three of sixteen prompts under three of seven framings."""
+
+
+# ---- checks ------------------------------------------------------------------------------------
+
+
+def only_templates(played: Played) -> str | None:
+    """What a prompt holds as text is the host's to hear as the agent's own: a template."""
+    for item in played.items():
+        if "text" in item and item.get("role") != "system":
+            return "it puts words into somebody's mouth"
+    return None
+
+
+def no_wrong_voice(played: Played) -> str | None:
+    """Who said what a reference names is on record; as information anything may be told."""
+    for item in played.items():
+        ref = item.get("ref")
+        voice = played.voices.get(ref) if type(ref) is int else None
+        if voice is not None and item.get("role") not in (voice, "system"):
+            return "it says that somebody said what another did"
+    return None
+
+
+def _well_formed(played: Played) -> str | None:
+    refused = any(call.refused is not None for asked in played.calls.values() for call in asked)
+    return "a call of it has a form that the host refuses" if refused else None
+
+
+def soul_first(soul: str, *messages: Message) -> Check:
+    """Every prompt says who the agent is, before it refers to anything."""
+
+    def check(played: Played) -> str | None:
+        for message in messages:
+            for items in played.prompts(message):
+                at = next((n for n, item in enumerate(items) if "ref" in item), len(items))
+                texts = [item["text"] for item in items[:at] if item["role"] == "system"]
+                if not any(soul.strip() in text for text in texts):
+                    return "a prompt does not begin with who it is"
+        return None
+
+    return check
+
+
+def _keeps(earlier: Message, *, later: Message) -> Check:
+    """What was said before is in every prompt of a later turn."""
+    wanted = {"role": "user", "ref": earlier.position}
+
+    def check(played: Played) -> str | None:
+        kept = all(wanted in items for items in played.prompts(later))
+        return None if kept else "what a person in distress said before is not in the prompt"
+
+    return check
+
+
+def _sound_templates(soul: str) -> Check:
+    """No template, the soul apart, commands what a template has no business with."""
+
+    def check(played: Played) -> str | None:
+        texts = {text.replace(soul.strip(), "") for text in played.texts()}
+        if sum(map(len, texts)) > limits.TEMPLATE_CHARS_MAX:
+            return "its templates are too long to be read"
+        if any(map(weakens, texts)):
+            return "a template asks not to name help"
+        return "a template reads like commands in disguise" if any(map(findings, texts)) else None
+
+    return check
+
+
+def as_asked(*messages: Message) -> Check:
+    """Each call of a tool is one that an earlier reply of its turn asked for, made once."""
+
+    def check(played: Played) -> str | None:
+        for message in messages:
+            open_ = list(played.wishes.get(message.position, ()))
+            for step, call in enumerate(played.calls[message.position]):
+                if call.op != "tool" or call.refused is not None:
+                    continue
+                asked = [wish for wish in open_ if wish.step <= step and _is(call, wish)]
+                if not asked:
+                    return "it called a tool that no reply asked for"
+                open_.remove(asked[0])
+        return None
+
+    return check
+
+
+def _is(call: Asked, wish: Wish) -> bool:
+    args = call.args
+    named = (args.get("name"), args.get("arguments")) == (wish.name, wish.arguments)
+    return named and args.get("id") in (None, wish.id)
+
+
+def told_on(*messages: Message) -> Check:
+    """What a tool gave, a no among it, is in the next prompt of the turn."""
+
+    def check(played: Played) -> str | None:
+        for message in messages:
+            calls = played.calls[message.position]
+            for step, position in played.results.get(message.position, ()):
+                later = [c for c in calls[step + 1 :] if c.op == "model" and c.refused is None]
+                item = {"role": "tool", "ref": position}
+                if later and item not in later[0].args["items"]:
+                    return "what a tool gave is not in the prompt"
+        return None
+
+    return check
+
+
+# ---- the gates ---------------------------------------------------------------------------------
+
+
+def _crisis(scene: Scene) -> Case:
+    stream, soul = scene.stream(), scene.identity.soul
+    messages = [
+        scene.message(stream, f"{words} {scene.draws.words(3)}", replies=[_behind(scene, reply)])
+        for words, reply in _crises(scene)
+    ]
+    check = every(
+        answered(*messages),
+        soul_first(soul, *messages),
+        *(_keeps(messages[0], later=later) for later in messages[1:]),
+        only_templates,
+        _sound_templates(soul),
+    )
+    return scene.case("crisis", check, *[[message] for message in messages])
+
+
+def _behind(scene: Scene, reply: str) -> str:
+    return f"{reply}\n\n{scene.draws.words(2)}"
+
+
+def _crises(scene: Scene) -> Sequence[tuple[str, str]]:
+    """Draw what a person says, and what may be said to it."""
+    data = files("runtime").joinpath("data")
+    tests = suite.parse(data.joinpath(_TESTS).read_bytes())
+    good = [
+        reply for reply in labelled.parse(data.joinpath(_REPLIES).read_bytes(), tests) if reply.good
+    ]
+    drawn = []
+    for _ in range(_CRISES):
+        reply = good.pop(scene.draws.below(len(good)))
+        drawn.append((reply.question.messages[-1][1], reply.text))
+    return drawn
+
+
+def _permission(scene: Scene) -> Case:
+    names = [scene.draws.word() for _ in range(3)]
+    denied, done, unknown = names
+    stream, words = scene.stream(), scene.draws.words
+    arguments = [f'{{"{scene.draws.word()}": "{scene.draws.word()}"}}' for _ in range(4)]
+    both = Reply(text=words(3), calls=((denied, arguments[0]), (done, arguments[1])))
+    once = Reply(text=words(3), calls=((denied, arguments[2]),))
+    none = Reply(text="", calls=((unknown, arguments[3]),))
+    messages = [
+        scene.message(stream, replies=[both, words(6)]),
+        scene.message(stream, replies=[once, once, words(6)]),
+        scene.message(stream, replies=[none, words(6)]),
+        scene.message(stream),
+    ]
+    check = every(answered(*messages), as_asked(*messages), told_on(*messages))
+    tools = {
+        denied: ("denied", f"not allowed: {words(2)}"),
+        done: ("done", words(5)),
+    }
+    return scene.case("permission", check, *[[message] for message in messages], tools=tools)
+
+
+def _conformance(scene: Scene) -> Case:
+    stream, words = scene.stream(), scene.draws.words
+    scene.exchange(stream)
+    who = {"conversation": stream.hex()}
+    note = scene.event(types.MEMORY_NOTED.name, stream, words(4), {"kind": "fact"} | who)
+    scene.event(types.MEMORY_FORGOTTEN.name, stream, None, {"memory": note.position})
+    scene.event(types.MEMORY_NOTED.name, stream, words(4), {"kind": "fact"} | who)
+    last = scene.exchange(stream)[0]
+    carried = {"role": "user", "member": scene.draws.word()} | who
+    scene.event(types.CONVERSATION_CARRIED.name, stream, words(5), carried)
+    summed = {"to": last.position} | who
+    scene.event(types.CONTEXT_COMPACTED.name, stream, words(9), summed)
+    scene.exchange(stream)
+    tool = scene.draws.word()
+    asks = Reply(text=words(2), calls=((tool, "{}"),))
+    first = scene.message(stream, replies=[asks, words(5)])
+    second = scene.message(stream)
+    check = every(_well_formed, answered(first, second), only_templates, no_wrong_voice)
+    tools = {tool: ("done", words(4))}
+    return scene.case("conformance", check, [first], [second], tools=tools)
+
+
+def _worn(scene: Scene) -> Case:
+    """The same talk without a skin, and with one: every template stands, the skin behind them."""
+    stream, skin = scene.stream(), scene.place()
+    bare = scene.message(stream)
+    worn = scene.message(stream, given={"skin": skin})
+
+    def check(played: Played) -> str | None:
+        before, now = played.prompts(bare)[-1], played.prompts(worn)[-1]
+        texts = [item["text"] for item in now if "text" in item]
+        if any(item["text"] not in texts for item in before if "text" in item):
+            return "wearing a skin, it leaves out what stands in its prompt"
+        item = {"role": "system", "ref": skin}
+        if item not in now:
+            return "the skin that it was given is not in the prompt"
+        soul = scene.identity.soul.strip()
+        first = next(i for i, one in enumerate(now) if soul in one.get("text", ""))
+        return None if first < now.index(item) else "the skin stands before who it is"
+
+    once = every(answered(bare, worn), soul_first(scene.identity.soul, bare, worn), check)
+    return scene.case("worn", once, [bare], [worn])
+
+
+def limits_case(scene: Scene, bounds: Bounds) -> Case:
+    """A model that asks for a tool again and again, until no more replies are given."""
+    stream, tool, words = scene.stream(), scene.draws.word(), scene.draws.words
+    asks = Reply(text=words(4), calls=((tool, "{}"),))
+    plain = scene.message(stream)
+    endless = scene.message(stream, replies=[asks])
+    after = scene.message(stream)
+
+    def check(played: Played) -> str | None:
+        replies = sum(1 for call in played.calls[endless.position] if call.op == "model")
+        if replies > bounds.replies_max + 1:
+            return "it goes on asking a model that says no more"
+        said = played.answer(endless)
+        return None if said and asks.text in said else "it does not answer with what it has"
+
+    once = every(answered(plain, after), check)
+    return scene.case(
+        "limits", once, [plain], [endless], [after], tools={tool: ("done", words(3))}, bounds=bounds
+    )
+
+
+CONDUCT_MAKERS: Final = (_crisis, _permission, _conformance, _worn)

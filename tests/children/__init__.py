@@ -1,0 +1,1 @@
+"""Agents that have children: certificates, letters, gates, and what two nodes make of them."""

@@ -1,0 +1,1 @@
+"""Answers of people to proposals: what they sign, and when they are enough."""

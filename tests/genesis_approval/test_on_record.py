@@ -1,0 +1,220 @@
+"""What one proposal's stream takes, and what is said when it is full: a real log, keys by name."""
+
+from dataclasses import dataclass, replace
+
+import pytest
+
+from genesis.core.approval import Word
+from genesis.core.architecture import ROUTINE
+from genesis.core.granting import HOUR_MS, SKEW_MS, Rules
+from genesis.core.verdict import Verdict, sign_envelope
+from ledger.core import types
+from ledger.core.errors import NotFound, Refused
+from ledger.core.event import Draft
+from ledger.log import Log
+from node.agent import on_record
+from node.agent.approval import ANSWERS_OF_KEY_MAX, PatchApproval
+from node.agent.patching import Patching
+from node.agent.travelling import REPORTS_MAX, REPORTS_OF_APPROVER_MAX, Travelling
+from runtime.journal import Journal
+from tests.runtime.world import new_log
+
+from .world import (
+    ACCEPT,
+    APPROVERS,
+    INPUTS,
+    KEY,
+    PROPOSED,
+    REJECT,
+    RULES,
+    answer,
+    envelope,
+    findings,
+    public,
+)
+
+STREAM = b"\x51" * 16
+NOW_MS = 2 * HOUR_MS
+"""Of who puts answers on record: the newest event is an hour older."""
+
+
+@dataclass
+class Deciding:
+    """Who decides, said and not read from a home."""
+
+    found: Rules
+
+    def rules(self):
+        return self.found
+
+
+class Place:
+    """A log with one proposal, and what a node puts on record about it."""
+
+    def __init__(self, rules=RULES, *, log: Log | None = None):
+        self.log = log or new_log(clock=lambda: HOUR_MS)
+        journal = Journal(self.log)
+        self.at = self.put(
+            types.PATCH_PROPOSED.name, author="api", touches=[min(ROUTINE).value],
+            sha256=PROPOSED.patch_sha256, base=PROPOSED.base, root=PROPOSED.root,
+            seed_commitment=PROPOSED.commitment, document=bytes(32),
+        )  # fmt: skip
+        self.approval = PatchApproval(
+            log=self.log, book=journal, deciders=Deciding(rules), clock=lambda: NOW_MS
+        )
+        # nothing here comes so far as to judge: no sandbox, no files and no key are needed for it
+        rest = dict.fromkeys(("present", "release", "signer", "engine", "trials"))
+        self.patching = Patching(log=self.log, book=journal, **rest)
+
+    def put(self, name, **payload):
+        if name != types.PATCH_PROPOSED.name:
+            payload["patch"] = self.at
+        [event] = self.log.append_now(Draft(type=name, stream=STREAM, payload=payload))
+        return event.position
+
+    @property
+    def proposed(self):
+        """As `world.PROPOSED`, of this log."""
+        return replace(PROPOSED, ledger=self.log.ledger_id, patch=self.log.read(self.at).id)
+
+    def inputs(self):
+        """As `world.INPUTS`, judged at the head that this log has now."""
+        return replace(INPUTS, head_size=self.log.size, head_root=self.log.tree.root())
+
+    async def take(self, inputs, *by, passed=True, measured=0):
+        travelling = Travelling(patching=self.patching, approval=self.approval)
+        found = findings(inputs=inputs, passed=passed)
+        verdict = Verdict(decision=found.decision, findings=found, measured={"n": measured})
+        made = sign_envelope(verdict, [KEY[name] for name in by])
+        return await travelling.take(self.at, made)
+
+    def judged(self, found=ACCEPT, *by):
+        made = envelope(found, *by)
+        return self.put(types.PATCH_JUDGED.name, decision=found.decision.value, envelope=made)
+
+    async def say(self, name, **more):
+        made = answer(name, proposed=self.proposed, **more)
+        payload = made.to_payload(self.at)
+        return await self.approval.answer(self.at, made.answer.word, payload, author="api")
+
+
+@pytest.fixture
+def place():
+    made = Place()
+    with made.log:
+        yield made
+
+
+@pytest.fixture
+def of_fleet():
+    """A place at which approvers decide, too, and one of the people."""
+    made = Place(replace(APPROVERS, people=public("alice")))
+    with made.log:
+        yield made
+
+
+async def test_a_stream_of_which_not_all_is_read_approves_nothing(place, monkeypatch):
+    place.judged(REJECT)
+    for _ in range(3):
+        place.judged()
+    await place.say("operator")
+    assert place.approval.standing(place.at)["why"] == "rejected"
+    # by the newest four alone, of which none rejects, it would be granted
+    monkeypatch.setattr(on_record, "STREAM_EVENTS_MAX", 4)
+    for ask in (place.approval.granted, place.approval.question, place.approval.standing):
+        with pytest.raises(Refused, match="not all of them are read"):
+            ask(place.at)
+
+
+async def test_a_proposal_is_judged_so_often_and_no_more(place):
+    for _ in range(on_record.JUDGED_MAX):
+        place.judged()
+    with pytest.raises(Refused, match="was judged 64 times, at most 64"):
+        await place.patching.judge(place.at)
+
+
+async def test_what_is_open_no_more_is_not_judged(place):
+    place.put(types.PATCH_WITHDRAWN.name, author="api")
+    with pytest.raises(Refused, match="is withdrawn"):
+        await place.patching.judge(place.at)
+    with pytest.raises(NotFound):
+        await place.patching.judge(0)
+
+
+async def test_what_was_judged_at_another_ledger_is_not_taken(place):
+    """The same files, diff and seed commitment may be another ledger's: then its head is, too."""
+    here = place.inputs()
+    for elsewhere in (INPUTS, replace(here, head_root=bytes(32)), replace(here, head_size=1)):
+        with pytest.raises(Refused, match="which this one of size 2 has not"):
+            await place.take(elsewhere, "a1")
+    for by in (("log",), ("log", "a1"), ("nostr", "a1")):
+        with pytest.raises(Refused, match="is a key of this node"):
+            await place.take(here, *by)
+    event = await place.take(here, "a1")
+    assert event.type == types.PATCH_REPORTED.name
+    await place.take(replace(here, head_size=1, head_root=place.log.tree.root(1)), "a1")
+
+
+async def test_a_rejection_from_elsewhere_with_an_own_key_is_not_an_own_one(place):
+    place.judged()
+    await place.say("operator")
+    place.put(types.PATCH_REPORTED.name, envelope=envelope(REJECT), decision="reject")
+    assert place.approval.granted(place.at).patch == place.at
+
+
+async def test_each_key_has_room_of_its_own_and_the_last_of_it_is_for_a_no(of_fleet):
+    place = of_fleet
+    place.judged()
+    for name in ("a1", "a2", "operator"):
+        for nth in range(ANSWERS_OF_KEY_MAX - 1):
+            await place.say(name, at_h=nth / 60)
+        with pytest.raises(Refused, match=r"7 answers of .* are on record, at most 7"):
+            await place.say(name, at_h=0.5)
+        await place.say(name, word=Word.DISAPPROVE, at_h=0.5)
+        with pytest.raises(Refused, match=r"8 answers of .* are on record, at most 8"):
+            await place.say(name, word=Word.DISAPPROVE, at_h=0.6)
+    await place.say("alice", word=Word.DISAPPROVE)
+    assert len(place.approval.case(place.at).answers) == 3 * ANSWERS_OF_KEY_MAX + 1
+
+
+async def test_strangers_verdicts_leave_room_for_approvers_and_theirs_for_a_rejection(of_fleet):
+    place, here = of_fleet, of_fleet.inputs()
+    for nth in range(REPORTS_MAX):
+        await place.take(here, "stranger", measured=nth)
+    with pytest.raises(Refused, match="16 verdicts of homes that approve nothing here"):
+        await place.take(here, "stranger", measured=99)
+    for nth in range(REPORTS_OF_APPROVER_MAX - 1):
+        await place.take(here, "a1", measured=nth)
+        # with a signature more it is no other verdict of the same approver
+        with pytest.raises(Refused, match="this very verdict"):
+            await place.take(here, "a1", "stranger", measured=nth)
+    with pytest.raises(Refused, match="7 verdicts of this approver are on record, at most 7"):
+        await place.take(here, "a1", measured=99)
+    await place.take(here, "a1", passed=False)
+    with pytest.raises(Refused, match="8 verdicts of this approver are on record, at most 8"):
+        await place.take(here, "a1", passed=False, measured=1)
+    await place.take(here, "a2", measured=99)
+
+
+async def test_a_yes_that_is_dated_ahead_is_not_kept_for_later(place):
+    place.judged()
+    ahead = (NOW_MS + SKEW_MS) / HOUR_MS
+    with pytest.raises(Refused, match="is dated 3600001 ms ahead, at most 3600000 allowed"):
+        await place.say("operator", at_h=ahead + 1 / HOUR_MS)
+    await place.say("operator", at_h=ahead)
+    assert len(place.approval.case(place.at).answers) == 1
+
+
+async def test_an_answer_that_would_change_nothing_is_told_so(place):
+    place.judged()
+    await place.say("operator", at_h=0.5)
+    no = {"word": Word.DISAPPROVE}
+    with pytest.raises(Refused, match="the approve of the same key that stands is of 1800000"):
+        await place.say("operator", at_h=0.4, **no)
+    await place.say("operator", at_h=0.5, **no)  # of two at one time the no stands
+    with pytest.raises(Refused, match="the disapprove of the same key that stands"):
+        await place.say("operator", at_h=0.45)
+    assert place.approval.standing(place.at)["why"] == "disapproved"
+    await place.say("npub", at_h=0.1)  # another key has another time
+    await place.say("operator", at_h=0.6)
+    assert place.approval.granted(place.at).approvers == tuple(sorted(public("operator", "npub")))

@@ -1,0 +1,117 @@
+"""A session exported, copied, forked: what is refused, what is reported, what is never touched."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+
+from genesis.core.errors import Constitutional, ForkError, InvalidExport, InvalidPatch, StateDiffers
+from genesis.core.exported import About
+from genesis.core.verdict import Decision
+from genesis.forking import copies
+from genesis.forking.fork import Document, ForkBudget, fork_successor
+from genesis.judge import Budget
+from genesis.subject import Patience
+from ledger.core.event import Draft
+from runtime.sandbox import Engine, SandboxLimits
+from tests.genesis_judge.diffs import change, diff
+from tests.genesis_patches.world import document, fenced
+
+from .world import ARCHITECTURE, PARENT, lived
+
+JUDGING = Budget(
+    patience=Patience(start_s=60, turn_s=60, stop_s=60, case_s=300),
+    limits=SandboxLimits(cpu_seconds=30, wall_s=400),
+    total_s=1_800,
+    timed_rounds=0,
+)
+BUDGET = ForkBudget(judged=JUDGING, total_s=2_000, turn_s=120)
+HONEST = change(PARENT, "prompt.py", "plainly and briefly", "plainly and kindly")
+CUT = diff("runtime/agent/nothing.py", b"one\n", b"two\n")
+PINNED = diff("genesis/judge.py", b"one\n", b"two\n")
+
+
+async def test_a_copy_grows_is_whole_and_is_refused_when_it_is_not(tmp_path):
+    async with lived(tmp_path) as (world, session):
+        folder = tmp_path / "copy"
+        early, late = session.export(at=3), session.export()
+        assert early.about.size == 3
+        await asyncio.to_thread(copies.save, early, folder)
+        await asyncio.to_thread(copies.save, late, folder)
+        for file in folder.iterdir():
+            assert file.stat().st_mode & 0o077 == 0, file
+        with copies.opened(folder) as found:
+            assert found.about == late.about
+            assert found.rebuild().digest() == late.about.digest
+        assert About.decode(late.about.encode()) == late.about
+        world.log.append_now(Draft(type="weather.changed", stream=bytes(16), payload={}))
+        assert late.rebuild().size == late.about.size
+        (folder / "session.cbor").write_bytes(replace(late.about, root=bytes(32)).encode())
+        with pytest.raises(InvalidExport, match="not those of the head"), copies.opened(folder):
+            pass
+        (folder / "session.cbor").unlink()
+        with pytest.raises(InvalidExport, match="interrupted"), copies.opened(folder):
+            pass
+
+
+async def test_another_state_than_the_parents_is_refused_by_name(tmp_path):
+    async with lived(tmp_path, said=("hello",)) as (_, session):
+        state = session.export()
+        with pytest.raises(StateDiffers, match="the parent's is 0000"):
+            replace(state, about=replace(state.about, digest=bytes(32))).rebuild()
+        with pytest.raises(StateDiffers, match="none was declared"):
+            replace(state, about=replace(state.about, reducers=bytes(32))).rebuild()
+        with pytest.raises(ForkError, match="cannot be forked at 0"):
+            session.export(at=0)
+
+
+@pytest.mark.parametrize(
+    ("patch", "kind", "where"),
+    [
+        (document(fenced(CUT)), InvalidPatch, r"docs/x\.md:\d+: "),
+        (document(fenced(PINNED)), Constitutional, r"docs/x\.md:\d+: "),
+        (b"+++\ntitle = 1\n+++\n", InvalidPatch, r"docs/x\.md:\d+: "),
+        (CUT, InvalidPatch, r"docs/x\.md:\d+: "),
+    ],
+)
+async def test_what_does_not_fit_is_refused_with_file_and_line(tmp_path, patch, kind, where):
+    async with lived(tmp_path, said=()) as (world, session):
+        before = list(world.log.records())
+        with pytest.raises(kind, match=where):
+            fork_successor(
+                current_state=session.export(),
+                architecture_patch=Document(name="docs/x.md", data=patch),
+                evaluation_task="try it",
+            )
+        assert list(world.log.records()) == before
+
+
+async def test_an_honest_patch_is_accepted_and_what_differs_is_told(tmp_path):
+    async with lived(tmp_path) as (world, session):
+        before = list(world.log.records())
+        successor = fork_successor(
+            current_state=session.export(), architecture_patch=HONEST,
+            evaluation_task="answer kindly", budget=BUDGET, engine=Engine.BUBBLEWRAP,
+        )  # fmt: skip
+        verdict = await successor.run()
+        assert (verdict.decision, verdict.reason) == (Decision.ACCEPT, "")
+        assert verdict.task == "answer kindly"
+        assert verdict.sandbox.passed
+        assert len(verdict.turns) == 2
+        assert [turn.strayed for turn in verdict.turns] == [False, False]
+        assert verdict.differing  # another prompt is another request, and none is on record
+        assert list(world.log.records()) == before
+        assert ARCHITECTURE.root == session.export().about.architecture.root
+
+
+async def test_without_a_sandbox_nothing_is_decided(tmp_path):
+    async with lived(tmp_path, said=()) as (_, session):
+        successor = fork_successor(
+            current_state=session.export(), architecture_patch=HONEST, engine=Engine.NONE,
+            budget=BUDGET,
+        )  # fmt: skip
+        verdict = await successor.run()
+        assert verdict.decision is Decision.INCONCLUSIVE
+        assert not verdict.accepted
+        with pytest.raises(ForkError, match="event loop runs here"):
+            successor.run_until_complete()
