@@ -1,61 +1,78 @@
 """Putting a node together: every part made once, wired here and nowhere else."""
 
-import random
 from dataclasses import dataclass
-from itertools import islice
 from pathlib import Path
-from typing import Any, Final
 
-import aiohttp
-
-from attest.bitcoind import Bitcoind
-from attest.state import FileState
-from genesis import trees
-from genesis.core.birth import Genesis
-from genesis.core.errors import InvalidSoul, TreeError
-from genesis.core.keys import AgentKeys
-from genesis.soul import check_soul, read_soul
-from ledger.core import hashing, types
+from genesis.core.errors import InvalidSoul
+from genesis.soul import read_soul
 from ledger.core.errors import TimmyError
+from ledger.core.genesis import Genesis, check_soul
 from ledger.core.keys import Signer
+from ledger.core.lineage import Lineage
 from ledger.core.state import State
 from ledger.log import Log
 from ledger.release import Release
 from ledger.snapshot import SnapshotFile
-from ledger.tail import check_tail
-from ledger.upcasting import UpcastLog
-from ledger.views import Views
+from ledger.views import NEAR, Views
 from mesh.core import nip19
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip11 import RelayInfo
-from mesh.core.policy import WritePolicy
-from mesh.publisher import Publisher
-from mesh.relay import Relay
-from mesh.sqlite import SqliteEventStore
-from mesh.sqlite_outbox import SqliteOutbox
-from node.anchoring import Anchoring, make_anchoring
-from node.broadcast import Broadcast
+from mesh.core.relay.policy import WritePolicy
+from mesh.fleet.bus import Bus
+from mesh.pool.relays import RelayPool
+from mesh.relay.server import Relay
+from mesh.relay.sqlite import SqliteEventStore
+from mesh.witnesses import equivocations
+from node.agent.adopting import Adopting
+from node.agent.adoption import make_adopting, make_layered, make_patching
+from node.agent.approval import PatchApproval, make_approval
+from node.agent.hooks import Hooks, read_hooks
+from node.agent.mind import Mind, make_mind
+from node.agent.models import check_models
+from node.agent.patching import Patching
+from node.agent.remembering import Remembering, make_remembering
+from node.agent.scheduling import Scheduling, make_scheduling
+from node.anchors.aggregating import Aggregating, make_aggregating
+from node.anchors.anchoring import Anchoring, make_anchoring
+from node.anchors.handing_in import HandingIn, make_handing_in
+from node.anchors.stamping import Stamping, make_stamping
+from node.api.door import addresses_in
 from node.config import Config, public_key
-from node.folding import Attester, fold
+from node.fleet.bus import make_bus, make_live
+from node.fleet.duties import FleetDuty, make_duty
+from node.fleet.gossiping import Gossiping, make_gossiping
+from node.fleet.hearing import Hearing, make_hearing
+from node.fleet.homing import Homing
+from node.fleet.looking_back import LookingBack
+from node.fleet.members import FleetNode, make_fleet
+from node.fleet.mirroring import Mirroring, make_mirroring
+from node.fleet.routing import Routing
+from node.fleet.routing_wiring import make_homing, make_routing
+from node.fleet.telling import Telling
+from node.fleet.witnessed import Witnessed, make_witnessed
+from node.fleet.witnessing import Witnessing, make_witnessing
 from node.home import Home
-from node.open import epoch_of, genesis_of, now_ms, open_log
-from node.patching import Patching
-from runtime import sandbox
-from runtime.connection import ConnectionLimits, Identity
-from runtime.core.agenda import INTERPRETED
-from runtime.core.session import SessionLimits
+from node.identity.souls import Souls
+from node.keeping.folding import REDUCERS, Attester, Progress, fold
+from node.keeping.healing import Healer
+from node.keeping.watch import Watch
+from node.machine import read_machine
+from node.mcp.config import check_mcp, make_mcp
+from node.nostr.broadcast import Broadcast
+from node.nostr.relays import make_pool
+from node.nostr.wiring import Post, check_nostr, make_nostr
+from node.open import lineage_of, now_ms, open_log
+from node.opened import Opened
+from node.proxy.proxying import Proxying, make_proxying
+from runtime.core.jobspec import Kind
 from runtime.gateway import Gateway
-from runtime.host import AgentHost, HostLimits
+from runtime.job_door import JobDoor
 from runtime.journal import Journal
-from runtime.models import Chain, ChatEndpoint, Link, Responder, read_key
-from runtime.recall import Recall
-from runtime.service import Service
+from runtime.local import LocalServer
+from runtime.mcp_servers import McpServers
+from runtime.sandbox import Probe
 
 MIB = 1024 * 1024
-_RECALLED: Final = frozenset({types.MESSAGE_RECEIVED.name, types.MEMORY_NOTED.name})
-"""What people said and what was noted; the agent's own answers would only echo."""
-_RECALL_LOOK: Final = 4
-"""Hits looked at for each one wanted: an answer often repeats the words of its question."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -65,56 +82,78 @@ class Parts:
     home: Home
     config: Config
     log: Log
-    genesis: Genesis
+    lineage: Lineage
+    nostr: bytes
+    """The x-only key it publishes with: that of genesis, unless it was lost."""
     views: Views
     release: Release
     journal: Journal
     attester: Attester
     gateway: Gateway
-    host: AgentHost
-    chain: Chain
+    mind: Mind
+    mcp: McpServers
     relay: Relay | None
-    publisher: Publisher
+    pool: RelayPool
+    bus: Bus
+    duty: FleetDuty
     broadcast: Broadcast
+    fleet: FleetNode
+    telling: Telling
+    routing: Routing
+    homing: Homing
+    witnessing: Witnessing
+    hearing: Hearing
+    gossiping: Gossiping
+    witnessed: Witnessed
+    mirroring: Mirroring
     anchoring: Anchoring
+    aggregating: Aggregating | None
+    handing_in: HandingIn | None
+    stamping: Stamping
     patching: Patching
-    engine: sandbox.Engine
+    adopting: Adopting
+    approval: PatchApproval
+    souls: Souls
+    watch: Watch
+    scheduling: Scheduling
+    proxying: Proxying | None
+    hooks: Hooks
+    post: Post
+    local: LocalServer | None
+    remembering: Remembering
+    sandbox: Probe
     started_ms: int
-    tree: bytes
-    """Digest of the architecture tree the agent process runs from."""
     unreleased: int
     """Events the ledger held beyond its last released head when it was opened."""
+
+    def known_addresses(self) -> frozenset[str]:
+        """Where members of the fleet and peers are, as far as they are named by address."""
+        known = self.fleet.fleet
+        members = () if known is None else known.manifest.members
+        peers = (one.url for one in self.config.mesh.peers)
+        return addresses_in((*(url for one in members for url in one.urls), *peers))
+
+    @property
+    def genesis(self) -> Genesis:
+        """What the agent was born with."""
+        return self.lineage.genesis
 
     @property
     def npub(self) -> str:
         """The agent's Nostr identity."""
-        return nip19.npub(self.genesis.keys["nostr"].hex())
+        return nip19.npub(self.nostr.hex())
 
 
-async def choose_engine(config: Config) -> sandbox.Engine:
-    """Find how the agent process is confined here; refuse what was asked for and does not work."""
-    wanted = config.agent.sandbox
-    if wanted == "none":
-        return sandbox.Engine.NONE
-    found = await sandbox.detect()
-    if wanted == "bubblewrap" and found is not sandbox.Engine.BUBBLEWRAP:
-        raise TimmyError(
-            "agent.sandbox is bubblewrap, and bubblewrap does not work here",
-            hint="install it (apt install bubblewrap), or set agent.sandbox to auto",
-        )
-    return found
-
-
-def open_ledger(home: Home) -> tuple[Log, Genesis]:
+def open_ledger(home: Home) -> tuple[Log, Lineage]:
     """Open the ledger as its one writer, and check that SOUL.md is the one it began with."""
     log = open_log(home, write=True)
     try:
-        genesis = genesis_of(log)
-        check_soul(_own_soul(home), genesis)
+        lineage = lineage_of(log)
+        check_soul(_own_soul(home), lineage.genesis)
     except BaseException:
         log.close()
         raise
-    return log, genesis
+    return log, lineage
 
 
 def _own_soul(home: Home) -> bytes:
@@ -126,114 +165,253 @@ def _own_soul(home: Home) -> bytes:
         ) from error
 
 
-def take_up(
-    home: Home, log: Log, genesis: Genesis, signer: Signer
-) -> tuple[Release, SnapshotFile, State]:
-    """Compare the ledger with its guard, then fold it: everything that can refuse a start.
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Taken:
+    """A ledger that may go on: its guard agrees, and its events were folded."""
 
-    Raises GuardError if the ledger was rolled back, StoreDamaged if events that no head covers
-    yet break a rule of the log, and what `node.folding.fold` does.
-    """
-    release = Release.open(log, home.state, signer, epoch=epoch_of(log, genesis))
-    check_tail(log, release.newest.size)
-    snapshots = SnapshotFile(home.snapshot)
-    return release, snapshots, fold(log, release.newest.checkpoint, snapshots)
+    release: Release
+    snapshots: SnapshotFile
+    state: State
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Opened:
-    """What is open before the parts are made, and closed after them."""
+class Earlier:
+    """The snapshot file of a home, and the state it had, if the ledger attests it."""
 
-    home: Home
-    config: Config
-    log: Log
-    genesis: Genesis
-    keys: AgentKeys
-    engine: sandbox.Engine
-    session: aiohttp.ClientSession
-    bitcoin: Bitcoind | None
-    anchors: FileState
+    snapshots: SnapshotFile
+    state: State | None
 
 
-def assemble(opened: Opened) -> Parts:
-    """Make every part. Raises GuardError and releases nothing if the ledger was rolled back."""
-    home, config, log, genesis = opened.home, opened.config, opened.log, opened.genesis
+def read_snapshot(home: Home, log: Log) -> Earlier:
+    """Read what an earlier run left. It needs no key: a start does it while it waits for one."""
+    snapshots = SnapshotFile(home.snapshot)
+    return Earlier(snapshots=snapshots, state=snapshots.load(log, REDUCERS))
+
+
+def take_up(
+    home: Home,
+    log: Log,
+    lineage: Lineage,
+    signer: Signer,
+    *,
+    earlier: Earlier | None = None,
+    progress: Progress = lambda *_: None,
+) -> Taken:
+    """Compare the ledger with its guard, then fold it: everything that can refuse a start.
+
+    Raises GuardError if the ledger was rolled back, StoreDamaged if events that no head covers
+    yet break a rule of the log, and what `node.keeping.folding.fold` does.
+    """
+    release = Release.open(log, home.state, signer, epoch=lineage.epoch, key_at=lineage.key_at)
+    earlier = earlier or read_snapshot(home, log)
+    state = fold(log, release.newest.checkpoint, earlier.state, progress=progress)
+    return Taken(release=release, snapshots=earlier.snapshots, state=state)
+
+
+def check_config(home: Home, config: Config, genesis: Genesis) -> None:
+    """Refuse, before anything long begins, what does not fit home and agent. Raises TimmyError."""
+    check_models(home, config)
+    read_hooks(home, config)
+    check_mcp(home, config)
+    make_bus(home, config.mesh.bus)
+    check_nostr(config)
     if genesis.network != config.attest.network and config.attest.backend != "none":
         raise TimmyError(
             f"attest.network is {config.attest.network}, this agent was born on {genesis.network}"
         )
-    started_ms = now_ms()
-    release, snapshots, state = take_up(home, log, genesis, opened.keys.log)
-    views = Views(home.views, log)
-    views.catch_up()
-    signer = NostrSigner(opened.keys.nostr.secret)
-    outbox = SqliteOutbox(home.path / "outbox.db")
-    publisher = Publisher(config.publish.relays, outbox, jitter=random.random)
+
+
+def assemble(opened: Opened, taken: Taken) -> Parts:
+    """Make every part."""
+    opened, journal, layers = make_layered(opened, taken.state)
+    home, config, log, genesis = opened.home, opened.config, opened.log, opened.lineage.genesis
+    release = taken.release
+    views = _views(home, log)
+    pool = make_pool(home, config.publish, signer := NostrSigner(opened.keys.nostr.secret))
     relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
-    journal = Journal(UpcastLog(log, needed=INTERPRETED), state)
     gateway = Gateway(journal)
-    chain, service = _mind(opened, journal, views, started_ms)
+    mind = make_mind(opened, journal, gateway, views, lambda: _head(release), layers)
+    remembering = make_remembering(opened, journal, mind.chain)
+    anchoring = _anchoring(opened, release)
+    fleet = make_fleet(opened)
+    approval = make_approval(opened, journal, lambda: fleet.fleet)
+    post = make_nostr(opened, pool, signer, journal, gateway, mind.tooling, release, approval)
+    witnessed = _witnessed(opened, release, pool, signer, fleet)
+    witnessing = _witnessing(opened, signer, relay, pool, fleet)
+    mirroring = make_mirroring(opened, release, signer, witnessing, lambda: fleet.fleet)
+    broadcast = _broadcast(opened, release, signer, relay, pool, witnessed)
+    bus, duty = _duty(opened, fleet)
+    routing = make_routing(opened, journal, fleet, mirroring, signer, duty, mind.service.drafts)
+    gateway.route, mind.service.claims = routing.elsewhere, routing.majority
+    hearing = make_hearing(witnessing, witnessed, mirroring, config.witness, pool, relay)
+    patching = make_patching(opened, release, journal, mind.tooling.toolbox, layers)
     return Parts(
         home=home,
         config=config,
         log=log,
-        genesis=genesis,
+        lineage=opened.lineage,
+        nostr=opened.keys.nostr.public,
         views=views,
         release=release,
         journal=journal,
-        attester=Attester(log=log, journal=journal, snapshots=snapshots),
+        attester=Attester(log=log, journal=journal, snapshots=taken.snapshots),
         gateway=gateway,
-        host=_host(opened, journal, gateway, service),
-        chain=chain,
+        mind=mind,
+        mcp=make_mcp(opened, mind.tooling.toolbox),
         relay=relay,
-        publisher=publisher,
-        broadcast=Broadcast(
-            log=log,
-            release=release,
-            signer=signer,
-            relay=relay,
-            publisher=publisher,
-            section=config.publish,
-            interval_ms=config.node.checkpoint_interval_ms,
-        ),
-        anchoring=_anchoring(opened, release),
-        patching=Patching(
-            home=home,
-            log=log,
-            release=release,
-            signer=opened.keys.log,
-            engine=opened.engine,
-        ),
-        engine=opened.engine,
-        started_ms=started_ms,
-        tree=trees.current(home.path) or genesis.architecture,
+        pool=pool,
+        bus=bus,
+        duty=duty,
+        broadcast=broadcast,
+        witnessing=witnessing,
+        fleet=fleet,
+        telling=Telling(node=fleet),
+        routing=routing,
+        homing=make_homing(routing, gateway, mind.host, journal, broadcast, release),
+        witnessed=witnessed,
+        mirroring=mirroring,
+        hearing=hearing,
+        gossiping=make_gossiping(opened.session, release, witnessed, mirroring, hearing),
+        anchoring=anchoring,
+        aggregating=make_aggregating(anchoring, config.aggregate, opened.lineage),
+        handing_in=make_handing_in(anchoring, config.aggregate, opened.session, opened.anchors),
+        stamping=_stamping(opened, release),
+        souls=_souls(opened, release, signer, relay, pool),
+        patching=patching,
+        adopting=make_adopting(opened, journal, patching, approval, mind.host, layers),
+        approval=approval,
+        watch=Watch(home, config.node, log.append, now_ms),
+        proxying=make_proxying(opened, journal),
+        hooks=read_hooks(home, config),
+        post=post,
+        local=opened.local.server if opened.local else None,
+        scheduling=_scheduling(opened, views, journal, gateway, mind, remembering, post, duty),
+        remembering=remembering,
+        sandbox=opened.sandbox,
+        started_ms=opened.started_ms,
         unreleased=log.size - release.newest.size,
     )
 
 
-def _mind(opened: Opened, journal: Journal, views: Views, started_ms: int) -> tuple[Chain, Service]:
-    """Wire the model chain and the services that the agent process may ask."""
+def _views(home: Home, log: Log) -> Views:
+    views = Views(home.views, log, at_most=NEAR)
+    views.catch_up()
+    return views
 
-    async def search(query: str, limit: int) -> list[int]:
-        views.catch_up()
-        hits = views.search(query, limit=_RECALL_LOOK * limit, any_word=True)
-        found = (hit.position for hit in hits if opened.log.read(hit.position).type in _RECALLED)
-        return list(islice(found, limit))
 
-    def status() -> dict[str, Any]:
-        return {
-            "name": opened.genesis.name,
-            "events": opened.log.size,
-            "models": chain.names,
-            "uptime_s": (now_ms() - started_ms) // 1000,
-        }
+def _stamping(opened: Opened, release: Release) -> Stamping:
+    section, log, anchors = opened.config.attest, opened.log, opened.anchors
+    return make_stamping(section, log, release, opened.calendars, opened.bitcoin, anchors)
 
-    recall = Recall(journal, search)
-    endpoints = _endpoints(opened.config, opened.session)
-    chain = Chain([*endpoints, Responder(recall, status)])
-    digest_key = hashing.digest(hashing.STEP_KEY, opened.keys.log.secret)
-    service = Service(journal, chain=chain, recall=recall, status=status, digest_key=digest_key)
-    return chain, service
+
+def _duty(opened: Opened, fleet: FleetNode) -> tuple[Bus, FleetDuty]:
+    """The bus of node.toml, and the part in shared jobs, whose live words go by it or directly."""
+    bus, signer = make_bus(opened.home, opened.config.mesh.bus), opened.keys.nostr
+    live = make_live(bus, signer, opened.session, fleet)
+    return bus, make_duty(opened.home, live, signer, fleet)
+
+
+def _witnessed(
+    opened: Opened, release: Release, pool: RelayPool, signer: NostrSigner, fleet: FleetNode
+) -> Witnessed:
+    config, log, lineage = opened.config, opened.log, opened.lineage
+    looking_back = LookingBack(
+        pool=pool, relays=bool(config.publish.relays), pubkey=signer.pubkey,
+        head_kind=config.publish.head_kind, log=log, lineage=lineage,
+    )  # fmt: skip
+    return make_witnessed(
+        opened.home, config.witness, log, release, lineage, opened.session, fleet, looking_back
+    )
+
+
+def _broadcast(
+    opened: Opened,
+    release: Release,
+    signer: NostrSigner,
+    relay: Relay | None,
+    pool: RelayPool,
+    witnessed: Witnessed,
+) -> Broadcast:
+    return Broadcast(
+        log=opened.log,
+        release=release,
+        signer=signer,
+        relay=relay,
+        pool=pool,
+        section=opened.config.publish,
+        interval_ms=opened.config.node.checkpoint_interval_ms,
+        witnessed=witnessed,
+    )
+
+
+def _souls(
+    opened: Opened,
+    release: Release,
+    signer: NostrSigner,
+    relay: Relay | None,
+    pool: RelayPool,
+) -> Souls:
+    return Souls(
+        home=opened.home,
+        log=opened.log,
+        release=release,
+        lineage=opened.lineage,
+        signer=opened.keys.log,
+        nostr=signer,
+        relay=relay,
+        pool=pool,
+        kind=opened.config.publish.head_kind,
+    )
+
+
+def _witnessing(
+    opened: Opened, signer: NostrSigner, relay: Relay | None, pool: RelayPool, fleet: FleetNode
+) -> Witnessing:
+    secret = opened.keys.nostr.secret
+    section, log = opened.config.witness, opened.log
+    return make_witnessing(opened.home, section, log, signer, secret, relay, pool, fleet)
+
+
+def _head(release: Release) -> tuple[int, bytes]:
+    """Size and root of the newest released head."""
+    return release.newest.size, release.newest.root
+
+
+def _scheduling(
+    opened: Opened,
+    views: Views,
+    journal: Journal,
+    gateway: Gateway,
+    mind: Mind,
+    remembering: Remembering,
+    post: Post,
+    duty: FleetDuty,
+) -> Scheduling:
+    return make_scheduling(
+        opened.home,
+        opened.config.jobs,
+        journal,
+        gateway,
+        mind.service,
+        mind.host,
+        opened.engine,
+        opened.lineage.genesis.name,
+        remembering.runs | {Kind.HEALER: _healer(opened, views, journal, mind)},
+        JobDoor(rules=mind.tooling.rules, folder=Path(mind.tooling.folder)),
+        post.sights.sight,
+        duty,
+    )
+
+
+def _healer(opened: Opened, views: Views, journal: Journal, mind: Mind) -> Healer:
+    return Healer(
+        home=opened.home,
+        views=views,
+        host=mind.host,
+        journal=journal,
+        machine=lambda: read_machine(opened.home.path),
+        clock=now_ms,
+    )
 
 
 def _anchoring(opened: Opened, release: Release) -> Anchoring:
@@ -242,68 +420,32 @@ def _anchoring(opened: Opened, release: Release) -> Anchoring:
         opened.config.attest,
         opened.log,
         release,
-        opened.genesis,
+        opened.lineage,
         opened.keys,
+        opened.past,
         opened.bitcoin,
         opened.anchors,
     )
 
 
-def _endpoints(config: Config, session: aiohttp.ClientSession) -> list[Link]:
-    return [
-        ChatEndpoint(
-            name=model.name,
-            base_url=model.base_url,
-            model=model.model,
-            timeout_s=model.timeout_s,
-            session=session,
-            key=read_key(
-                env=model.key_env or None,
-                file=Path(model.key_file).expanduser() if model.key_file else None,
-            ),
-        )
-        for model in config.models
-    ]
-
-
 def _relay(home: Home, config: Config, genesis: Genesis, signer: NostrSigner) -> Relay:
     from importlib.metadata import version
 
-    writers = {signer.pubkey, *(public_key(text) for text in config.relay.writers)}
+    section = config.relay
+    fleet = frozenset({signer.pubkey, *(public_key(text) for text in section.writers)})
+    bits = {"fleet": None, "work": section.work_bits, "public": 0}
     return Relay(
-        SqliteEventStore(home.path / "relay.db"),
-        WritePolicy(authors=frozenset(writers)),
+        SqliteEventStore(
+            home.path / "relay.db",
+            kept_kinds=frozenset({config.publish.checkpoint_kind, equivocations.KIND}),
+        ),
+        WritePolicy(
+            authors=fleet,
+            strangers_work_bits=bits[section.write],
+            inbox_work_bits=bits[section.inbox],
+        ),
         RelayInfo(name=genesis.name, pubkey=signer.pubkey, version=version("timmy-node")),
         lambda: now_ms() // 1000,
-        connections_max=config.relay.connections_max,
+        urls=section.urls,
+        connections_max=section.connections_max,
     )
-
-
-def _host(opened: Opened, journal: Journal, gateway: Gateway, service: Service) -> AgentHost:
-    home, section = opened.home, opened.config.agent
-    limits = sandbox.SandboxLimits(memory_bytes=section.memory_mb * MIB)
-
-    async def spawn(tree: Path, channel: Any) -> sandbox.Child:
-        return await sandbox.spawn(tree, channel, limits=limits, engine=opened.engine)
-
-    turn = SessionLimits(turn_steps=section.steps_max, turn_s=section.turn_seconds_max)
-    return AgentHost(
-        journal=journal,
-        gateway=gateway,
-        service=service,
-        spawn=spawn,
-        tree=_adopted_tree(opened),
-        identity=Identity(name=opened.genesis.name, soul=read_soul(home.soul).text),
-        limits=HostLimits(connection=ConnectionLimits(session=turn)),
-    )
-
-
-def _adopted_tree(opened: Opened) -> Path:
-    """Return the folder of the tree the agent thinks with, verified just now."""
-    home = opened.home.path
-    try:
-        return trees.open_tree(home, trees.current(home) or opened.genesis.architecture)
-    except TreeError as error:
-        raise TreeError(
-            str(error), hint=f"restore {home / trees.FOLDER} from a backup of this home"
-        ) from error

@@ -6,7 +6,7 @@ Exit status: 0 ok, 1 a negative verdict, 2 usage or environment. Errors are one 
 import argparse
 import importlib
 import sys
-from typing import Final, NoReturn
+from typing import Any, Final, NoReturn
 
 from ledger.core.errors import TimmyError
 from node import console
@@ -21,11 +21,22 @@ GROUPS: Final = {
         "restore": "make a home from a backup",
         "service": "print a systemd unit that runs this node",
         "config": "print the commented default configuration",
+        "permissions": "what tools may do: list the rules, lint them, say why",
     },
     "talk": {
         "say": "say something to the agent and print its answer",
         "chat": "a conversation on this terminal",
-        "memory": "give the agent something to remember, and list what it remembers",
+        "memory": "what the agent remembers: give, list, show, search, forget",
+        "models": "who answers: add models, list them, break each in turn",
+        "skins": "how the agent speaks: signed skins, worn by conversations",
+        "context": "what it is told of the folder it works in",
+        "hooks": "what others tell this node by webhooks: add, list",
+        "proxy": "record what other agents say to their models: on, off, add, whose",
+        "jobs": "what runs by itself: add, list, pause, run, history, the morning report",
+        "mcp": "tools of MCP servers for the agent, and the agent for MCP clients",
+        "tools": "what the agent can do: list, call, add one over HTTP, remove it",
+        "artifacts": "what the agent made, told to its peers, and what they made",
+        "approvals": "calls of tools that wait for your yes: list, allow, deny",
         "release": "let the agent speak again with someone the crisis screen holds",
     },
     "look": {
@@ -42,11 +53,20 @@ GROUPS: Final = {
         "export": "write the whole ledger to one file",
         "import": "make a home from an exported ledger",
         "redact": "erase what an event says, and keep the proof that it was there",
+        "soul": "who the agent is: show it, prove it, publish it, tag it in git",
+        "trust": "who stands behind what, as a graph",
         "anchor": "put the newest checkpoint into Bitcoin",
+        "handoff": "hand the agent over to new keys, on this machine or another",
+        "aggregate": "anchor many ledgers in one transaction, or be one of them",
+        "bus": "how the nodes of a fleet reach each other: local, or over NATS",
+        "mesh": "other nodes: the fleet, relays between, copies of ledgers, witnesses of heads",
         "recover": "start a new epoch after a loss, with the recovery kit",
     },
     "change": {
+        "skills": "drafts of skills that the agent made: list, show, adopt, reject",
+        "lineage": "children: father one, gates, orders, reports; and this agent's parent",
         "patch": "propose a change to the agent's own code, and have it judged",
+        "fork": "try a patch on a fork of the agent, and see what it does otherwise",
     },
 }
 
@@ -58,7 +78,12 @@ class UsageError(TimmyError):
 
 
 class _Parser(argparse.ArgumentParser):
-    """argparse, with our manners for errors."""
+    """argparse, with our manners for errors; --home and --json may stand behind any command."""
+
+    def __init__(self, *, top: bool = False, **more: Any) -> None:
+        """Make the parser of all commands (`top`), of one, or of an action of one."""
+        super().__init__(**more)
+        _add_globals(self, default=None if top else argparse.SUPPRESS)
 
     def error(self, message: str) -> NoReturn:
         """Refuse a command line. Raises UsageError."""
@@ -69,7 +94,7 @@ def _parser() -> argparse.ArgumentParser:
     lines = []
     for title, commands in GROUPS.items():
         lines.append(f"{title}:")
-        lines += [f"  {name:9} {about}" for name, about in commands.items()]
+        lines += [f"  {name:11} {about}" for name, about in commands.items()]
     parser = _Parser(
         prog="timmy",
         description="A sovereign AI agent whose whole life is a ledger that anyone can verify.",
@@ -77,8 +102,8 @@ def _parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
         usage="timmy [--home FOLDER] [--json] COMMAND ...",
         add_help=True,
+        top=True,
     )
-    _add_globals(parser, default=None)
     parser.add_argument("--version", action="store_true", help="print the version")
     return parser
 
@@ -99,7 +124,6 @@ def _command_parser(name: str, about: str) -> tuple[argparse.ArgumentParser, obj
         description=(module.__doc__ or about).strip(),
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_globals(parser, default=argparse.SUPPRESS)
     module.add_arguments(parser)
     return parser, module
 

@@ -2,8 +2,10 @@
 
 import json
 import os
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
-from http.client import HTTPConnection, HTTPException
+from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlencode
 
@@ -13,6 +15,8 @@ from node.home import Home
 
 _TOKEN_BYTES_MAX = 256
 _REPLY_BYTES_MAX = 64 * 1024 * 1024
+_JSON = "application/json"
+_ERRORS_FROM = 400
 
 
 class NotRunning(TimmyError):
@@ -54,17 +58,54 @@ class Client:
         except ValueError as error:
             raise NodeSaid("the node's answer is not JSON") from error
 
+    def post_bytes(self, path: str, data: bytes, *, timeout: float = 600) -> Any:
+        """Send bytes as they are and return the JSON answer. Raises NodeSaid or NotRunning."""
+        try:
+            return json.loads(self._send("POST", path, data, "application/cbor", timeout))
+        except ValueError as error:
+            raise NodeSaid("the node's answer is not JSON") from error
+
     def raw(
         self, method: str, path: str, body: dict[str, Any] | None = None, *, timeout: float = 600
     ) -> bytes:
         """Send one request and return the answer's bytes."""
-        connection = HTTPConnection(self.host, self.port, timeout=timeout)
-        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": "application/json"}
-        try:
-            data = None if body is None else json.dumps(body).encode()
-            connection.request(method, path, body=data, headers=headers)
-            response = connection.getresponse()
+        data = None if body is None else json.dumps(body).encode()
+        return self._send(method, path, data, _JSON, timeout)
+
+    def stream(
+        self, path: str, body: dict[str, Any], *, timeout: float
+    ) -> Iterator[tuple[str, dict[str, Any]]]:
+        """Send one request and yield (name, value) of each event of the answer as it comes.
+
+        `timeout` is of each pause. Raises NodeSaid or NotRunning.
+        """
+        with self._asked("POST", path, json.dumps(body).encode(), _JSON, timeout) as response:
+            if response.status >= _ERRORS_FROM:
+                raise _refusal(response.status, response.read(_REPLY_BYTES_MAX))
+            name = ""
+            while line := response.readline(_REPLY_BYTES_MAX):
+                field, _, value = line.decode().rstrip("\n").partition(": ")
+                if field == "event":
+                    name = value
+                elif field == "data":
+                    yield name, json.loads(value)
+
+    def _send(self, method: str, path: str, data: bytes | None, kind: str, timeout: float) -> bytes:
+        with self._asked(method, path, data, kind, timeout) as response:
             answer = response.read(_REPLY_BYTES_MAX)
+        if response.status >= _ERRORS_FROM:
+            raise _refusal(response.status, answer)
+        return answer
+
+    @contextmanager
+    def _asked(
+        self, method: str, path: str, data: bytes | None, kind: str, timeout: float
+    ) -> Iterator[HTTPResponse]:
+        connection = HTTPConnection(self.host, self.port, timeout=timeout)
+        headers = {"Authorization": f"Bearer {self.token}", "Content-Type": kind}
+        try:
+            connection.request(method, path, body=data, headers=headers)
+            yield connection.getresponse()
         except (OSError, HTTPException) as error:
             raise NotRunning(
                 f"the node at {self.host}:{self.port} does not answer: {error}",
@@ -72,9 +113,6 @@ class Client:
             ) from error
         finally:
             connection.close()
-        if response.status >= 400:
-            raise _refusal(response.status, answer)
-        return answer
 
 
 def _refusal(status: int, answer: bytes) -> NodeSaid:
@@ -83,6 +121,14 @@ def _refusal(status: int, answer: bytes) -> NodeSaid:
         return NodeSaid(str(said["error"]), hint=said.get("hint"))
     except (ValueError, KeyError, TypeError):
         return NodeSaid(f"the node answered with status {status}")
+
+
+def refresh(home: Home) -> None:
+    """Have a running node release a head that covers everything."""
+    try:
+        Client.find(home).call("GET", "/v1/head")
+    except (NotRunning, NodeSaid):
+        return
 
 
 def path(*parts: object, **query: object) -> str:

@@ -7,18 +7,45 @@ path. No environment variable overrides anything here; secrets are elsewhere, ne
 import re
 import tomllib
 from importlib.resources import files
+from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
+from urllib.parse import urlsplit
 
 import msgspec
 
-from ledger.core.errors import TimmyError
-from mesh.core import nip19
+from attest.core.calendars import calendar_url
+from attest.core.errors import CalendarNotAllowed
+from attest.core.limits import CALENDARS_MAX, LEDGERS_MAX
+from ledger.core.errors import InvalidNote, TimmyError
 from mesh.core.errors import InvalidIdentifier
+from mesh.core.relay.auth import relay_name
+from node.home import Home
+from node.sections.approval import ApprovalSection
+from node.sections.gateways import BridgeSection, GatewaysSection, HookSection
+from node.sections.lineage import LineageSection
+from node.sections.mcp import McpSection, McpServerSection
+from node.sections.mesh import MeshSection, check_mesh, key_of
+from node.sections.witness import WitnessSection, check_witnesses
+from runtime.core.contexts import FILES_MAX
+from runtime.core.errors import JobRefused
+from runtime.core.limits import MCP_SERVERS_MAX, RULES_MAX
+from runtime.core.proxy_routes import NAME_PATTERN
+from runtime.core.schedule import On, Once, Schedule, Watch
+from runtime.core.whens import parse_when
+from runtime.zones import zone
 
 Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
+FileName = Annotated[str, msgspec.Meta(pattern=r"^[^/\0][^\0]{0,199}$")]
 Text = Annotated[str, msgspec.Meta(max_length=2048)]
 RelayUrl = Annotated[str, msgspec.Meta(pattern="^wss?://[^/]", max_length=2048)]
+FollowedUrl = Annotated[str, msgspec.Meta(pattern=r"^https://[*a-z0-9.:-]+$", max_length=300)]
+Task = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,63}$")]
+Toolset = Literal[
+    "files", "shell", "git", "network", "memory", "todo", "ledger", "skills", "architecture",
+    "http", "mcp",
+]  # fmt: skip
+Privacy = Literal["local", "trusted", "public"]
 _HINT: Final = "every key is in the commented default: timmy config"
 _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
@@ -39,6 +66,8 @@ class NodeSection(_Section, frozen=True):
     log_bytes_max: Annotated[int, msgspec.Meta(ge=10_000)]
     log_files_max: Annotated[int, msgspec.Meta(ge=1, le=100)]
     checkpoint_interval_ms: Annotated[int, msgspec.Meta(ge=200, le=3_600_000)]
+    selfcheck_hours: Annotated[int, msgspec.Meta(ge=0, le=8760)]
+    selfcheck_after_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)]
 
 
 class ApiSection(_Section, frozen=True):
@@ -46,6 +75,7 @@ class ApiSection(_Section, frozen=True):
 
     host: Text
     port: Port
+    url: Annotated[str, msgspec.Meta(pattern=r"^(|https?://[!-~]+[^/])$", max_length=256)]
 
 
 class RelaySection(_Section, frozen=True):
@@ -54,6 +84,10 @@ class RelaySection(_Section, frozen=True):
     enabled: bool
     connections_max: Annotated[int, msgspec.Meta(ge=1, le=10_000)]
     writers: list[Text]
+    urls: Annotated[list[RelayUrl], msgspec.Meta(max_length=16)]
+    write: Literal["fleet", "work", "public"]
+    inbox: Literal["fleet", "work", "public"]
+    work_bits: Annotated[int, msgspec.Meta(ge=1, le=64)]
 
 
 class PublishSection(_Section, frozen=True):
@@ -63,14 +97,19 @@ class PublishSection(_Section, frozen=True):
     checkpoint_kind: Annotated[int, msgspec.Meta(ge=1, le=65535)]
     head_kind: Annotated[int, msgspec.Meta(ge=30000, le=39999)]
     interval_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+    read: Annotated[list[RelayUrl], msgspec.Meta(max_length=32)]
+    follow: bool
+    authenticate: bool
+    check_s: Annotated[int, msgspec.Meta(ge=60, le=604_800)]
 
 
 class AgentSection(_Section, frozen=True):
     """[agent]"""
 
-    sandbox: Literal["auto", "bubblewrap", "none"]
+    sandbox: Literal["auto", "bubblewrap", "landlock", "none"]
     memory_mb: Annotated[int, msgspec.Meta(ge=64, le=65_536)]
     steps_max: Annotated[int, msgspec.Meta(ge=1, le=500)]
+    iterations_max: Annotated[int, msgspec.Meta(ge=1, le=500)]
     turn_seconds_max: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
 
 
@@ -85,6 +124,117 @@ class AttestSection(_Section, frozen=True):
     rpc_credentials_file: Text
     seal_sats: Annotated[int, msgspec.Meta(ge=1_000, le=100_000_000)]
     poll_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
+    every: Literal["daily", "never"]
+    calendars: Annotated[list[Text], msgspec.Meta(max_length=CALENDARS_MAX)]
+    calendars_needed: Annotated[int, msgspec.Meta(ge=1, le=CALENDARS_MAX)]
+    calendars_followed: Annotated[list[FollowedUrl], msgspec.Meta(max_length=32)]
+    calendar_poll_s: Annotated[int, msgspec.Meta(ge=60, le=604_800)]
+    stamp_every_s: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)]
+
+
+class AggregateSection(_Section, frozen=True):
+    """[aggregate]"""
+
+    enabled: bool
+    interval_s: Annotated[int, msgspec.Meta(ge=60, le=604_800)]
+    ledgers_max: Annotated[int, msgspec.Meta(ge=1, le=LEDGERS_MAX)]
+    submissions_per_hour: Annotated[int, msgspec.Meta(ge=1, le=3600)]
+    submit_to: Text
+    submit_every: Literal["daily", "never"]
+
+
+class PrivacySection(_Section, frozen=True):
+    """[privacy]"""
+
+    default: Privacy
+    conversations: Annotated[dict[str, Privacy], msgspec.Meta(max_length=256)] = {}
+
+
+class SafetySection(_Section, frozen=True):
+    """[safety]"""
+
+    gate: Literal["off", "failed", "untested"]
+
+
+class BudgetSection(_Section, frozen=True):
+    """[budget]"""
+
+    usd_per_day: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
+    tokens_per_turn: Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
+
+
+class DiscoverSection(_Section, frozen=True):
+    """[discover]"""
+
+    ollama: Annotated[str, msgspec.Meta(pattern="^(|https?://.+)$", max_length=2048)]
+
+
+class LocalSection(_Section, frozen=True):
+    """[local]"""
+
+    model: Text
+    sha256: Annotated[str, msgspec.Meta(pattern="^(|[0-9a-fA-F]{64})$")]
+    port: Port
+    context_tokens: Annotated[int, msgspec.Meta(ge=256, le=1_048_576)]
+    threads: Annotated[int, msgspec.Meta(ge=0, le=256)]
+    memory_mb: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)]
+    timeout_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
+
+
+class PermissionsSection(_Section, frozen=True):
+    """[permissions]"""
+
+    allow: Annotated[list[Text], msgspec.Meta(max_length=RULES_MAX)]
+    ask: Annotated[list[Text], msgspec.Meta(max_length=RULES_MAX)]
+    deny: Annotated[list[Text], msgspec.Meta(max_length=RULES_MAX)]
+    trust: Annotated[list[Text], msgspec.Meta(max_length=RULES_MAX)]
+
+
+class ToolsSection(_Section, frozen=True):
+    """[tools]"""
+
+    toolsets: list[Toolset]
+    folder: Text
+    approval_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+    turn_seconds: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
+    result_kb: Annotated[int, msgspec.Meta(ge=1, le=256)]
+    http_hosts: Annotated[list[Text], msgspec.Meta(max_length=64)]
+
+
+class JobsSection(_Section, frozen=True):
+    """[jobs]"""
+
+    time_zone: Text
+    heartbeat: Text
+    report: Text
+    historian: Text
+    healer: Text
+    dreamer: Text
+
+
+class ContextSection(_Section, frozen=True):
+    """[context]"""
+
+    files: Annotated[list[FileName], msgspec.Meta(max_length=FILES_MAX)]
+
+
+class UpstreamSection(_Section, frozen=True):
+    """One of [[proxy.upstreams]]"""
+
+    name: Annotated[str, msgspec.Meta(pattern=f"^{NAME_PATTERN}$")]
+    base_url: Text
+    wire: Literal["openai", "anthropic"] = "openai"
+
+
+class ProxySection(_Section, frozen=True):
+    """[proxy]"""
+
+    enabled: bool
+    port: Port
+    screen: Literal["record", "block"]
+    exchanges_max: Annotated[int, msgspec.Meta(ge=1, le=1024)]
+    idle_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
+    upstreams: Annotated[list[UpstreamSection], msgspec.Meta(max_length=32)]
 
 
 class ModelSection(_Section, frozen=True):
@@ -93,6 +243,13 @@ class ModelSection(_Section, frozen=True):
     name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
     base_url: Annotated[str, msgspec.Meta(pattern="^https?://")]
     model: Text
+    wire: Literal["openai", "anthropic"] = "openai"
+    privacy: Privacy | Literal[""] = ""
+    tasks: Annotated[list[Task], msgspec.Meta(max_length=16)] = []
+    stream: bool = True
+    tools: bool = True
+    usd_in: Annotated[float, msgspec.Meta(ge=0, le=10_000)] = 0.0
+    usd_out: Annotated[float, msgspec.Meta(ge=0, le=10_000)] = 0.0
     key_env: Text = ""
     key_file: Text = ""
     timeout_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
@@ -105,9 +262,29 @@ class Config(_Section, frozen=True):
     api: ApiSection
     relay: RelaySection
     publish: PublishSection
+    witness: WitnessSection
+    mesh: MeshSection
     agent: AgentSection
     attest: AttestSection
+    aggregate: AggregateSection
+    privacy: PrivacySection
+    discover: DiscoverSection
+    local: LocalSection
+    safety: SafetySection
+    budget: BudgetSection
+    permissions: PermissionsSection
+    tools: ToolsSection
+    jobs: JobsSection
+    lineage: LineageSection
+    context: ContextSection
+    proxy: ProxySection
+    gateways: GatewaysSection
+    bridge: BridgeSection
+    approval: ApprovalSection
+    mcp_server: McpServerSection
+    hooks: Annotated[list[HookSection], msgspec.Meta(max_length=64)] = []
     models: Annotated[list[ModelSection], msgspec.Meta(max_length=16)] = []
+    mcp: Annotated[list[McpSection], msgspec.Meta(max_length=MCP_SERVERS_MAX)] = []
 
 
 def default_text() -> str:
@@ -136,22 +313,42 @@ def load(path: Path | None) -> Config:
     try:
         config = msgspec.convert(merged, Config)
     except msgspec.ValidationError as error:
-        raise ConfigError(f"{path or 'node.toml'}: {_by_path(str(error))}", hint=_HINT) from error
+        raise ConfigError(f"{path or 'node.toml'}: {by_path(str(error))}", hint=_HINT) from error
     _check(config, path)
     return config
 
 
-def public_key(text: str) -> str:
-    """Read one of relay.writers, 64 hexadecimal digits or an npub. Raises ConfigError."""
-    if re.fullmatch(r"[0-9a-f]{64}", text.lower()):
-        return text.lower()
+def key_file(home: Home, model: ModelSection | McpSection) -> Path | None:
+    """Return the file that holds a key: an absolute path, or a name inside the home.
+
+    Raises ConfigError for one that leads out of the home, or to a secret of this node: what the
+    file holds is sent to the host of the model, or of the MCP server.
+    """
+    if not model.key_file:
+        return None
+    table = "mcp" if isinstance(model, McpSection) else "models"
+    what = f"{table}: key_file of {model.name}"
+    named = Path(model.key_file).expanduser()
+    path, inside = home.path / named, home.path.resolve()
+    if not named.is_absolute() and not path.resolve().is_relative_to(inside):
+        raise ConfigError(
+            f"{what} leads out of the home: {model.key_file}", hint="name it by its absolute path"
+        )
+    own = (home.token.resolve(), inside / "keys", home.state.resolve())
+    if any(path.resolve().is_relative_to(secret) for secret in own):
+        raise ConfigError(
+            f"{what} is a secret of this node: {model.key_file}",
+            hint="keep the provider's key in a file of its own, mode 0600",
+        )
+    return path
+
+
+def public_key(text: str, what: str = "relay.writers") -> str:
+    """Read a key in `what`, 64 hexadecimal digits or an npub. Raises ConfigError."""
     try:
-        found = nip19.decode(text)
-    except InvalidIdentifier:
-        found = None
-    if not isinstance(found, nip19.PublicKey):
-        raise ConfigError(f"relay.writers: {text!r} is not a public key", hint="npub1... or hex")
-    return found.pubkey
+        return key_of(text)
+    except InvalidIdentifier as error:
+        raise ConfigError(f"{what}: {error}", hint=error.hint) from error
 
 
 def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
@@ -167,18 +364,126 @@ def _merged(base: dict[str, Any], own: dict[str, Any]) -> dict[str, Any]:
 def _check(config: Config, path: Path | None) -> None:
     for writer in config.relay.writers:
         public_key(writer)
+    for url in config.relay.urls:
+        if relay_name(url) is None:
+            raise ConfigError(f"relay.urls: {url!r} is not an address", hint="wss://relay.example/")
     attest = config.attest
     if attest.network == "mainnet" and not attest.i_understand_that_mainnet_costs_money:
         raise ConfigError(
             f"{path}: attest.network is mainnet, and mainnet costs money",
             hint="set attest.i_understand_that_mainnet_costs_money = true if that is meant",
         )
-    names = [model.name for model in config.models]
+    for person in config.approval.people:
+        public_key(person, "approval.people")
+    try:
+        check_witnesses(config.witness)
+    except InvalidNote as error:
+        raise ConfigError(f"witness.ask: {error}", hint=error.hint) from error
+    try:
+        check_mesh(config.mesh)
+    except InvalidIdentifier as error:
+        raise ConfigError(f"mesh.{error}", hint=error.hint) from error
+    _check_calendars(attest.calendars)
+    _check_aggregator(config.aggregate.submit_to)
+    _check_jobs(config.jobs)
+    check_upstreams(config.proxy)
+    if config.local.model and any(model.name == "local" for model in config.models):
+        raise ConfigError(
+            f"{path}: models: one is called local, and so is the model of [local]",
+            hint="name it otherwise, or empty local.model",
+        )
+    for table, named in (("models", config.models), ("mcp", config.mcp)):
+        names = [one.name for one in named]
+        if len(set(names)) != len(names):
+            raise ConfigError(
+                f"{path}: {table}: two have one name", hint="name each one differently"
+            )
+
+
+def own_plan(text: str, zone_name: str) -> Schedule | None:
+    """Read the plan of a job of the node's own; None for "". Intervals begin at full hours of UTC.
+
+    Raises JobRefused.
+    """
+    if not text.strip():
+        return None
+    plan = parse_when(text, now_s=0, offset=zone(zone_name))
+    if isinstance(plan, Once | On | Watch):
+        raise JobRefused(
+            f"{text!r} is not a plan of times", hint='for example "every 15m" or "0 6 * * *"'
+        )
+    return plan
+
+
+def _check_jobs(jobs: JobsSection) -> None:
+    try:
+        zone(jobs.time_zone)
+    except JobRefused as error:
+        raise ConfigError(f"jobs.time_zone: {error}", hint=error.hint) from error
+    for key in ("heartbeat", "report", "historian", "dreamer", "healer"):
+        text = getattr(jobs, key)
+        try:
+            own_plan(text, jobs.time_zone)
+        except JobRefused as error:
+            raise ConfigError(f"jobs.{key}: {error}", hint=error.hint) from error
+
+
+def check_upstreams(proxy: ProxySection) -> None:
+    """Refuse an upstream that no client's key should be sent to. Raises ConfigError."""
+    for one in proxy.upstreams:
+        what = f"proxy.upstreams: base_url of {one.name}"
+        try:
+            url = urlsplit(one.base_url)
+            host, _ = url.hostname or "", url.port
+        except ValueError:
+            host = ""
+        if not host or url.scheme not in {"http", "https"} or url.query or url.fragment:
+            raise ConfigError(f"{what} is no address", hint="https://api.example/v1")
+        if url.username or one.base_url.endswith("/"):
+            raise ConfigError(f"{what} holds a user, or ends in a slash", hint="up to /v1, no more")
+        if url.scheme == "http" and not _is_near(host):
+            raise ConfigError(f"{what} is far and not encrypted", hint="https://, or a near host")
+    names = [one.name for one in proxy.upstreams]
     if len(set(names)) != len(names):
-        raise ConfigError(f"{path}: models: two have one name", hint="name each one differently")
+        raise ConfigError("proxy.upstreams: two have one name", hint="name each one differently")
+    if proxy.enabled and not names:
+        raise ConfigError("proxy.enabled, and no upstream", hint="timmy proxy add NAME URL")
 
 
-def _by_path(text: str) -> str:
+def _is_near(host: str) -> bool:
+    """This machine, or a private network: an address of one, or a name without dots."""
+    try:
+        return ip_address(host).is_private
+    except ValueError:
+        return "." not in host or host.endswith((".local", ".lan", ".internal"))
+
+
+def _check_calendars(calendars: list[str]) -> None:
+    for url in calendars:
+        try:
+            plain = calendar_url(url)
+        except CalendarNotAllowed as error:
+            hint = error.hint or "https://a.pool.opentimestamps.org is one"
+            raise ConfigError(f"attest.calendars: {error}", hint=hint) from error
+        if plain != url:
+            raise ConfigError(f"attest.calendars: {url!r} ends in a slash", hint=f'write "{plain}"')
+    if len(set(calendars)) != len(calendars):
+        raise ConfigError("attest.calendars: one calendar stands twice", hint="name each one once")
+
+
+def _check_aggregator(url: str) -> None:
+    try:
+        plain = calendar_url(url) if url else url
+    except CalendarNotAllowed as error:
+        raise ConfigError(
+            f"aggregate.submit_to: {url[:100]!r} is no address of an aggregator",
+            hint="https://aggregator.example, or http:// on this machine",
+        ) from error
+    if plain != url:
+        raise ConfigError(f"aggregate.submit_to: {url!r} ends in a slash", hint=f'write "{plain}"')
+
+
+def by_path(text: str) -> str:
     """Put msgspec's complaint as `table.key: what is wrong`."""
     found = _AT.fullmatch(text)
     assert found is not None

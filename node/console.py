@@ -6,6 +6,7 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from attest.verify.plain import jsonable, one_line
 from ledger.core.errors import TimmyError
 from ledger.core.event import Event
 from ledger.core.upcast import UPCASTERS
@@ -31,6 +32,11 @@ def out(text: str) -> None:
     print(text, flush=True)
 
 
+def more(text: str) -> None:
+    """Print data that goes on."""
+    print(text, end="", flush=True)
+
+
 def out_json(value: Any) -> None:
     """Print one JSON document; bytes become hex."""
     json.dump(jsonable(value), sys.stdout, ensure_ascii=False, indent=2)
@@ -38,20 +44,31 @@ def out_json(value: Any) -> None:
     sys.stdout.flush()
 
 
-def jsonable(value: Any) -> Any:
-    """Replace bytes by hex, all the way down."""
-    if isinstance(value, bytes):
-        return value.hex()
-    if isinstance(value, dict):
-        return {key: jsonable(item) for key, item in value.items()}
-    if isinstance(value, list | tuple):
-        return [jsonable(item) for item in value]
-    return value
+class Progress:
+    """A line on a terminal that is written again and again; nothing where nobody looks."""
+
+    def __init__(self, what: str, unit: str = "events") -> None:
+        self._what = what
+        self._unit = unit
+        self._shown = False
+
+    def __call__(self, done: int, total: int) -> None:
+        """Say how much is done."""
+        if sys.stderr.isatty():
+            text = f"timmy: {self._what}: {done} of {total} {self._unit}"
+            print(f"\r{text}\x1b[K", end="", file=sys.stderr, flush=True)
+            self._shown = True
+
+    def end(self) -> None:
+        """Leave the line, so that the next one stands alone."""
+        if self._shown:
+            self._shown = False
+            print("\r\x1b[K", end="", file=sys.stderr, flush=True)
 
 
-def one_line(text: str) -> str:
-    """Escape controls: text from elsewhere must not pretend to be a second line of ours."""
-    return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
+def caught_up(taken: int, total: int) -> str:
+    """Say how much of the ledger search knows."""
+    return "up to date" if taken >= total else f"caught up to {taken} of {total} events"
 
 
 def safe(text: str) -> str:
@@ -63,6 +80,25 @@ def when(ts_ms: int) -> str:
     """Local time to the second."""
     moment = datetime.fromtimestamp(ts_ms / 1000, tz=UTC).astimezone()
     return moment.strftime("%Y-%m-%d %H:%M:%S")
+
+
+def engine_line(engine: str, why: str) -> str:
+    """The sandbox's engine, and why it is no stronger one."""
+    return f"{engine} ({why})" if why else engine
+
+
+def handed_in(found: dict[str, Any]) -> str:
+    """Say what an aggregator was given, or why it was not."""
+    told = [f"{found['to']} ({found['every']})"]
+    if found["size"] is not None and found["done"]:
+        told.append(f"it has {found['size']} events, asked for {when(found['asked_ms'])}")
+    elif found["size"] is not None:
+        told.append(f"{found['size']} events wait, next attempt {when(found['next_ms'])}")
+    elif not found["trouble"]:
+        told.append("nothing yet")
+    if found["trouble"]:
+        told.append(found["trouble"])
+    return one_line("; ".join(told))
 
 
 def row(event: Event) -> dict[str, Any]:

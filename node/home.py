@@ -6,15 +6,25 @@
 <home>/*.erasing      marks: erased words may be left in that database's files; the node finishes it
 <home>/relay.db       events of the embedded relay; rebuildable
 <home>/outbox.db      what is still to be sent to relays; losing it delays, never loses
+<home>/witnessed.note the newest head that witnesses cosigned, with their lines
+<home>/relays.db      what was learnt of relays; lost, it is learnt again
+<home>/sealed-N.db    which sealed messages were dealt with; rebuildable
 <home>/anchors/       signed transactions not yet final; must not be lost
 <home>/SOUL.md        who the agent is; immutable
 <home>/keys/          the agent's keystore, 0600
 <home>/trees/         adopted architecture trees by digest
 <home>/node.toml      what differs from the default
+<home>/work/          where the agent's tools work, unless node.toml names another folder
+<home>/skills/        adopted skills, a folder each
+<home>/tools.json     tools registered over HTTP, with their secrets, 0600
+<home>/sandbox.json   whether the sandbox held its attacks in this boot, 0600; rebuildable
+<home>/weights.json   digests of model files, read once; rebuildable
 <home>/token          the HTTP API's bearer token, 0600
 <home>/run.json       address and pid of the running node
+<home>/mirrors/<ledger id>/  a copy of another agent's ledger: a folder that is read like a home
 <home>/logs/
 <state>/<ledger id>/  the guard: the last head that was released
+<state>/<ledger id>/witness.db   what this node saw of other logs, as their witness
 <state>/operator/     the operator's keystore
 """
 
@@ -23,8 +33,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Final
 
 from ledger.core.errors import TimmyError
+
+_MIRROR: Final = "mirror"
+"""A file in the folder of a mirror (`mesh.mirrors.folder`)."""
 
 
 class HomeError(TimmyError):
@@ -33,7 +47,10 @@ class HomeError(TimmyError):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Home:
-    """Paths of one home and of the state directory that goes with it."""
+    """Paths of one home and of the state directory that goes with it.
+
+    The folder of a mirror is one too, for reading.
+    """
 
     path: Path
     state: Path
@@ -42,6 +59,9 @@ class Home:
     def find(cls, given: str | None) -> "Home":
         """Choose by --home, TIMMY_HOME, or ~/.timmy; state by TIMMY_STATE or the XDG rule."""
         path = given or os.environ.get("TIMMY_HOME") or "~/.timmy"
+        mirror = Path(path).expanduser().absolute()
+        if (mirror / _MIRROR).is_file():  # it has its own: never that of the agent it is a copy of
+            return cls(path=mirror, state=mirror / "state")
         state = os.environ.get("TIMMY_STATE")
         if not state:
             base = os.environ.get("XDG_STATE_HOME") or "~/.local/state"
@@ -49,6 +69,19 @@ class Home:
         return cls(
             path=Path(path).expanduser().absolute(), state=Path(state).expanduser().absolute()
         )
+
+    @property
+    def mirrors(self) -> Path:
+        """Copies of other ledgers, a folder each."""
+        return self.path / "mirrors"
+
+    def require_own(self) -> None:
+        """Raise HomeError if this is a copy of another agent's ledger: nobody lives in it."""
+        if (self.path / _MIRROR).is_file():
+            raise HomeError(
+                f"{self.path} is a mirror of another node's ledger: it is read, never written",
+                hint="make a home of it: timmy --home MIRROR export -o FILE, then timmy import",
+            )
 
     @property
     def ledger(self) -> Path:
@@ -81,6 +114,26 @@ class Home:
         return self.path / "token"
 
     @property
+    def work(self) -> Path:
+        """Where tools work by default."""
+        return self.path / "work"
+
+    @property
+    def skills(self) -> Path:
+        """Adopted skills."""
+        return self.path / "skills"
+
+    @property
+    def tools(self) -> Path:
+        """Tools registered over HTTP."""
+        return self.path / "tools.json"
+
+    @property
+    def trials(self) -> Path:
+        """What the sandbox's attacks on itself said in this boot."""
+        return self.path / "sandbox.json"
+
+    @property
     def running(self) -> Path:
         """Address of the running node."""
         return self.path / "run.json"
@@ -91,9 +144,24 @@ class Home:
         return self.state / "operator"
 
     @property
+    def witnessed(self) -> Path:
+        """The newest head that witnesses cosigned."""
+        return self.path / "witnessed.note"
+
+    @property
+    def diverged(self) -> Path:
+        """Proofs that logs signed two histories, a file each, for people."""
+        return self.path / "diverged"
+
+    @property
     def anchors(self) -> Path:
         """Durable state of anchoring."""
         return self.path / "anchors"
+
+    @property
+    def proofs(self) -> Path:
+        """Proofs of the links that blocks have."""
+        return self.anchors / "proofs"
 
     @property
     def logs(self) -> Path:

@@ -15,6 +15,7 @@ import structlog
 from aiohttp.http_exceptions import HttpProcessingError
 from structlog.typing import EventDict, Processor
 
+from attest.verify.plain import one_line
 from node.config import NodeSection
 from node.home import Home
 
@@ -35,6 +36,14 @@ def _frames_only(_logger: object, _name: str, event: EventDict) -> EventDict:
         places = [f"{Path(frame.filename).name}:{frame.lineno} {frame.name}" for frame in frames]
         event["exception"] = " < ".join([type(error).__name__, *reversed(places)])
     return event
+
+
+def _one_line(_logger: object, _name: str, event: EventDict) -> str:
+    """What a person at a terminal reads of a warning; the file has the rest."""
+    hidden = {"event", "level", "logger", "timestamp", "exception"}
+    facts = [f"{name}={value}" for name, value in event.items() if name not in hidden]
+    words = " ".join([str(event["event"]), *facts])
+    return f"timmy: {event['level']}: {one_line(words)}"
 
 
 def configure(home: Home, section: NodeSection, *, console: bool) -> None:
@@ -66,12 +75,20 @@ def configure(home: Home, section: NodeSection, *, console: bool) -> None:
     if console:
         to_screen = logging.StreamHandler(sys.stderr)
         to_screen.setLevel(logging.WARNING)
-        to_screen.setFormatter(logging.Formatter("timmy: %(levelname)s: %(message)s"))
+        to_screen.setFormatter(
+            structlog.stdlib.ProcessorFormatter(
+                foreign_pre_chain=shared,
+                processors=[structlog.stdlib.ProcessorFormatter.remove_processors_meta, _one_line],
+            )
+        )
+        handlers.append(to_screen)
     root = logging.getLogger()
     root.handlers[:] = handlers
     root.setLevel(section.log_level.upper())
     logging.getLogger("aiohttp.access").setLevel(logging.WARNING)
     logging.getLogger("aiohttp.server").addFilter(_is_ours)
+    for name in ("mcp", "httpx2", "httpcore2"):  # they quote what was said, and log each request
+        logging.getLogger(name).setLevel(logging.CRITICAL)
     structlog.configure(
         processors=[*shared, structlog.stdlib.ProcessorFormatter.wrap_for_formatter],
         logger_factory=structlog.stdlib.LoggerFactory(),

@@ -6,16 +6,25 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
-from genesis.core.birth import Genesis, parse_genesis
-from ledger.core.checkpoint import SignedCheckpoint
-from ledger.core.epoch import open_epoch
-from ledger.core.errors import InvalidEvent, StoreDamaged, StoreError, StoreFull
-from ledger.core.types import EPOCH, EPOCH_STREAM
+from ledger.core.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
+from ledger.core.errors import (
+    InvalidEvent,
+    InvalidNote,
+    StoreDamaged,
+    StoreError,
+    StoreFull,
+    TimmyError,
+)
+from ledger.core.genesis import Genesis
+from ledger.core.lineage import LINEAGE_TYPES, Lineage
+from ledger.core.note import parse_note
+from ledger.core.types import LINEAGE_STREAM
 from ledger.log import Log
 from ledger.release import GuardFile, check_guard
 from ledger.sqlite import SqliteStore
-from ledger.views import Views
+from ledger.views import NEAR, Views
 from node import console
+from node.client import Client
 from node.home import Home
 
 
@@ -26,42 +35,53 @@ def now_ms() -> int:
 
 def open_log(home: Home, *, write: bool = False) -> Log:
     """Open the home's ledger, as its one writer or for reading beside it."""
+    if write:
+        home.require_own()
     store = SqliteStore.open(home.ledger) if write else SqliteStore.open_read_only(home.ledger)
     if store.damage is not None:
         console.say(f"warning: {store.damage}; {store.damage.hint}")
     return Log(store, clock=now_ms, entropy=os.urandom, reading=not write)
 
 
-def genesis_of(log: Log) -> Genesis:
-    """Return who this ledger's agent is, every signature checked."""
+def lineage_of(log: Log) -> Lineage:
+    """Return who this ledger's agent is and which keys were in charge when, all verified.
+
+    Raises StoreDamaged for a record that keeps another history than this one.
+    """
     if not log.size:
         raise StoreError("the ledger is empty", hint="be born first: timmy init")
-    return parse_genesis(log.read(0).payload)
+    lineage = Lineage.of(log.read(0))
+    for event in log.stream(LINEAGE_STREAM, last=log.size):
+        if event.type not in LINEAGE_TYPES:
+            continue
+        lineage = lineage.add(event)
+        kept = (event.payload["kept_size"], event.payload["kept_root"])
+        if kept != (event.position, log.tree.root(event.position)):
+            raise StoreDamaged(f"event {event.position} keeps another history than this one")
+    return lineage
 
 
-def epoch_of(log: Log, genesis: Genesis) -> int:
-    """Return the log's epoch: 0, or that of its newest epoch record, each one verified."""
-    epoch = 0
-    for event in log.stream(EPOCH_STREAM, last=log.size):
-        if event.type == EPOCH.name:
-            epoch += 1
-            record = open_epoch(
-                event.payload,
-                ledger_id=log.ledger_id,
-                recovery_key_digest=genesis.recovery_key_digest,
-            )
-            if record.epoch != epoch:
-                raise InvalidEvent(f"epoch record {record.epoch} where {epoch} belongs")
-    return epoch
-
-
-def released(home: Home, log: Log, genesis: Genesis) -> SignedCheckpoint:
+def released(home: Home, log: Log) -> SignedCheckpoint:
     """Return the last head that was released of this log; needs no key. Raises GuardError."""
     guard = GuardFile(home.state, log.ledger_id)
     note = guard.read()
     log.refresh()  # a running node may have appended, and released, since we opened it
-    key, epoch = genesis.keys["log"], epoch_of(log, genesis)
-    return check_guard(guard, log.tree, log.ledger_id, key, epoch, note=note)
+    lineage = lineage_of(log)
+    return check_guard(guard, log.tree, log.ledger_id, lineage.key_at, lineage.epoch, note=note)
+
+
+def cosigned(
+    home: Home, log: Log, lineage: Lineage, newest: SignedCheckpoint
+) -> list[SignedCheckpoint]:
+    """Return the newest head that witnesses cosigned, if there is one of this history."""
+    try:
+        data = home.witnessed.read_bytes()
+        named = Checkpoint.parse(parse_note(data).text)
+        head = open_checkpoint(data, lineage.tenure_at(named.epoch, named.size).keys["log"])
+    except (OSError, InvalidNote, InvalidEvent):
+        return []
+    same = named.origin == newest.checkpoint.origin and named.size <= newest.size
+    return [head] if same and log.tree.root(named.size) == named.root else []
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -70,37 +90,64 @@ class Reading:
 
     home: Home
     log: Log
-    genesis: Genesis
+    lineage: Lineage
     views: Views
+
+    @property
+    def genesis(self) -> Genesis:
+        """Who the agent was born as."""
+        return self.lineage.genesis
 
     def released(self) -> SignedCheckpoint:
         """Return the last head this node released; needs no key."""
-        return released(self.home, self.log, self.genesis)
+        return released(self.home, self.log)
+
+    def cosigned(self, newest: SignedCheckpoint) -> list[SignedCheckpoint]:
+        """Return the newest head that witnesses cosigned, if there is one."""
+        return cosigned(self.home, self.log, self.lineage, newest)
 
 
 @contextmanager
 def appending(home: Home) -> Iterator[Log]:
     """Open the ledger of a stopped node as its one writer. Raises GuardError if rolled back."""
     with open_log(home, write=True) as log:
-        genesis = genesis_of(log)
+        lineage = lineage_of(log)
         guard = GuardFile(home.state, log.ledger_id)
-        check_guard(guard, log.tree, log.ledger_id, genesis.keys["log"], epoch_of(log, genesis))
+        check_guard(guard, log.tree, log.ledger_id, lineage.key_at, lineage.epoch)
         yield log
+
+
+def node_runs(home: Home) -> bool:
+    """Whether a node runs this home, as far as its own word goes."""
+    try:
+        Client.find(home)
+    except TimmyError:
+        return False
+    return True
+
+
+def _catch_up(views: Views) -> None:
+    progress = console.Progress("indexing words")
+    try:
+        views.catch_up(progress)
+    finally:
+        progress.end()
 
 
 @contextmanager
 def reading(home: Home) -> Iterator[Reading]:
     """Open a home for reading, views caught up; close everything afterwards."""
     with open_log(home) as log:
-        genesis = genesis_of(log)
-        views = Views(home.views, log)
+        lineage = lineage_of(log)
+        waiting = None if not node_runs(home) else NEAR  # the node fills them beside its work
+        views = Views(home.views, log, at_most=waiting)
         try:
             try:
-                views.catch_up()
+                _catch_up(views)
             except StoreFull:
                 pass  # search knows what it knew when the disk filled up
             except StoreDamaged as error:
                 console.say(f"warning: search ends where the ledger is damaged: {error}")
-            yield Reading(home=home, log=log, genesis=genesis, views=views)
+            yield Reading(home=home, log=log, lineage=lineage, views=views)
         finally:
             views.close()

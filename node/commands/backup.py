@@ -19,7 +19,7 @@ from pathlib import Path
 
 from ledger.core.errors import Refused, TimmyError
 from node import console
-from node.commands.prove import refresh
+from node.client import refresh
 from node.home import Home
 
 
@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Back up."""
-    from node.backup import LEFT_OUT, write
+    from node.keeping.backup import LEFT_OUT, write
 
     home = Home.find(arguments.home)
     refresh(home)
@@ -73,14 +73,14 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _target(home: Home, output: Path) -> Path:
     """Choose the file: as named, or in the named folder by agent, ledger and size."""
-    from node.open import genesis_of, open_log, released
+    from node.open import lineage_of, open_log, released
 
     output = output.expanduser().absolute()
     if output.is_dir():
         with open_log(home) as log:
-            genesis = genesis_of(log)
-            size, ledger = released(home, log, genesis).size, log.ledger_id.hex()[:8]
-        slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in genesis.name.lower())
+            name = lineage_of(log).genesis.name
+            size, ledger = released(home, log).size, log.ledger_id.hex()[:8]
+        slug = "".join(c if c.isascii() and c.isalnum() else "-" for c in name.lower())
         output /= f"{slug}-{ledger}-{size}.backup"
     if output.resolve().is_relative_to(home.path.resolve()):
         raise Refused(

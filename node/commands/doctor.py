@@ -13,6 +13,7 @@ import argparse
 from dataclasses import asdict
 from pathlib import Path
 
+from attest.verify.plain import one_line
 from node import console
 from node.home import Home
 
@@ -34,24 +35,24 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _examine(home: Home, arguments: argparse.Namespace) -> int:
-    from node.doctor import Finding, examine
+    from node.keeping.doctor import Finding, examine
 
     findings: list[Finding] = []
     for finding in examine(home):
         findings.append(finding)
         if not arguments.json:
             mark = {True: "ok  ", False: "BAD ", None: "note"}[finding.ok]
-            console.out(f"{mark} {finding.name:12} {console.one_line(finding.text)}")
+            console.out(f"{mark} {finding.name:12} {one_line(finding.text)}")
             if finding.ok is not True and finding.hint:
-                console.out(f"     {'':12} -> {console.one_line(finding.hint)}")
+                console.out(f"     {'':12} -> {one_line(finding.hint)}")
     if arguments.json:
         console.out_json([asdict(finding) for finding in findings])
     return 1 if any(finding.ok is False for finding in findings) else 0
 
 
 def _salvage(home: Home, arguments: argparse.Namespace) -> int:
-    from node.rescue import rescue
-    from node.salvaged import ranges
+    from attest.verify.salvaged import ranges
+    from node.keeping.rescue import rescue
 
     if not home.ledger.exists():
         console.say(f"warning: {home.ledger} is missing: looking for its write-ahead log")

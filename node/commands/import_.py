@@ -12,12 +12,12 @@ beside the events of a newer one, say.
 import argparse
 from pathlib import Path
 
+from attest.verify.report import BROKEN, Report
 from ledger.core.errors import InvalidBundle, StoreError, TimmyError
-from ledger.salvage import PURPOSE
+from ledger.core.salvage import PURPOSE
 from node import console
-from node.filling import fill
 from node.home import Home
-from node.report import BROKEN, Report
+from node.keeping.filling import fill
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -67,7 +67,7 @@ def _check_first(path: Path) -> tuple[Report, int | None]:
 
     Returns what was found and, of a salvage, how many events from 0 on are proven without a gap.
     """
-    from node.verifier import verify_bundle
+    from attest.verify.bundle import verify_bundle
 
     try:
         with path.open("rb") as file:

@@ -10,10 +10,9 @@ this machine: with it alone the agent can be handed on or recovered.
 import argparse
 import os
 import sys
-from collections.abc import Callable
 from pathlib import Path
 
-from ledger.core.errors import TimmyError
+from attest.verify.plain import jsonable
 from node import console
 from node.home import Home
 
@@ -35,15 +34,15 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def run(arguments: argparse.Namespace) -> int:
     """Be born."""
     from genesis import passphrase
-    from node.birth import AlreadyBorn, Wish, be_born, is_born
+    from node.identity.birth import AlreadyBorn, Wish, be_born, is_born
+    from node.identity.kits import shower
 
     home = Home.find(arguments.home)
     if is_born(home):
         raise AlreadyBorn(
             f"an agent lives in {home.path}", hint="choose another: timmy --home FOLDER init"
         )
-    if arguments.kit is not None and arguments.kit.exists():
-        raise TimmyError(f"{arguments.kit} is already there", hint="a kit is never overwritten")
+    show, path = shower(home, arguments.name, arguments.kit, as_json=arguments.json)
     given = passphrase.obtain(
         state=home.state,
         environ=os.environ,
@@ -51,7 +50,6 @@ def run(arguments: argparse.Namespace) -> int:
         terminal=sys.stdin.isatty(),
         confirm=True,
     )
-    show, path = _how_to_show(home, arguments)
     wish = Wish(
         name=arguments.name,
         soul=arguments.soul,
@@ -75,29 +73,6 @@ def run(arguments: argparse.Namespace) -> int:
         console.out_json(result)
     else:
         for key, value in result.items():
-            console.out(f"{key:12} {console.jsonable(value)}")
+            console.out(f"{key:12} {jsonable(value)}")
         console.out("start it:    timmy run")
     return 0
-
-
-def _how_to_show(
-    home: Home, arguments: argparse.Namespace
-) -> tuple[Callable[[str], None], Path | None]:
-    """Choose where the kit goes: the operator's file, the terminal, or the state directory."""
-    from genesis.private import create
-    from node.birth import keep_kit
-
-    kit: Path | None = arguments.kit
-    if kit is not None:
-        return lambda text: create(kit.absolute(), text.encode()), kit
-    if not arguments.json and sys.stdin.isatty():
-        return show_on_terminal, None
-    return keep_kit(home, arguments.name)
-
-
-def show_on_terminal(text: str) -> None:
-    """Show the kit and wait for the person to have copied it."""
-    console.say("your recovery kit, shown once; copy it, then press Enter")
-    sys.stderr.write(text + "\n")
-    sys.stderr.flush()
-    sys.stdin.readline()

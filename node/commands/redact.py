@@ -20,8 +20,10 @@ The preview says of each event why it is listed, and repeats no words:
     earlier     said the same words before: name it too, or they are still there
     fact        the words stand in facts, which cannot be erased
 
-`--derived` takes the first three, `--downstream` the first six. A quotation of fewer words, a
-translation and a paraphrase are not recognised: `--preview` shows what to read.
+`--derived` takes the first three, `--downstream` the first six. What the node made by itself of
+these words (summaries, memories that it distilled, drafts of skills) goes with them in any case,
+unless `--keep` names it; agent and models are not shown it any more either way. A quotation of
+fewer words, a translation and a paraphrase are not recognised: `--preview` shows what to read.
 
 Erased are the words in this home: rows, write-ahead log, search index, the agent's memory. A
 redaction that is interrupted is finished at the next start. Not reached: exports, proofs and
@@ -34,11 +36,13 @@ from collections import Counter
 from dataclasses import asdict, dataclass
 from typing import Any
 
+from ledger.core import types
 from ledger.core.errors import Refused
 from ledger.derived import DOWNSTREAM, TAKEN, Finding, find_derived
-from node import console, redacting
+from node import console
 from node.client import Client, NotRunning
 from node.home import Home
+from node.keeping import redacting
 from node.open import Reading, appending, reading
 
 _NAMED_MAX = 12
@@ -115,10 +119,19 @@ def _plan(opened: Reading, arguments: argparse.Namespace) -> _Plan:
         raise Refused(f"event {min(clash)} is to be erased and kept", hint="leave one of them out")
     findings = find_derived(opened.log, named)
     taken = DOWNSTREAM if arguments.downstream else TAKEN if arguments.derived else ()
-    found = {one.position for one in findings if one.how in taken}
+    found = {one.position for one in findings if one.how in taken or _own(opened, one)}
     return _Plan(
         named=sorted(named), positions=sorted(named | also | found - keep), findings=findings
     )
+
+
+def _own(opened: Reading, finding: Finding) -> bool:
+    """Whether the node made it of those words by itself: a summary, a draft, a distilled memory."""
+    if finding.how not in TAKEN:
+        return False
+    noted = finding.type == types.MEMORY_NOTED.name
+    made = finding.type in (types.CONTEXT_COMPACTED.name, types.SKILL_DRAFTED.name)
+    return made or (noted and "by" in opened.log.read(finding.position).payload)
 
 
 def _names(arguments: argparse.Namespace) -> tuple[list[str], list[str], list[str]]:

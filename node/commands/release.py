@@ -6,6 +6,7 @@ event, and where it began: timmy status
 
 import argparse
 
+from attest.verify.plain import one_line
 from node import console
 from node.client import Client
 from node.home import Home
@@ -26,7 +27,7 @@ def run(arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.out_json(done)
     else:
-        began = ", ".join(console.one_line(name) for name in done["conversations"])
+        began = ", ".join(one_line(name) for name in done["conversations"])
         console.out(
             f"{arguments.author} may talk again, in every conversation (the hold began in {began});"
             f" event {done['position']} says so"

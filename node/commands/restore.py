@@ -12,6 +12,7 @@ lost for good, give them up publicly with the recovery kit: timmy recover
 import argparse
 from pathlib import Path
 
+from attest.verify.plain import one_line
 from node import console
 from node.home import Home
 
@@ -23,7 +24,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Restore."""
-    from node.restore import AGREES, guarded, restore
+    from node.keeping.restore import AGREES, guarded, restore
 
     home = Home.find(arguments.home)
     contents = restore(home, arguments.file, say=console.say)
@@ -40,7 +41,7 @@ def run(arguments: argparse.Namespace) -> int:
             }
         )
         return 0
-    name = console.one_line(contents.genesis.name)
+    name = one_line(contents.genesis.name)
     console.out(f"{home.path}: {name}, {contents.report.size} events, {len(contents.files)} files")
     console.out(f"guard {guard.state}: {guard.text}")
     if guard.state == AGREES:

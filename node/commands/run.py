@@ -1,5 +1,8 @@
 """Start the node; be born first if there is no agent here. Ctrl-C stops it.
 
+With --join TOKEN it asks to be taken into a fleet (timmy mesh invite), and its operator takes it in
+(timmy mesh admit); the token is needed once.
+
 Without a terminal a birth takes the passphrase from TIMMY_PASSPHRASE or a descriptor, or makes one
 and keeps it 0600 in the state directory, and says so.
 """
@@ -12,15 +15,24 @@ import sys
 from pathlib import Path
 from typing import Any
 
+from attest.verify.plain import jsonable
+from ledger.core.errors import TimmyError
 from node import console
 from node.config import Config, load
 from node.home import Home
+
+
+class Stopped(TimmyError):
+    """A start that its user ended."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     parser.add_argument(
         "--passphrase-fd", type=int, metavar="N", help="read the passphrase from this descriptor"
+    )
+    parser.add_argument(
+        "--join", metavar="TOKEN", help="join the fleet that timmy mesh invite names"
     )
 
 
@@ -29,17 +41,47 @@ def run(arguments: argparse.Namespace) -> int:
     os.umask(0o077)  # whatever any part of the node writes is its user's alone
     home = Home.find(arguments.home)
     config = load(home.config)
+    token = _token(arguments.join)
     terminal = sys.stdin.isatty() and not arguments.json
     with home.unmade_if_refused():
         home.make()
         given = _born_or_unlocked(home, arguments.passphrase_fd, terminal=terminal)
-    return asyncio.run(_live(home, config, given.text, arguments.json))
+    _keep(home, token)
+    try:
+        return asyncio.run(_live(home, config, given.text, arguments.json))
+    except Stopped as error:
+        console.say(str(error))
+        return 0
+
+
+def _token(text: str | None) -> Any:
+    """Read a token, before anything is done. Raises InvalidToken."""
+    from mesh.core.fleet.joining import Token
+
+    return None if text is None else Token.parse(text.strip())
+
+
+def _keep(home: Home, token: Any) -> None:
+    """Keep the token until the operator has taken this node in. Raises Refused in another fleet."""
+    from ledger.core.errors import Refused
+    from node.fleet.files import fleet_files
+
+    if token is None:
+        return
+    files = fleet_files(home)
+    fleet = files.load()
+    if fleet is not None and fleet.fleet_id != token.fleet_id:
+        raise Refused(
+            f"this node is of fleet {fleet.fleet_id.hex()}, the token is of another",
+            hint="a node is of one fleet; remove <home>/fleet to leave it",
+        )
+    files.put_token(token)
 
 
 def _born_or_unlocked(home: Home, descriptor: int | None, *, terminal: bool) -> Any:
     """See that an agent lives here, and return its passphrase."""
     from genesis import passphrase
-    from node.birth import is_born
+    from node.identity.birth import is_born
 
     born = is_born(home)
     _check_operator_key(home)
@@ -81,8 +123,8 @@ def _unattended(home: Home, descriptor: int | None) -> Any:
 
 
 def _be_born(home: Home, given: Any, *, terminal: bool) -> None:
-    from node.birth import Wish, be_born, keep_kit
-    from node.commands.init import show_on_terminal
+    from node.identity.birth import Wish, be_born, keep_kit
+    from node.identity.kits import show_on_terminal
 
     console.say(f"there is no agent in {home.path}: one is being born with the default SOUL")
     console.say("(with a SOUL and name of your own: timmy init --soul FILE --name NAME)")
@@ -94,27 +136,38 @@ def _be_born(home: Home, given: Any, *, terminal: bool) -> None:
         console.say(f"the recovery kit is in {path}: move it off this machine")
 
 
-async def _live(home: Home, config: Config, text: str, as_json: bool) -> int:  # noqa: FBT001
-    from genesis.core.birth import Genesis
-    from genesis.core.keys import AgentKeys
-    from genesis.keystore import unlock_agent
+async def _live(home: Home, config: Config, text: str, as_json: bool) -> int:  # noqa: FBT001 - private
+    from ledger.core.lineage import Lineage
+    from ledger.log import Log
+    from node.identity import succession
     from node.logs import configure
     from node.supervisor import node, stop_on_signal
 
     configure(home, config.node, console=True)
 
-    def unlock(genesis: Genesis) -> AgentKeys:
-        return unlock_agent(home.path, text, genesis=genesis)
+    def unlock(log: Log, lineage: Lineage) -> succession.Unlocked:
+        return succession.unlock(home, log, lineage, text)
 
     stopping = stop_on_signal()
-    async with node(home, config, unlock) as started:
-        status = await started.status()
-        if as_json:
-            console.out_json(status)
-        else:
-            _greet(status)
-        await stopping.wait()
-        console.say("stopping")
+    shown = console.Progress("taking up the ledger")
+
+    def progress(done: int, total: int) -> None:
+        if stopping.is_set():
+            raise Stopped("stopped while the ledger was being taken up")
+        shown(done, total)
+
+    try:
+        async with node(home, config, unlock, progress) as started:
+            shown.end()
+            status = await started.status()
+            if as_json:
+                console.out_json(status)
+            else:
+                _greet(status)
+            await stopping.wait()
+            console.say("stopping")
+    finally:
+        shown.end()
     return 0
 
 
@@ -131,12 +184,12 @@ def _greet(status: dict[str, Any]) -> None:
     rows = [
         ("name", status["name"]),
         ("npub", status["npub"]),
-        ("ledger", f"{console.jsonable(status['ledger'])} ({status['events']} events)"),
+        ("ledger", f"{jsonable(status['ledger'])} ({status['events']} events)"),
         ("home", status["home"]),
         ("api", status["api"]),
         ("relay", status["relay"] or "off"),
         ("models", ", ".join(status["models"])),
-        ("sandbox", status["sandbox"]),
+        ("sandbox", console.engine_line(status["sandbox"], status["sandbox_why"])),
     ]
     for name, value in rows:
         console.out(f"{name:9} {value}")
@@ -144,4 +197,4 @@ def _greet(status: dict[str, Any]) -> None:
     timmy = _command() + home
     console.out(f"talk to it: {timmy} say hello, or {timmy} chat; stop it with Ctrl-C")
     if status["sandbox"] == "none":
-        console.say("warning: the agent process is not confined here: install bubblewrap")
+        console.say("warning: the agent process is not confined here: timmy doctor says why")

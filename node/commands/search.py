@@ -18,6 +18,9 @@ def run(arguments: argparse.Namespace) -> int:
     """Search; exit 1 if nothing was found."""
     with reading(Home.find(arguments.home)) as home:
         hits = home.views.search(" ".join(arguments.words), limit=max(1, arguments.limit))
+        if home.views.behind:
+            told = console.caught_up(home.views.size, home.log.size)
+            console.say(f"search has {told}: what came later is not found yet")
         found = []
         for hit in hits:
             try:

@@ -8,6 +8,7 @@ import argparse
 from pathlib import Path
 from typing import Final
 
+from attest.verify.plain import jsonable, one_line
 from ledger.core.bundle import Reader
 from ledger.core.errors import NotFound, TimmyError
 from ledger.core.event import Event, Record
@@ -78,7 +79,7 @@ def _show(event: Event) -> None:
     if event.redacted:
         rows.append(("content", "redacted: erased, its commitment stays"))
     for name, text in rows:
-        console.out(f"{console.one_line(name):20} {console.one_line(text)}")
+        console.out(f"{one_line(name):20} {one_line(text)}")
 
 
 def _standing(reading: Reading) -> list[tuple[str, str]]:
@@ -97,5 +98,5 @@ def _standing(reading: Reading) -> list[tuple[str, str]]:
 
 
 def _text(value: object) -> str:
-    shown = console.jsonable(value)
+    shown = jsonable(value)
     return console.safe(shown) if isinstance(shown, str) else str(shown)

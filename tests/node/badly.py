@@ -16,7 +16,7 @@ PONG = b"\x00\x00\x00\x0a\xa2\x61n\x01\x61t\x64pong"
 def spoil(folder: Path) -> None:
     real = process.answer
 
-    def answer(position, *, memory, name, soul):
+    def answer(position, *, memory, name, soul, given):
         match memory.text(position).strip():
             case "crash":
                 os._exit(3)
@@ -42,7 +42,7 @@ def spoil(folder: Path) -> None:
             case "spy":
                 yield "answer", {"text": _spy()}
             case _:
-                yield from real(position, memory=memory, name=name, soul=soul)
+                yield from real(position, memory=memory, name=name, soul=soul, given=given)
 
     process.answer = answer
 

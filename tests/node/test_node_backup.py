@@ -223,10 +223,20 @@ def test_a_backup_that_is_killed_leaves_no_file_under_the_name(home):
 
 
 def test_the_newest_backup_restored_on_the_same_machine_lives_on(home):
+    script, key = home.path / "scripts" / "daily" / "hello.sh", home.path / "model-keys" / "far"
+    for file, words in ((script, "#!/bin/sh\necho hello\n"), (key, "sk-secret-of-a-provider\n")):
+        file.parent.mkdir(parents=True)
+        file.write_text(words)
+        file.chmod(0o700 if file == script else 0o600)
     path = back_up(home, "newest.backup")
+    assert b"sk-secret" not in path.read_bytes()
     other = elsewhere(home)
     done = other.run("--json", "restore", str(path)).good().json
     assert done["guard"]["state"] == "agrees"
+    again = other.path / script.relative_to(home.path)
+    assert subprocess.run([again], capture_output=True, check=True).stdout == b"hello\n"
+    assert {stat.S_IMODE(at.stat().st_mode) for at in (again, again.parent)} == {0o700}
+    assert not (other.path / "model-keys").exists()
     for name in ("SOUL.md", "node.toml", "keys/agent.keystore", "trees/current"):
         assert (other.path / name).read_bytes() == (home.path / name).read_bytes()
     assert stat.S_IMODE(other.path.stat().st_mode) == 0o700
@@ -375,6 +385,7 @@ WRONG = {
     "a way out of the home": (adding("../../.ssh/authorized_keys"), "does not know such a part"),
     "an absolute path": (adding("/etc/passwd"), "does not know such a part"),
     "a way out of a tree": (adding(f"trees/{'0' * 64}/../../x.py"), "is not plain"),
+    "a way out of the scripts": (adding("scripts/a/../../token"), "does not know such a part"),
     "a file of a later version": (adding("wallet/coins.cbor"), "does not know such a part"),
     "a file twice": (adding("SOUL.md"), "file SOUL.md: part 0 of 1 is out of place"),
     "an attachment of another kind": (

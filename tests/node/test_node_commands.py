@@ -30,7 +30,8 @@ def home(lived_seed, tmp_path_factory):
 
 @pytest.fixture(scope="module")
 def node(home):
-    with home.running() as node:
+    """Started cold: its command line in /proc is looked at."""
+    with home.running(cold=True) as node:
         yield node
 
 
@@ -108,9 +109,16 @@ def test_every_command_prints_one_json_document(home, node, tmp_path):
     assert cli("redact", str(position), "--yes")["targets"] == [position]
     assert cli("anchor", "status")["network"] == "regtest"
     assert cli("anchor", "fund")["funding_address"].startswith("bcrt1")
+    assert cli("anchor", "status")["calendars"] == cli("anchor", "status")["stamps"] == []
     assert cli("config")["api"]["host"] == "127.0.0.1"
     assert "ExecStart" in cli("service")["unit"]
     assert {"name", "ok", "text", "hint"} == set(cli("doctor")[0])
+    elsewhere = ("--project", str(tmp_path))
+    assert {"effect", "text", "scope", "file", "line"} == set(
+        cli("permissions", "list", *elsewhere)[0]
+    )
+    assert cli("permissions", "lint", *elsewhere) == []
+    assert cli("permissions", "why", "Bash", "ls", *elsewhere, code=1)["effect"] == "ask"
     assert cli("patch", "verdicts") == []
     assert cli("patch", "tree")
     assert cli("--version")["version"]
@@ -150,7 +158,7 @@ class _Documents:
 
     def __call__(self, *argv: str, stdin: bytes = b"", code: int = 0):
         done = self._home.run("--json", *argv, stdin=stdin)
-        assert done.code == code, done
+        assert done.code == code, f"{done.argv}: {done.out}{done.err}"  # whole: repr is cut short
         assert "Traceback" not in done.err
         return json.loads(done.out)  # fails for none, and for more than one
 
@@ -197,6 +205,11 @@ WRONG = [
     (["release", "eve"], "no node is running"),
     (["anchor", "now"], "no node is running"),
     (["anchor", "moon"], "invalid choice: 'moon'"),
+    (["anchor", "now", "4"], "takes no event and no file"),
+    (["anchor", "export-ots"], "needs a place"),
+    (["anchor", "export-ots", "-o", "x"], "no checkpoint is in a block or with a calendar yet"),
+    (["anchor", "export-ots", "4", "-o", "x"], "no calendar has stamped a checkpoint over event 4"),
+    (["anchor", "export-ots", "999999", "-o", "x"], "999999"),
 ]
 
 

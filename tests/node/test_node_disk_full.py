@@ -77,7 +77,7 @@ def test_a_full_disk_refuses_appends_and_reading_goes_on_and_space_cures_it(disk
     assert disk.run("search", "space").good()
     assert disk.run("log").good()
     assert disk.run("status").good()
-    assert node.status()["events"] == acknowledged
+    assert node.status()["events"] >= acknowledged
     assert node.alive
 
     (disk.root.parent / "ballast").unlink()

@@ -30,6 +30,37 @@ CONFIGS = {
     "mainnet by accident": ("[attest]\nnetwork = 'mainnet'\n", "mainnet costs money"),
     "no address": ("[api]\nhost = '999.0.0.1'\nport = 0\n", "999.0.0.1:0: no such address"),
     "nested too deep": ("a = " + "[" * 2000, "node.toml is nested too deep"),
+    "a calendar without https": (
+        "[attest]\ncalendars = ['http://example.org']\n",
+        "attest.calendars: 'http://example.org'",
+    ),
+    "no calendar": ("[attest]\ncalendars = ['somebody']\n", "is no calendar's address"),
+    "a calendar twice": (
+        "[attest]\ncalendars = ['https://a.example', 'https://a.example']\n",
+        "stands twice",
+    ),
+    "a calendar with a slash": ("[attest]\ncalendars = ['https://a.example/']\n", "in a slash"),
+    "calendars asked too often": (
+        "[attest]\ncalendar_poll_s = 1\n",
+        "attest.calendar_poll_s: expected `int` >= 60",
+    ),
+    "http followed": (
+        "[attest]\ncalendars_followed = ['http://*.example.org']\n",
+        "attest.calendars_followed[0]",
+    ),
+    "an unknown permission list": (
+        "[permissions]\nalow = ['Bash']\n",
+        "permissions.alow: there is no such key",
+    ),
+    "a permission that is no text": (
+        "[permissions]\nallow = [1]\n",
+        "permissions.allow[0]: expected `str`, got `int`",
+    ),
+    "not an address": (
+        "[relay]\nurls = ['wss://x:99999/']\n",
+        "'wss://x:99999/' is not an address",
+    ),
+    "no such policy": ("[relay]\nwrite = 'anyone'\n", "relay.write"),
     "not a key": ("[relay]\nwriters = ['somebody']\n", "somebody"),
 }
 
@@ -40,6 +71,29 @@ def test_a_wrong_configuration_is_named_by_path(born, text, named):
     before = born.fingerprint()
     born.run("run").refused(named)
     assert born.fingerprint() == before
+
+
+@pytest.mark.parametrize(
+    ("named", "said"),
+    [
+        ("token", "is a secret of this node"),
+        ("keys/agent.keystore", "is a secret of this node"),
+        ("../state/x", "leads out of the home"),
+        pytest.param(__file__, "expected 0600", id="a file that others may read"),
+        ("absent.key", "is not readable"),
+    ],
+)
+def test_a_key_file_is_a_file_made_for_it(lived, named, said):
+    """What it holds is sent to the model's host."""
+    model = f"""
+[[models]]
+name = "far"
+base_url = "http://127.0.0.1:1/v1"
+model = "m"
+key_file = "{named}"
+"""
+    lived.config.write_text(lived.config.read_text() + model)
+    lived.run("run").refused(said)
 
 
 def test_a_configuration_that_is_not_utf8_is_named_by_its_byte(born):
@@ -236,7 +290,7 @@ def test_what_was_there_before_a_refused_birth_stays(fresh):
 def test_a_patch_that_cannot_be_read_is_refused(born, tmp_path):
     latin = tmp_path / "latin.diff"
     latin.write_bytes(b"+caf\xe9")
-    born.run("patch", "propose", "MISSING").refused("MISSING cannot be read", "timmy patch tree")
+    born.run("patch", "propose", "MISSING").refused("MISSING cannot be read", "timmy patch new")
     born.run("patch", "propose", str(latin)).refused("is not UTF-8 at byte 4", "UTF-8")
 
 

@@ -63,7 +63,7 @@ def test_memories_out_of_bounds_are_refused_and_change_nothing(lived, tmp_path):
         (["add", "--file", str(binary)], b"", ("is not UTF-8 at byte 3", "iconv")),
         (["add", "--file", str(tmp_path / "none")], b"", ("cannot be read", "No such file")),
         (["add", "--file", str(tmp_path)], b"", ("cannot be read", "directory")),
-        (["forget"], b"", ("invalid choice",)),
+        (["forgo"], b"", ("invalid choice",)),
     ):
         lived.run("memory", *argv, stdin=stdin).refused(*words)
     assert lived.fingerprint() == before
@@ -82,8 +82,15 @@ def test_memories_over_http(lived):
             ({"text": " "}, "blank"),
             ({"text": "x" * 65_537}, "at most 65536"),
             ({"text": NOTE, "author": ""}, "author of 0 characters"),
+            ({"text": NOTE, "key": "00"}, "idempotency key of 1 bytes, expected 16"),
+            ({"text": NOTE, "key": "xy"}, "key is not hex"),
         ):
             assert words in node.request("POST", "/v1/memory", body).json["error"]
+        keyed = {"text": NOTE, "author": "ann", "key": "ab" * 16}
+        rows = [node.request("POST", "/v1/memory", keyed).json["position"] for _ in range(3)]
+        assert len(set(rows)) == 1
+        other = node.request("POST", "/v1/memory", keyed | {"text": "other words"})
+        assert other.status == 409
         node.say("i want to kill myself", author="ann")
         held = node.request("POST", "/v1/memory", {"text": NOTE, "author": "ann"}).json
         assert held["withheld"] is True

@@ -9,10 +9,10 @@ from contextlib import closing
 
 import pytest
 
+from attest.verify.bundle import verify_bundle
 from ledger.core.bundle import Attachment, Reader, Subject, Writer
 from ledger.core.event import Record
 from ledger.sql import connect
-from node.verifier import verify_bundle
 from tests.spec.stranger.bundle import verify
 
 from .world import Home

@@ -1,0 +1,91 @@
+"""Proposals and adoptions wired: with processes and keys, and a fold of the ledger anew."""
+
+from dataclasses import dataclass, replace
+from typing import Final
+
+from ledger.core.state import State
+from ledger.release import Release
+from ledger.upcasting import UpcastLog, understood
+from node.agent.adopted_skins import AdoptedSkins
+from node.agent.adopting import Adopting, Approval
+from node.agent.architecture import Present
+from node.agent.hosts import Hosts
+from node.agent.introspection import offer_architecture
+from node.agent.layering import Layers, effective
+from node.agent.patching import Patching
+from node.home import Home
+from node.keeping.folding import INTERPRETED, REDUCERS
+from node.open import now_ms, open_log
+from node.opened import Opened
+from runtime.journal import Journal
+from runtime.toolbox import Toolbox
+
+_STOP_EVENTS: Final = 1_000
+"""How often a fold looks whether the node stops: ten times a second."""
+
+
+@dataclass(slots=True)
+class Rebuild:
+    """Folds the ledger anew, in a thread, with a connection of its own."""
+
+    home: Home
+    stopped: bool = False
+
+    def __call__(self, size: int) -> bytes:
+        """Return the digest of the state of the first `size` events; nothing if it is stopped."""
+        state = State(REDUCERS)
+        with open_log(self.home) as log:
+            for event in understood(log.events(0, size), INTERPRETED):
+                state.apply(event)
+                if self.stopped and not event.position % _STOP_EVENTS:
+                    return b""
+        return state.digest()
+
+
+def make_layered(opened: Opened, state: State) -> tuple[Opened, Journal, Layers]:
+    """Return what is open with the thresholds in force, the journal that says which, the layers."""
+    journal = Journal(UpcastLog(opened.log, needed=INTERPRETED), state)
+    layers = Layers(home=opened.home, config=opened.config, journal=journal)
+    return replace(opened, config=effective(layers)), journal, layers
+
+
+def make_patching(
+    opened: Opened, release: Release, journal: Journal, toolbox: Toolbox, layers: Layers
+) -> Patching:
+    """Wire proposals, and the tools by which the agent reads itself and makes one."""
+    present = Present(home=opened.home, config=layers.config, log=opened.log, journal=journal)
+    patching = Patching(
+        log=opened.log,
+        book=journal,
+        present=present,
+        release=release,
+        signer=opened.keys.log,
+        engine=opened.engine,
+        trials=opened.home.trials,
+    )
+    offer_architecture(toolbox, patching, opened.config.tools.toolsets)
+    return patching
+
+
+def make_adopting(
+    opened: Opened,
+    journal: Journal,
+    patching: Patching,
+    approval: Approval,
+    hosts: Hosts,
+    layers: Layers,
+) -> Adopting:
+    """Wire them."""
+    return Adopting(
+        home=opened.home,
+        log=opened.log,
+        journal=journal,
+        lineage=opened.lineage,
+        patching=patching,
+        approval=approval,
+        hosts=hosts,
+        layers=layers,
+        skins=AdoptedSkins(log=opened.log, journal=journal, key=opened.keys.nostr),
+        rebuild=Rebuild(opened.home),
+        clock=now_ms,
+    )

@@ -1,0 +1,413 @@
+"""Approvals of proposals: what is on record about one, whether it is enough, and new answers.
+
+    case        the proposal's stream, read whole and opened anew: verdicts, answers
+    rules       who decides here (`node.agent.deciders`)
+    granted     what adoption asks: who approved which verdict, or the reason why not yet
+    answer      a signed yes or no, checked and put on record
+
+Who holds the API token can ask, and hand in what a
+person signed elsewhere; he cannot answer.
+
+Not covered: a person's key on another machine that a thief has.
+"""
+
+import asyncio
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from genesis.core.approval import Question, SignedAnswer, Word, read_answer, sealed_answer
+from genesis.core.architecture import ROUTINE
+from genesis.core.errors import InvalidApproval, InvalidVerdict
+from genesis.core.granting import (
+    SKEW_MS,
+    Case,
+    NotYet,
+    Proposed,
+    Rules,
+    Why,
+    Yes,
+    decide,
+    standing_against,
+)
+from genesis.core.patch import PatchClass
+from genesis.core.sealed_word import SealedWord
+from genesis.core.verdict import Decision, verify_envelope
+from ledger.core import types
+from ledger.core.errors import NotFound, Refused
+from ledger.core.event import Draft, Event
+from ledger.log import Log
+from mesh.core.fleet.manifest import Fleet
+from node.agent.deciders import Deciders, make_deciders
+from node.agent.on_record import events_about
+from node.open import now_ms
+from node.opened import Opened
+from runtime.core.proposals import Proposals, Standing
+from runtime.core.tool import Book
+from runtime.journal import Journal
+
+ANSWERS_OF_KEY_MAX: Final = 8
+"""On record of one key about one proposal, so that nobody takes another's room. Who may change his
+mind so often keeps the last for a no: what is wanted no more can always be said."""
+_WORDS: Final = {
+    types.PATCH_APPROVED.name: Word.APPROVE,
+    types.PATCH_DISAPPROVED.name: Word.DISAPPROVE,
+}
+_TYPES: Final = {word: name for name, word in _WORDS.items()}
+_ROUTINE: Final = frozenset(kind.value for kind in ROUTINE)
+_OWN: Final = types.PATCH_JUDGED.name
+_REPORTED: Final = types.PATCH_REPORTED.name
+_ON_RECORD: Final = frozenset({_OWN, _REPORTED, *_WORDS})
+_OBJECTIONS: Final = frozenset({Why.CLOSED, Why.DISAPPROVED, Why.REJECTED})
+_HINTS: Final[Mapping[Why, str]] = {
+    Why.CLOSED: "propose it anew: timmy patch new",
+    Why.UNJUDGED: "timmy patch judge {at}",
+    Why.REJECTED: "mend it, and propose it anew: timmy patch new",
+    Why.DISAPPROVED: "whoever said no may say yes later: timmy patch approve {at}",
+    Why.UNAPPROVED: "timmy patch approve {at}",
+    Why.EXPIRED: "timmy patch approve {at}",
+    Why.QUORUM: "approvers judge it from a bundle: timmy patch export {at} FILE",
+    Why.DISAGREED: "timmy patch verdicts {at} shows where; the operator may decide alone",
+    Why.EARLY: "wait; whoever objects says so: timmy patch disapprove {at}",
+}
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Granted:
+    """What may be adopted: the proposal's position and id, by whose word, about which verdict.
+
+    `root` is the architecture's after it, `approvers` are x-only keys, `at_ms` is the time of the
+    newest answer that counted, as it was signed.
+    """
+
+    patch: int
+    patch_id: bytes
+    verdict: bytes
+    root: bytes
+    approvers: tuple[bytes, ...]
+    patch_class: PatchClass
+    at_ms: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class PatchApproval:
+    """What people said about the proposals of one node. `book` keeps answers, and the state."""
+
+    log: Log
+    book: Book
+    deciders: Deciders
+    clock: Callable[[], int] = now_ms
+    """Unix milliseconds: a ledger in which nothing happens has no other time of now."""
+    _answering: asyncio.Lock = field(default_factory=asyncio.Lock)
+
+    def granted(self, position: int) -> Granted:
+        """Return by whom a proposal is approved. Raises NotFound, Refused with the reason."""
+        case = self.case(position)
+        found = decide(case, self.deciders.rules(), now_ms=self._now_ms())
+        if isinstance(found, NotYet):
+            raise Refused(
+                f"proposal {position} is not approved: {found.text}",
+                hint=_HINTS[found.why].format(at=position),
+            )
+        return _granted(position, case.proposed, found)
+
+    def objection(self, position: int) -> str:
+        """Return what speaks against a proposal that was approved: a no, a withdrawal; or "".
+
+        A yes that grew old, or of keys that changed, is none: it counted when it was asked for.
+        Raises NotFound, Refused for what is no proposal.
+        """
+        found = decide(self.case(position), self.deciders.rules(), now_ms=self._now_ms())
+        return found.text if isinstance(found, NotYet) and found.why in _OBJECTIONS else ""
+
+    def standing(self, position: int) -> dict[str, Any]:
+        """Return, for people, how far it is: granted or why not, and each answer on record."""
+        case, rules = self.case(position), self.deciders.rules()
+        found = decide(case, rules, now_ms=self._now_ms())
+        try:
+            question: Question | None = self.question(position, case=case)
+        except Refused:
+            question = None
+        return {
+            "patch": position,
+            "granted": isinstance(found, Yes),
+            "why": None if isinstance(found, Yes) else found.why.value,
+            "text": "approved" if isinstance(found, Yes) else found.text,
+            "verdict": found.verdict if isinstance(found, Yes) else None,
+            "approvers": list(found.keys) if isinstance(found, Yes) else [],
+            "question": None if question is None else question_row(question),
+            "answers": [answer_row(one, rules) for one in case.answers],
+            "needs": {"quorum": rules.quorum, "approvers": sorted(rules.approvers)},
+        }
+
+    def question(self, position: int, *, case: Case | None = None) -> Question:
+        """Return what is asked of people now: about the newest own verdict that accepts.
+
+        Raises NotFound, Refused if there is none.
+        """
+        case = case or self.case(position)
+        found = asked_about(case.proposed, case.envelopes, self.deciders.rules())
+        if found is None:
+            raise Refused(
+                f"no verdict of this node accepts proposal {position}: there is nothing to approve",
+                hint=f"timmy patch judge {position}",
+            )
+        return found
+
+    async def answer(
+        self, position: int, word: Word, payload: Mapping[str, Any], *, author: str
+    ) -> Event:
+        """Put a signed answer on record. `payload` as in the event, without `patch`.
+
+        Raises NotFound; Refused for one that shows nothing, of a key that may not speak here, or
+        that is on record already.
+        """
+        async with self._answering:
+            case, rules = self.case(position), self.deciders.rules()
+            proposed = case.proposed
+            try:
+                made = read_answer(
+                    payload, word, ledger=proposed.ledger, patch=proposed.patch,
+                    patch_class=proposed.patch_class,
+                )  # fmt: skip
+            except InvalidApproval as error:
+                raise Refused(
+                    f"this is no answer to proposal {position}: {error}",
+                    hint=f"what is to be signed: timmy patch approve {position} --print",
+                ) from error
+            return await self._record(position, case, rules, made, author=author)
+
+    async def by_message(
+        self, position: int, sealed: SealedWord, *, author: str
+    ) -> tuple[Event, SignedAnswer]:
+        """Put on record what a sealed message answers to the question that is asked now.
+
+        Raises NotFound, Refused.
+        """
+        async with self._answering:
+            case, rules = self.case(position), self.deciders.rules()
+            question = self.question(position, case=case)
+            try:
+                made = sealed_answer(sealed, question)
+            except InvalidApproval as error:
+                raise Refused(
+                    str(error), hint=f"approve {question.digest.hex()}, or disapprove and the same"
+                ) from error
+            return await self._record(position, case, rules, made, author=author), made
+
+    def asked(self, digest: bytes) -> int | None:
+        """Return the open proposal about which the question of this digest is asked now."""
+        for one in reversed(self._proposals.open):
+            try:
+                if self.question(one.position).digest == digest:
+                    return one.position
+            except (NotFound, Refused):
+                continue
+        return None
+
+    async def _record(
+        self, position: int, case: Case, rules: Rules, made: SignedAnswer, *, author: str
+    ) -> Event:
+        asked = made.answer.question
+        if asked.root != case.proposed.root:
+            raise Refused(
+                f"the answer is about the architecture {asked.root.hex()}, proposal {position} "
+                f"makes {case.proposed.root.hex()}",
+                hint=f"timmy patch approve {position} --print",
+            )
+        if made.key in rules.own:
+            raise Refused(
+                f"{made.key.hex()} is a key of this node: nobody approves himself",
+                hint="sign with the operator's key",
+            )
+        if made.key not in rules.operators | rules.people | rules.approvers:
+            raise Refused(
+                f"{made.key.hex()} is nobody who decides here",
+                hint="the operator's key of genesis, gateways.nostr.operator, approval.people, or "
+                "an approver of the fleet's manifest",
+            )
+        if any((one.answer, one.key) == (made.answer, made.key) for one in case.answers):
+            raise Refused("this very answer is on record", hint=f"timmy patch show {position}")
+        self._check_time(case, rules, made)
+        said = sum(one.key == made.key for one in case.answers)
+        room = ANSWERS_OF_KEY_MAX - (made.answer.word is Word.APPROVE)
+        if said >= room:
+            raise Refused(
+                f"{said} answers of {made.key.hex()} are on record, at most {room} if the next is "
+                f"{made.answer.word.value}",
+                hint="withdraw it, and propose it anew: timmy patch new",
+            )
+        proposal = self.log.read(position)
+        [event] = await self.book.append(
+            Draft(
+                type=_TYPES[made.answer.word],
+                stream=proposal.stream,
+                payload={**made.to_payload(position), "author": author},
+                causes=(proposal.cause,),
+            )
+        )
+        return event
+
+    def _check_time(self, case: Case, rules: Rules, made: SignedAnswer) -> None:
+        """Raise Refused for what is dated ahead, and would revive, or what changes nothing."""
+        at_ms, now = made.answer.at_ms, max(self.clock(), self._now_ms())
+        if at_ms > now + SKEW_MS:
+            raise Refused(
+                f"the answer is dated {at_ms - now} ms ahead, at most {SKEW_MS} allowed",
+                hint="set the clock of the machine that signs, and sign it anew",
+            )
+        if (stands := standing_against(made, case, rules, now_ms=now)) is not None:
+            raise Refused(
+                f"the answer is of {at_ms}, and the {stands.answer.word.value} of the same key "
+                f"that stands is of {stands.answer.at_ms}: it would change nothing",
+                hint="sign it anew, or withdraw the proposal: timmy patch withdraw EVENT",
+            )
+
+    def case(self, position: int) -> Case:
+        """Return all that is on record about a proposal, opened anew.
+
+        Raises NotFound; Refused, also where there is more than is read.
+        """
+        proposal = self.log.read(position)
+        proposed = proposed_of(self.log.ledger_id, proposal)
+        known = self._proposals.get(position)
+        events = events_about(self.log, proposal, _ON_RECORD)
+        return Case(
+            proposed=proposed,
+            is_open=known is not None and known.state is Standing.OPEN,
+            envelopes=_envelopes(events, _OWN),
+            reported=_envelopes(events, _REPORTED),
+            answers=tuple(
+                answer
+                for event in events
+                if event.type in _WORDS
+                for answer in _read(event.payload, _WORDS[event.type], proposed)
+            ),
+        )
+
+    @property
+    def _proposals(self) -> Proposals:
+        return Proposals(self.book.state.entries)
+
+    def _now_ms(self) -> int:
+        """The ledger's time: that of its newest event."""
+        return self.log.read(self.log.size - 1).ts_ms
+
+
+def make_approval(
+    opened: Opened, journal: Journal, fleet: Callable[[], Fleet | None]
+) -> PatchApproval:
+    """Return that of a node that is open."""
+    return PatchApproval(log=opened.log, book=journal, deciders=make_deciders(opened, fleet))
+
+
+def proposed_of(ledger: bytes, event: Event) -> Proposed:
+    """Return what verdicts and answers must be about. Raises NotFound, Refused.
+
+    The class follows from what the proposal touches, as the paths were read when it was made.
+    """
+    if event.type != types.PATCH_PROPOSED.name:
+        raise NotFound(
+            f"event {event.position} is {event.type}, no proposed patch", hint="timmy patch list"
+        )
+    payload = event.payload
+    wanted = {"sha256", "base", "root", "seed_commitment"}
+    if any(type(payload.get(name)) is not bytes for name in wanted):
+        raise Refused(
+            f"proposal {event.position} is a diff without a document, from before there were any",
+            hint="propose it anew: timmy patch new",
+        )
+    touches = payload.get("touches")
+    routine = isinstance(touches, list) and bool(touches) and set(map(str, touches)) <= _ROUTINE
+    return Proposed(
+        ledger=ledger,
+        patch=event.id,
+        patch_class=PatchClass.ROUTINE if routine else PatchClass.CONSTITUTIONAL,
+        patch_sha256=payload["sha256"],
+        base=payload["base"],
+        root=payload["root"],
+        commitment=payload["seed_commitment"],
+    )
+
+
+def _granted(position: int, proposed: Proposed, found: Yes) -> Granted:
+    return Granted(
+        patch=position,
+        patch_id=proposed.patch,
+        verdict=found.verdict,
+        root=proposed.root,
+        approvers=found.keys,
+        patch_class=proposed.patch_class,
+        at_ms=found.at_ms,
+    )
+
+
+def _read(payload: Mapping[str, Any], word: Word, proposed: Proposed) -> list[SignedAnswer]:
+    """Open one answer; what shows nothing is passed over, whoever wrote it."""
+    try:
+        return [
+            read_answer(
+                payload, word, ledger=proposed.ledger, patch=proposed.patch,
+                patch_class=proposed.patch_class,
+            )
+        ]  # fmt: skip
+    except InvalidApproval:
+        return []
+
+
+def envelopes_of(log: Log, proposal: Event) -> tuple[tuple[bytes, int], ...]:
+    """Return every verdict that was found here about a proposal, with the time of its event.
+
+    Raises Refused for more than are read.
+    """
+    return _envelopes(events_about(log, proposal, {_OWN}), _OWN)
+
+
+def _envelopes(events: Sequence[Event], kind: str) -> tuple[tuple[bytes, int], ...]:
+    return tuple(
+        (event.payload["envelope"], event.ts_ms)
+        for event in events
+        if event.type == kind and isinstance(event.payload.get("envelope"), bytes)
+    )
+
+
+def asked_about(
+    proposed: Proposed, envelopes: Sequence[tuple[bytes, int]], rules: Rules
+) -> Question | None:
+    """Return what people are asked: about the newest own verdict that accepts, if there is one."""
+    for envelope, _ in reversed(envelopes):
+        try:
+            found = verify_envelope(envelope, trusted=rules.judges).verdict
+        except InvalidVerdict:
+            continue
+        inputs = found.findings.inputs
+        ours = inputs.evaluator == rules.evaluator and proposed.is_of(inputs)
+        if ours and found.decision is Decision.ACCEPT:
+            return proposed.question(found.digest)
+    return None
+
+
+def question_row(question: Question) -> dict[str, Any]:
+    """Return a question as JSON values: what a person signs elsewhere."""
+    return {
+        "ledger": question.ledger.hex(),
+        "patch": question.patch.hex(),
+        "root": question.root.hex(),
+        "verdict": question.verdict.hex(),
+        "class": question.patch_class.value,
+        "digest": question.digest.hex(),
+    }
+
+
+def answer_row(one: SignedAnswer, rules: Rules) -> dict[str, Any]:
+    """Return an answer on record, and as what its key speaks here now."""
+    whose = {"operator": rules.operators, "people": rules.people, "approver": rules.approvers}
+    roles = [name for name, keys in whose.items() if one.key in keys - rules.own]
+    return {
+        "word": one.answer.word.value,
+        "key": one.key.hex(),
+        "verdict": one.answer.question.verdict.hex(),
+        "at_ms": one.answer.at_ms,
+        "by": roles,
+        "sealed": one.sealed is not None,
+    }

@@ -1,0 +1,140 @@
+"""What this agent is made of, read where it lies: its tree, skills, skins, thresholds, reducers.
+
+    tree         <home>/trees/<adopted>/       runtime/agent/...
+    skills       <home>/skills/<name>/         skills/NAME/SKILL.md, as the agent reads them
+    skins        the newest of each name in the ledger, as their authors wrote them
+    thresholds   node.toml, the values that `genesis.core.thresholds` names
+                 (of both what was adopted, where the operator has not changed it since)
+    reducers     the modules that fold this ledger
+
+and beside them everything else that this software is made of, which is pinned. Reading changes
+nothing; what is in force may have changed since the tree was adopted, and then the root is another.
+
+Not covered: interpreter, libraries, models (see `genesis.core.architecture`).
+"""
+
+import json
+import sys
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Final
+
+from genesis import trees
+from genesis.core import limits
+from genesis.core.architecture import Architecture, Entry, Manifest, PathClass
+from genesis.core.errors import InvalidTree
+from genesis.core.patch import AGENT_PREFIX, path_fault
+from genesis.core.tree import Tree
+from ledger.log import Log
+from node.agent.layering import Layers
+from node.config import Config
+from node.home import Home
+from node.keeping.folding import REDUCERS
+from runtime.core.adoptions import Adoptions
+from runtime.core.skins import installed
+from runtime.journal import Journal
+
+_PACKAGES: Final = ("attest", "genesis", "ledger", "mesh", "node", "runtime")
+_LEFT_OUT: Final = frozenset({"__pycache__", "node.toml"})
+"""What an interpreter writes, and the default configuration, which an installation holds twice."""
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Present:
+    """The architecture of one node as it is now."""
+
+    home: Home
+    config: Config
+    """As the operator wrote it, without what was adopted."""
+    log: Log
+    journal: Journal
+
+    @property
+    def layers(self) -> Layers:
+        """Skills and thresholds in force, as of now. Raises TreeError."""
+        return Layers(home=self.home, config=self.config, journal=self.journal).refresh()
+
+    def read(self) -> Architecture:
+        """Return it. Raises TreeError, InvalidTree for what lies there and cannot be one."""
+        files = {AGENT_PREFIX + path: data for path, data in self.tree().items()}
+        files.update(self.layers.held())
+        files.update(self._skins())
+        reducers = reducer_files()
+        return Architecture({**files, **reducers}, frozenset(reducers))
+
+    def tree(self) -> Tree:
+        """Return the adopted tree. Raises TreeError, InvalidTree."""
+        now = Adoptions(self.journal.state.entries).in_force
+        digest = trees.current(self.home.path) if now is None else now.tree
+        if digest is None:
+            raise InvalidTree("no architecture tree is adopted", hint="be born first: timmy init")
+        return trees.load_tree(self.home.path, digest)
+
+    def _skins(self) -> Iterator[tuple[str, bytes]]:
+        """One that was erased is worn no more, and is none."""
+        for skin in installed(self.journal.state.entries):
+            content = self.log.read(skin.position).content
+            if content is not None and isinstance(content.get("document"), str):
+                signed = json.loads(content["document"])
+                yield f"skins/{skin.name}.toml", signed["content"].encode()
+
+
+def reducer_files() -> dict[str, bytes]:
+    """Return the modules of the reducers, by their paths in the repository."""
+    modules = {reducer.__module__ for reducer in REDUCERS}
+    return {f"{name.replace('.', '/')}.py": _source(name) for name in sorted(modules)}
+
+
+def _source(module: str) -> bytes:
+    file = sys.modules[module].__file__
+    if file is None:
+        raise InvalidTree(f"the source of {module} is not there")
+    return Path(file).read_bytes()
+
+
+def pinned_manifest() -> Manifest:
+    """Return the manifest of all of this software that no patch of the agent's may touch.
+
+    Reads some six hundred files: not for the event loop.
+    """
+    reducers = reducer_files()
+    found = {path: data for path, data in _software() if path not in reducers}
+    return Manifest(tuple(Entry.of(path, PathClass.PINNED, found[path]) for path in sorted(found)))
+
+
+def _software() -> Iterator[tuple[str, bytes]]:
+    import node
+
+    root = Path(node.__file__).parent.parent
+    for package in _PACKAGES:
+        for file in _files(root / package):
+            path = file.relative_to(root).as_posix()
+            if path.startswith(AGENT_PREFIX) or path_fault(path):
+                continue
+            data = file.read_bytes()
+            if len(data) <= limits.TREE_BYTES_MAX:
+                yield path, data
+
+
+def _files(folder: Path) -> Iterable[Path]:
+    for entry in sorted(folder.iterdir()):
+        if entry.name in _LEFT_OUT:
+            continue
+        if entry.is_dir():
+            yield from _files(entry)
+        elif entry.is_file():
+            yield entry
+
+
+def rows(manifest: Manifest) -> list[Mapping[str, Any]]:
+    """Return entries as the rows that scripts rely on."""
+    return [
+        {
+            "path": entry.path,
+            "class": entry.path_class.value,
+            "bytes": entry.size,
+            "digest": entry.digest,
+        }
+        for entry in manifest.entries
+    ]

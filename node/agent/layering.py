@@ -1,0 +1,140 @@
+"""What is in force of skills and thresholds: what was adopted, under the operator's newer edits.
+
+`genesis.core.adopting.layers` has the rule; here is what lies where. The operator's own files are
+`<home>/skills/` and the thresholds in node.toml; what was adopted is the version that the ledger
+names. Thresholds are taken up when a node starts, skills at once.
+"""
+
+import os
+from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any, Final
+
+import msgspec
+import structlog
+
+from genesis.adopting import versions
+from genesis.core import thresholds
+from genesis.core.adopting.layers import Version
+from genesis.core.errors import TreeError
+from genesis.core.thresholds import BOUNDS, Thresholds, parse_thresholds
+from node.config import Config
+from node.home import Home
+from runtime.core.adoptions import Adoptions
+from runtime.core.errors import ToolFailed
+from runtime.journal import Journal
+from runtime.tools.skills import Skills, checked
+
+_SKILLS: Final = "skills/"
+
+_log = structlog.get_logger(__name__)
+
+
+@dataclass(slots=True, kw_only=True)
+class Layers:
+    """Those of one node. `config` is node.toml as the operator wrote it."""
+
+    home: Home
+    config: Config
+    journal: Journal
+    version: Version | None = None
+    """The adopted one as of the last `refresh`; skills are read in threads, the state is not."""
+
+    def refresh(self) -> "Layers":
+        """Take up the version that the ledger names now. Raises TreeError."""
+        now = Adoptions(self.journal.state.entries).in_force
+        named = None if now is None else now.version
+        if named is None:
+            self.version = None
+        elif self.version is None or self.version.digest != named:
+            self.version = versions.load_version(self.home.path, named)
+        return self
+
+    @property
+    def skills(self) -> "LayeredSkills":
+        """Skills as the agent reads them."""
+        return LayeredSkills(os.fspath(self.home.skills), self)
+
+    def own(self) -> dict[str, bytes]:
+        """Return the operator's own files, by their paths in an architecture."""
+        mine = Skills(os.fspath(self.home.skills))
+        files = {skill_path(name): mine.text(name).encode() for name, _ in mine.all()}
+        return {**files, thresholds.PATH: thresholds_of(self.config).render()}
+
+    def held(self) -> dict[str, bytes]:
+        """Return the files that are in force."""
+        skills = self.skills
+        files = {skill_path(name): skills.text(name).encode() for name, _ in skills.all()}
+        return {**files, thresholds.PATH: self.thresholds().render()}
+
+    def thresholds(self) -> Thresholds:
+        """Return the thresholds in force."""
+        mine, version = thresholds_of(self.config), self.version
+        held = None if version is None else version.holds(thresholds.PATH, mine.render())
+        return mine if held is None else parse_thresholds(held)
+
+    def effective(self) -> Config:
+        """Return the configuration with the thresholds in force."""
+        values: dict[str, Any] = {
+            table: msgspec.structs.replace(getattr(self.config, table), **held)
+            for table, held in self.thresholds().values.items()
+        }
+        return msgspec.structs.replace(self.config, **values)
+
+
+def effective(layers: Layers) -> Config:
+    """Return the configuration to start with.
+
+    Without the adopted thresholds where their version does not open: it is rolled back, then.
+    """
+    try:
+        return layers.refresh().effective()
+    except TreeError as error:
+        _log.warning("the adopted version does not open", why=str(error))
+        return layers.config
+
+
+@dataclass(frozen=True, slots=True)
+class LayeredSkills(Skills):
+    """The operator's folder of skills, under the adopted ones that he did not change since."""
+
+    layers: Layers
+
+    def names(self) -> list[str]:
+        """See `Skills`."""
+        version = self.layers.version
+        adopted = () if version is None else version.files
+        return sorted({*Skills.names(self), *_names(adopted)})
+
+    def text(self, name: str) -> str:
+        """See `Skills`."""
+        version = self.layers.version
+        if version is None:
+            return Skills.text(self, name)
+        try:
+            mine = Skills.text(self, name).encode()
+        except (OSError, ToolFailed):
+            mine = None
+        held = version.holds(skill_path(name), mine)
+        if held is None:
+            raise ToolFailed(f"there is no skill {name[:64]!r}")
+        return checked(name, held.decode())
+
+
+def skill_path(name: str) -> str:
+    """Return the path of a skill in an architecture."""
+    return f"{_SKILLS}{name}/SKILL.md"
+
+
+def _names(paths: Any) -> Iterator[str]:
+    return (path.split("/")[1] for path in paths if path.startswith(_SKILLS))
+
+
+def thresholds_of(config: Config) -> Thresholds:
+    """Return the thresholds that a configuration sets."""
+    return Thresholds(
+        {
+            table: {key: getattr(getattr(config, table), key) for key in keys}
+            for table, keys in BOUNDS.items()
+        }
+    )

@@ -1,0 +1,146 @@
+"""The sessions that `timmy fork` forks: a running node's, and that of a home whose node is stopped.
+
+A running node gives what it has: its folded state, its tools by name, its search, its models. A
+stopped home gives what lies in its files: the state is folded from its snapshot, no tool is known,
+nothing is searched, nobody can be asked, and calls are compared by their op alone, for the key of
+the record's digests is locked up.
+
+Nothing of a home is written, except that it is noted that the sandbox held its attacks.
+"""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any, Final
+
+from attest.verify.plain import one_line
+from genesis.forking.fork import ForkVerdict
+from genesis.forking.session import REDUCERS, Session, fold
+from genesis.forking.told import Compared, Telling
+from genesis.soul import read_soul
+from ledger.snapshot import read_attested
+from ledger.upcasting import UpcastLog
+from node.agent.architecture import Present
+from node.agent.mind import Mind
+from node.config import load
+from node.home import Home
+from node.keeping.folding import INTERPRETED
+from node.open import lineage_of, open_log
+from runtime.core.chat import Reach
+from runtime.journal import Journal
+
+_ANY: Final = ("*",)
+
+
+def of_node(present: Present, mind: Mind) -> Session:
+    """Return the session of a running node, as it is in this moment; for its event loop alone.
+
+    Exporting it with `at` may then be done in a thread.
+    """
+    architecture = present.read()
+    tools = mind.tooling.offers(_ANY, Reach.LOCAL)
+    identity = mind.teller.identity
+    return Session(
+        log=present.log,
+        architecture=lambda: architecture,
+        name=identity.name,
+        soul=identity.soul,
+        live=lambda: present.journal.state,
+        snapshot=present.home.snapshot,
+        trials=present.home.trials,
+        digest_key=mind.service.digest_key,
+        tools=lambda: tools,
+        search=mind.teller.search,
+        chain=mind.chain,
+        privacy=mind.service.asking.privacy,
+    )
+
+
+@contextmanager
+def of_home(home: Home) -> Iterator[Session]:
+    """Open the session of a home that no node runs, for reading."""
+    config = load(home.config)
+    with open_log(home) as log:
+        begun = read_attested(home.snapshot, log, REDUCERS, log.size - 1)
+        state = fold(log, begun, log.size)
+        journal = Journal(UpcastLog(log, needed=INTERPRETED), state)
+        present = Present(home=home, config=config, log=log, journal=journal)
+        yield Session(
+            log=log,
+            architecture=present.read,
+            name=lineage_of(log).genesis.name,
+            soul=read_soul(home.soul).text,
+            live=lambda: state,
+            snapshot=home.snapshot,
+            trials=home.trials,
+        )
+
+
+# ---- what came of a fork ------------------------------------------------------------------------
+
+
+def row(verdict: ForkVerdict) -> dict[str, Any]:
+    """Return a fork's verdict as the document that scripts rely on."""
+    tested, live = verdict.sandbox, verdict.live
+    return {
+        "decision": verdict.decision.value,
+        "reason": verdict.reason,
+        "title": verdict.title,
+        "task": verdict.task,
+        "events": verdict.size,
+        "state": verdict.state,
+        "digest": verdict.judgment.verdict.digest,
+        "envelope": verdict.judgment.envelope.decode(),
+        "notes": list(verdict.judgment.notes),
+        "sandbox": {
+            "engine": tested.engine.value, "passed": tested.passed, "tried": tested.tried,
+            "escapes": list(tested.escapes), "took_ms": tested.took_ms, "kept": tested.kept,
+        },
+        "turns": [_compared(turn) for turn in verdict.turns],
+        "live": None if live is None
+        else {"calls": live.calls, "tokens": live.tokens, "seconds": live.seconds},
+        "took_ms": verdict.took_ms,
+    }  # fmt: skip
+
+
+def _compared(turn: Compared) -> dict[str, Any]:
+    return {
+        "message": turn.message, "same": turn.same, "strayed": turn.strayed, "what": turn.what,
+        "then": turn.then, "parent": _told(turn.parent), "candidate": _told(turn.candidate),
+    }  # fmt: skip
+
+
+def _told(telling: Telling) -> dict[str, Any]:
+    return {
+        "answer": telling.answer,
+        "outcome": telling.outcome,
+        "steps": [{"step": n, "op": op, "from": source} for n, op, source in telling.steps],
+        "effects": [
+            {"step": one.step, "tool": one.tool, "arguments": one.arguments}
+            for one in telling.effects
+        ],
+    }
+
+
+def lines(found: dict[str, Any]) -> Iterator[str]:
+    """Yield what a `row` says, for a terminal."""
+    sandbox, turns, live = found["sandbox"], found["turns"], found["live"]
+    when = "earlier in this boot" if sandbox["kept"] else f"in {sandbox['took_ms']} ms"
+    held = f"held {sandbox['tried']} attacks {when}" if sandbox["passed"] else "is not trusted"
+    yield f"forked    {found['events']} events, state {found['state'][:16]}"
+    yield f"sandbox   {sandbox['engine']} {held}"
+    yield f"task      {one_line(found['task'])}"
+    yield f"verdict   {found['decision']}"
+    if found["reason"]:
+        yield f"reason    {one_line(found['reason'])}"
+    yield f"digest    {found['digest']}"
+    differing = [turn for turn in turns if not turn["same"]]
+    if turns:
+        yield f"turns     {len(turns)} told once more, {len(differing)} of them otherwise"
+    for turn in differing:
+        strayed = " (and the parent tells it otherwise than then)" if turn["strayed"] else ""
+        yield f"  {turn['message']:<8}{one_line(turn['what'])}{strayed}"
+    if live is not None:
+        took = f"{live['calls']} calls, {live['tokens']} tokens, {live['seconds']:g} s"
+        yield f"model     {took}"
+    for note in found["notes"]:
+        yield f"note      {one_line(note)}"

@@ -1,0 +1,138 @@
+"""What the agent is made of, and proposals to change it, over HTTP. Refusals as in node.api.app.
+
+GET  /v1/architecture             root, tree, entries; pinned: that of everything else, with its own
+GET  /v1/architecture/files       every file of the architecture, as text
+GET  /v1/patches                  proposals, newest last, and the newest refused ones
+GET  /v1/patches/{position}       one whole, with diff and comments
+POST /v1/patch/propose {document | diff, author?}
+POST /v1/patch/comment {position, path, line, text, author?}
+POST /v1/patch/withdraw {position, why?, author?}
+POST /v1/patch/judge {position, words?}
+"""
+
+import asyncio
+from dataclasses import dataclass
+from typing import Any, Final
+
+from aiohttp import web
+
+from genesis.core.front import Front
+from genesis.core.patch import PatchClass
+from genesis.core.proposal import render_proposal
+from node import console
+from node.agent.architecture import pinned_manifest, rows
+from node.agent.patching import Patching
+from node.api.http import BadRequest, json_answer, read_body, required
+
+_BY: Final = "operator"
+_UNSAID: Final = "not said"
+
+
+@dataclass(frozen=True, slots=True)
+class PatchesApi:
+    """Handlers for the architecture and the proposals of one node."""
+
+    patching: Patching
+
+    def routes(self) -> list[web.RouteDef]:
+        """Every route."""
+        return [
+            web.get("/v1/architecture", self._architecture),
+            web.get("/v1/architecture/files", self._files),
+            web.get("/v1/patches", self._listed),
+            web.get("/v1/patches/{position}", self._shown),
+            web.post("/v1/patch/propose", self._propose),
+            web.post("/v1/patch/comment", self._comment),
+            web.post("/v1/patch/withdraw", self._withdraw),
+            web.post("/v1/patch/judge", self._judge),
+        ]
+
+    async def _architecture(self, _request: web.Request) -> web.Response:
+        present = self.patching.present.read()
+        pinned = await asyncio.to_thread(pinned_manifest)
+        return json_answer(
+            {
+                "root": present.root,
+                "tree": present.tree.digest,
+                "entries": rows(present.manifest),
+                "pinned": {"root": pinned.root, "entries": rows(pinned)},
+            }
+        )
+
+    async def _files(self, _request: web.Request) -> web.Response:
+        present = self.patching.present.read()
+        return json_answer(
+            {
+                "root": present.root,
+                "files": {
+                    path: {"class": present.class_of(path).value, "text": data.decode()}
+                    for path, data in present.items()
+                },
+            }
+        )
+
+    async def _listed(self, _request: web.Request) -> web.Response:
+        known = self.patching.proposals
+        refused = [
+            {"position": at, "author": author, "reason": reason, "line": line}
+            for at, author, reason, line in known.refusals
+        ]
+        patches = [self.patching.row(one) for one in known]
+        return json_answer({"patches": patches, "refused": refused})
+
+    async def _shown(self, request: web.Request) -> web.Response:
+        return json_answer(self.patching.shown(position_in(request)))
+
+    async def _propose(self, request: web.Request) -> web.Response:
+        body = await read_body(request, document=str, diff=str, author=str)
+        if ("document" in body) == ("diff" in body):
+            raise BadRequest("one of document and diff is needed, not both")
+        document = body["document"] if "document" in body else _wrapped(body["diff"])
+        event = await self.patching.propose(
+            document.encode(errors="surrogatepass"), author=body.get("author", _BY)
+        )
+        return json_answer(console.row(event))
+
+    async def _comment(self, request: web.Request) -> web.Response:
+        body = await read_body(request, position=int, path=str, line=int, text=str, author=str)
+        event = await self.patching.comment(
+            required(body, "position"),
+            path=required(body, "path"),
+            line=required(body, "line"),
+            text=required(body, "text"),
+            author=body.get("author", _BY),
+        )
+        return json_answer(console.row(event))
+
+    async def _withdraw(self, request: web.Request) -> web.Response:
+        body = await read_body(request, position=int, why=str, author=str)
+        event = await self.patching.withdraw(
+            required(body, "position"), why=body.get("why", ""), author=body.get("author", _BY)
+        )
+        return json_answer(console.row(event))
+
+    async def _judge(self, request: web.Request) -> web.Response:
+        body = await read_body(request, position=int, words=bool)
+        words = body.get("words", True)
+        return json_answer(await self.patching.judge(required(body, "position"), words=words))
+
+
+def position_in(request: web.Request) -> int:
+    """Return the position that a path names. Raises BadRequest."""
+    text: Any = request.match_info["position"]
+    if not text.isascii() or not text.isdigit() or len(text) > 15:
+        raise BadRequest(f"{text[:40]!r} is no position")
+    return int(text)
+
+
+def _wrapped(diff: str) -> str:
+    """Return a document around a diff that came without one, for whoever has no words for it."""
+    front = Front(
+        title="A diff",
+        rationale=_UNSAID,
+        patch_class=PatchClass.ROUTINE,
+        evaluation=_UNSAID,
+        expected=_UNSAID,
+    )
+    ended = diff if diff.endswith("\n") else f"{diff}\n"
+    return render_proposal(front, "", ended.encode(errors="replace")).decode()

@@ -1,0 +1,40 @@
+"""Tasks for other agents, over HTTP. Refusals are as in node.api.app.
+
+GET  /v1/tasks?last=20                   given and reported: newest last
+POST /v1/tasks {to: [npub, ...], text, due_s?}   give one; `due_s`: of no use so many seconds on
+"""
+
+from aiohttp import web
+
+from mesh.core.errors import Refused
+from node import console
+from node.api.http import json_answer, number, read_body, required
+from node.assembly import Parts
+from node.config import public_key
+from node.nostr.tasking import Tasking
+from node.open import now_ms
+
+_ROWS_MAX = 1000
+
+
+def routes(parts: Parts) -> list[web.RouteDef]:
+    """The routes of a node's tasks."""
+
+    def tasking() -> Tasking:
+        if parts.post.tasking is None:
+            raise Refused("this node has no sealed messages", hint="gateways.nostr.enabled = true")
+        return parts.post.tasking
+
+    async def listed(request: web.Request) -> web.Response:
+        last = min(number(request.query.get("last", "20"), "last"), _ROWS_MAX)
+        return json_answer([console.row(event) for event in tasking().tasks(last)])
+
+    async def give(request: web.Request) -> web.Response:
+        body = await read_body(request, to=list, text=str, due_s=int)
+        keys = [public_key(str(one), "to") for one in required(body, "to")]
+        due_s = body.get("due_s", 0)
+        due_at = now_ms() // 1000 + due_s if due_s > 0 else 0
+        event = await tasking().give(keys, required(body, "text"), due_at=due_at)
+        return json_answer(console.row(event))
+
+    return [web.get("/v1/tasks", listed), web.post("/v1/tasks", give)]

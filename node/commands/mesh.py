@@ -1,0 +1,286 @@
+"""Other nodes: the fleet that this one is of, and who signs whose heads as a witness.
+
+timmy mesh members [CONVERSATION]        who is of the fleet, who is there, who asks to join; who
+                                         answers that conversation
+timmy mesh found --url http://HOST:PORT  begin a fleet with this node
+timmy mesh invite [--roles home,jobs]    print a token that is good once: timmy run --join TOKEN
+timmy mesh admit [NAME or LEDGER ...]    take in who asked (all, if none is named)
+timmy mesh refuse NPUB                   take who asked under that key from the list; his token ends
+timmy mesh remove NAME or LEDGER         remove a member
+timmy mesh approve DIGEST                say yes, as a voter, to what the operator proposes
+timmy mesh mirrors                       copies of other ledgers: how much of each, how new
+timmy mesh relays                        how each relay is: queues, faults, what is known of it
+timmy mesh task NPUB [NPUB ...] WORDS    give agents a task; timmy mesh tasks shows their reports
+timmy mesh witness                       who is asked, what they said, whether heads are released
+timmy mesh witness ask                   ask them now
+timmy mesh witness vouch                 nobody answers, and this is the newest state: release again
+timmy mesh witness proof LEDGER -o FILE  the file that shows that a log signed two histories
+
+found, admit and remove sign a manifest with the operator's key, on the machine where that key lies.
+A node that asks witnesses releases nothing new until one of them has answered: an old backup would
+otherwise sign a second history. vouch is your word in its place; against a witness that saw more,
+only the newer state helps, or a new epoch (timmy recover).
+
+A mirror is a folder in <home>/mirrors that is read like a home, also when the node is stopped:
+timmy --home ~/.timmy/mirrors/LEDGER verify. A home of it: export from there, then timmy import.
+"""
+
+import argparse
+import os
+import sys
+from pathlib import Path
+from typing import Any, Final
+
+from attest.verify.plain import one_line
+from ledger.core.errors import TimmyError
+from ledger.files import write_atomically
+from node import console
+from node.client import Client, path
+from node.commands import mesh_tasks
+from node.commands.mesh_relays import show_relays
+from node.fleet import mirror_rows
+from node.home import Home
+
+_DIGEST_CHARS_MIN: Final = 8
+_RELAYED: Final = ("relays", "task", "tasks")
+_WITNESS: Final = ("show", "ask", "vouch", "proof")
+
+
+def add_arguments(parser: argparse.ArgumentParser) -> None:
+    """Declare the command's arguments."""
+    whats = [
+        "members",
+        "found",
+        "invite",
+        "admit",
+        "refuse",
+        "remove",
+        "approve",
+        "mirrors",
+        "relays",
+        "task",
+        "tasks",
+        "witness",
+    ]
+    parser.add_argument("what", choices=whats)
+    parser.add_argument("which", nargs="*", help="names or ledger ids; for witness what to do")
+    parser.add_argument("--url", metavar="URL", help="found, invite: how others reach this node")
+    parser.add_argument("--roles", default="home,jobs,witness", help="invite: what it may be")
+    parser.add_argument("--hours", type=int, default=24, help="invite: how long (default 24)")
+    parser.add_argument("--due", type=int, metavar="SECONDS", help="task: of no use after that")
+    parser.add_argument("--epoch", type=int, default=0, help="proof: of this epoch (default 0)")
+    parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="proof: where to")
+    parser.add_argument("--passphrase-fd", type=int, metavar="N", help="of the operator's key")
+
+
+def run(arguments: argparse.Namespace) -> int:
+    """Ask the node."""
+    home = Home.find(arguments.home)
+    if arguments.what == "witness":
+        return _witness(home, arguments)
+    if arguments.what == "mirrors":
+        return mirror_rows.run(home, as_json=arguments.json)
+    client = Client.find(home)
+    if arguments.what in _RELAYED:
+        return _relayed(client, arguments)
+    match arguments.what:
+        case "members":
+            where = path("v1", "fleet", conversation=" ".join(arguments.which) or None)
+            return _tell(arguments, client.call("GET", where), _members)
+        case "refuse":
+            [npub] = arguments.which if len(arguments.which) == 1 else [""]
+            found = client.call("POST", "/v1/fleet", {"action": "refuse", "npub": npub})
+            return _tell(arguments, found, lambda f: console.out(
+                f"{f['refused']} invitations ended; make another: timmy mesh invite"))  # fmt: skip
+        case "invite":
+            return _invite(client, arguments)
+        case "approve":
+            digest = _proposed(client, arguments)
+            found = client.call("POST", "/v1/fleet", {"action": "approve", "manifest": digest})
+            return _tell(arguments, found, lambda f: console.out(f"manifest {f['number']} holds"))
+        case "found":
+            body = {"action": "draft"} | ({"url": arguments.url} if arguments.url else {})
+            if client.call("GET", "/v1/fleet")["fleet"] is not None:
+                raise TimmyError("this node is of a fleet", hint="timmy mesh members shows it")
+            return _change(client, home, arguments, body)
+        case what:
+            return _change(client, home, arguments, _wanted(client, arguments, what))
+
+
+def _relayed(client: Client, arguments: argparse.Namespace) -> int:
+    """What goes by relays."""
+    if arguments.what == "task":
+        return mesh_tasks.give(client, arguments)
+    if arguments.which:
+        raise TimmyError(
+            f"{arguments.what} are shown, no more", hint=f"timmy mesh {arguments.what}"
+        )
+    if arguments.what == "tasks":
+        return mesh_tasks.show(client, as_json=arguments.json)
+    return show_relays(client, as_json=arguments.json)
+
+
+def _wanted(client: Client, arguments: argparse.Namespace, what: str) -> dict[str, Any]:
+    """Who is to be taken in or removed, by ledger id. Raises TimmyError."""
+    fleet = client.call("GET", "/v1/fleet")
+    rows = fleet["waiting"] if what == "admit" else fleet["members"]
+    found = [_find(rows, one, what) for one in arguments.which]
+    if what == "admit" and not found:
+        found = [row["ledger"] for row in rows]
+    if not found:
+        text = "nobody asks to join" if what == "admit" else "nobody is named"
+        raise TimmyError(text, hint="timmy mesh members shows who is there and who waits")
+    return {"action": "draft", "add" if what == "admit" else "remove": found}
+
+
+def _proposed(client: Client, arguments: argparse.Namespace) -> str:
+    """The digest of the proposal that the user names the beginning of. Raises TimmyError."""
+    proposal = client.call("GET", "/v1/fleet")["proposal"]
+    digest = "" if proposal is None else str(proposal["digest"])
+    [given] = arguments.which if len(arguments.which) == 1 else [""]
+    if len(given) < _DIGEST_CHARS_MIN or not digest.startswith(given):
+        raise TimmyError(
+            "no such manifest is proposed",
+            hint="timmy mesh members shows what is; name it by 8 digits of its digest",
+        )
+    return digest
+
+
+def _find(rows: list[dict[str, Any]], word: str, what: str) -> str:
+    found = [
+        row["ledger"]
+        for row in rows  # a name is whatever its bearer likes, also the beginning of another's id
+        if word == row["name"] or row["ledger"].startswith(word if len(word) > 7 else "?")
+    ]
+    if len(found) != 1:
+        raise TimmyError(
+            f"{len(found)} of those to {what} are called {word!r}", hint="name it by its ledger id"
+        )
+    return str(found[0])
+
+
+def _change(client: Client, home: Home, arguments: argparse.Namespace, body: dict[str, Any]) -> int:
+    """Draft at the node, sign here with the operator's key, and hand it in."""
+    from dataclasses import replace
+
+    from genesis import keystore, passphrase
+    from mesh.core.fleet.manifest import Manifest, sign_manifest
+
+    draft = client.call("POST", "/v1/fleet", body)["manifest"]
+    manifest = Manifest.parse(bytes.fromhex(draft))
+    given = passphrase.obtain(
+        state=home.state,
+        environ=os.environ,
+        descriptor=arguments.passphrase_fd,
+        terminal=sys.stdin.isatty(),
+    )
+    operator = keystore.unlock_operator(home.operator, given.text)
+    if not manifest.number:
+        manifest = replace(manifest, operator=operator.public)
+    signed = sign_manifest(manifest, operator).encode()
+    found = client.call("POST", "/v1/fleet", {"action": "take", "manifest": signed.hex()})
+    return _tell(arguments, found, lambda f: console.out(f"manifest {f['number']} is signed"))
+
+
+def _invite(client: Client, arguments: argparse.Namespace) -> int:
+    roles = [role for role in arguments.roles.split(",") if role]
+    body = {"action": "invite", "roles": roles, "hours": arguments.hours}
+    body |= {"url": arguments.url} if arguments.url else {}
+    found = client.call("POST", "/v1/fleet", body)
+    return _tell(arguments, found, lambda f: console.out(f["token"]))
+
+
+def _tell(arguments: argparse.Namespace, found: Any, show: Any) -> int:
+    console.out_json(found) if arguments.json else show(found)
+    return 0
+
+
+def _members(found: dict[str, Any]) -> None:
+    if found["fleet"] is None:
+        waits = "it waits to be taken in" if found["joining"] else "timmy mesh found begins one"
+        console.out(f"this node is of no fleet: {waits}")
+        return
+    console.out(f"fleet     {found['fleet']}, manifest {found['number']}")
+    for one in found["members"]:
+        here = "this node" if one["self"] else "there" if one["there"] else "not heard of"
+        facts = f"{', '.join(one['roles'])}; {here}"
+        if one["events"] is not None:
+            facts += f"; {one['events']} events"
+        if "home" in one["roles"]:
+            facts += f"; lease {one['lease_s']} s"
+        console.out(one_line(f"{one['name']:9} {one['ledger']} {facts}"))
+    _routing(found)
+    if (next_ := found["proposal"]) is not None:
+        yes = ", ".join(next_["approved"]) or "nobody"
+        facts = f"voters {', '.join(next_['voters'])}; witnesses {', '.join(next_['witnesses'])}"
+        then = next_["then"]
+        facts += f"; quorum {then['quorum']}, {then['needed']} cosignatures needed"
+        text = f"proposed  {next_['digest']}: {facts}; {yes} of {next_['quorum']} said yes"
+        console.out(one_line(text))
+    for one in found["waiting"]:
+        who = f"{one['ledger']} {one['npub']} {one['name']}"
+        console.out(one_line(f"asks      {who}: {', '.join(one['roles'])}"))
+
+
+def _routing(found: dict[str, Any]) -> None:
+    """Whether words are handed on, by which rule they are answered, and who answers."""
+    route = found["route"]
+    how = "hands words on to their home" if route["on"] else "answers what it is told itself"
+    if route["answer"] == "majority":
+        how += f"; majority mode, {route['reached']} of {route['voters']} voters in reach"
+    console.out(f"routing   this node {how}")
+    now = next((one["ledger"] for one in found["answers"] if one["lease"]), None)
+    for one in found["answers"]:
+        state = "answers now" if one["ledger"] == now else "next" if one["lease"] else "no lease"
+        console.out(one_line(f"answers   {one['name']:9} {one['ledger']} {state}"))
+
+
+# ---- witnesses -----------------------------------------------------------------------------------
+
+
+def _witness(home: Home, arguments: argparse.Namespace) -> int:
+    """Show or do; exit 1 while the node releases nothing."""
+    action, *rest = arguments.which or ["show"]
+    wants = action == "proof"
+    if action not in _WITNESS or len(rest) != wants or wants != (arguments.output is not None):
+        raise TimmyError("witness: show, ask, vouch, or proof LEDGER -o FILE",
+                         hint="timmy mesh --help")  # fmt: skip
+    client = Client.find(home)
+    if wants:
+        return _proof(client, arguments, rest[0])
+    if action == "show":
+        found = client.call("GET", "/v1/witness")
+    else:
+        found = client.call("POST", "/v1/witness", {"action": action})
+    _tell(arguments, found, _show)
+    witnessed = found["witnessed"]
+    return 1 if witnessed is not None and witnessed["held"] else 0
+
+
+def _proof(client: Client, arguments: argparse.Namespace, ledger: str) -> int:
+    data = client.raw("GET", path("witness", "equivocation", ledger, arguments.epoch))
+    write_atomically(arguments.output, data, mode=0o644)
+    found = {"file": str(arguments.output), "bytes": len(data)}
+    return _tell(arguments, found, lambda f: console.out(
+        f"{f['file']}: {f['bytes']} bytes; timmy verify says what they show"))  # fmt: skip
+
+
+def _show(found: dict[str, Any]) -> None:
+    own, asked = found["witness"], found["witnessed"]
+    if own is None:
+        console.out("this node is no witness (witness.enabled)")
+    else:
+        console.out(f"key       {own['key']}")
+        for log in own["logs"]:
+            console.out(f"log       {log['ledger']} epoch {log['epoch']}: {log['size']} events")
+        for log in own["frozen"]:
+            console.out(f"FROZEN    {log['ledger']} epoch {log['epoch']}: two histories")
+    if asked is None:
+        console.out("no witness is asked (witness.ask)")
+        return
+    console.out(f"released  {one_line(asked['held']) or 'yes'}")
+    for one in asked["asked"]:
+        console.out(one_line(f"asked     {one['name']}: {one['outcome']} {one['reason']}"))
+    if asked["newest"] is not None:
+        names = ", ".join(one["name"] for one in asked["newest"]["witnesses"])
+        console.out(one_line(f"cosigned  {asked['newest']['size']} events, by {names}"))

@@ -1,0 +1,48 @@
+"""`timmy mesh task` and `timmy mesh tasks`: work for other agents, and what they report."""
+
+import argparse
+
+from attest.verify.plain import one_line
+from ledger.core.errors import TimmyError
+from node import console
+from node.client import Client
+
+_TEXT_CHARS = 60
+"""Of words in one line of a list; timmy show has all of them."""
+
+
+def give(client: Client, arguments: argparse.Namespace) -> int:
+    """Give a task to the agents that are named first; the rest are its words."""
+    words = list(arguments.which)
+    to: list[str] = []
+    while words and words[0].startswith("npub1"):
+        to.append(words.pop(0))
+    if not to or not words:
+        raise TimmyError(
+            "whom, and what?", hint="timmy mesh task npub1... [npub1...] look at the gate"
+        )
+    body = {"to": to, "text": " ".join(words)} | ({"due_s": arguments.due} if arguments.due else {})
+    found = client.call("POST", "/v1/tasks", body, timeout=60)
+    if arguments.json:
+        console.out_json(found)
+    else:
+        console.out(f"event {found['position']} is on its way; timmy mesh tasks shows reports")
+    return 0
+
+
+def show(client: Client, *, as_json: bool) -> int:
+    """List what was given and what was reported."""
+    found = client.call("GET", "/v1/tasks?last=100", timeout=30)
+    if as_json:
+        console.out_json(found)
+        return 0
+    for row in found:
+        told, payload = row["type"].removeprefix("task."), row["payload"]
+        if told == "given":
+            who = f"to {len(payload['to'])} agents"
+        else:
+            who = f"of {payload['task']} by {payload['author']}: {payload['outcome']}"
+        text = str((row["content"] or {}).get("text", "(redacted)"))[:_TEXT_CHARS]
+        console.out(one_line(f"{row['position']:>6} {console.when(row['ts_ms'])} {told} {who}: "
+                             f"{console.safe(text)}"))  # fmt: skip
+    return 0

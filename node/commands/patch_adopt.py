@@ -1,0 +1,93 @@
+"""`timmy patch apply|rollback|status`: see node.commands.patch."""
+
+import argparse
+from typing import Any, Final
+
+from attest.verify.plain import one_line
+from ledger.core.errors import TimmyError
+from node import console
+from node.client import Client
+from node.home import Home
+
+_UNITS: Final = {"s": 1, "m": 60, "h": 3600, "d": 86_400}
+_PERCENT: Final = 10
+"""Thousandths of a percent's share: shares are whole per mille on the wire."""
+
+
+def add_actions(actions: Any) -> None:
+    """Declare the arguments of the three."""
+    apply = actions.add_parser("apply", help="adopt an approved proposal: canary, then everybody")
+    apply.add_argument("event", help="position of the proposal")
+    apply.add_argument("--share", metavar="PERCENT", help="of the conversations first (10)")
+    apply.add_argument("--window", metavar="TIME", help="of each stage: 90s, 30m, 1h, 2d (1h)")
+    apply.add_argument("--turns", type=int, metavar="N", help="answers that each stage needs (20)")
+    rollback = actions.add_parser("rollback", help="go back to the architecture of before")
+    rollback.add_argument("--why", default="", help="the reason, for the record")
+    actions.add_parser("status", help="what is in force, and how far an adoption is")
+
+
+def apply(home: Home, arguments: argparse.Namespace, position: int) -> int:
+    """Begin to adopt."""
+    body: dict[str, Any] = {"position": position}
+    body |= {} if arguments.share is None else {"share": _share(arguments.share)}
+    body |= {} if arguments.window is None else {"window_s": _seconds(arguments.window)}
+    body |= {} if arguments.turns is None else {"turns": arguments.turns}
+    return _tell(Client.find(home).call("POST", "/v1/patch/apply", body), arguments)
+
+
+def rollback(home: Home, arguments: argparse.Namespace) -> int:
+    """Go back."""
+    body = {"why": arguments.why}
+    return _tell(Client.find(home).call("POST", "/v1/patch/rollback", body), arguments)
+
+
+def status(home: Home, arguments: argparse.Namespace) -> int:
+    """Say how far it is."""
+    return _tell(Client.find(home).call("GET", "/v1/patch/status"), arguments)
+
+
+def _share(text: str) -> int:
+    try:
+        share = round(float(text.removesuffix("%")) * _PERCENT)
+    except (ValueError, OverflowError) as error:
+        raise TimmyError(f"{text!r} is no percentage", hint="--share 10") from error
+    return share
+
+
+def _seconds(text: str) -> int:
+    number, unit = (text[:-1], text[-1:]) if text[-1:] in _UNITS else (text, "s")
+    if not (number.isascii() and number.isdigit() and len(number) <= 9):
+        raise TimmyError(f"{text!r} is no time", hint="--window 90s, 30m, 1h, 2d")
+    return int(number) * _UNITS[unit]
+
+
+def _tell(found: dict[str, Any], arguments: argparse.Namespace) -> int:
+    if arguments.json:
+        console.out_json(found)
+        return 0
+    trial, handoff = found["under_way"], found["handoff"]
+    console.out(f"in force  {found['tree']}")
+    if trial is not None:
+        console.out(f"trial     proposal {trial['patch']}, {_stage(trial)}")
+        console.out(f"health    {one_line(trial['health'])}")
+    if found["no_way_back"]:
+        console.out(f"warning   there is no way back: {one_line(found['no_way_back'])}")
+    if handoff["due"]:
+        console.out("handoff   due: the keys in charge vouch for another tree (timmy handoff)")
+    console.table(
+        ["event", "when", "what", "proposal", "why"],
+        (
+            [
+                str(row["position"]), console.when(row["ts_ms"]), row["type"], str(row["patch"]),
+                one_line(": ".join(filter(None, (row["reason"], row["why"])))) or "-",
+            ]
+            for row in found["steps"]
+        ),
+    )  # fmt: skip
+    return 0
+
+
+def _stage(trial: dict[str, Any]) -> str:
+    if trial["stage"] == "canary":
+        return f"canary: {trial['share'] / _PERCENT:g} % of the conversations"
+    return "for everybody, not settled yet" if trial["stage"] == "node" else str(trial["stage"])

@@ -1,0 +1,1 @@
+"""The node among nodes: manifest and members, mirrors, witnesses, the bus."""

@@ -1,0 +1,224 @@
+"""Runs of shared jobs, as this node's fleet decides them: `mesh.fleet.duties` behind `Duty`.
+
+As long as this node is of no fleet nothing runs, and a shared job is refused when it is added. A
+voter's grants are in the state directory beside the guard, in no backup: a home that is brought
+back from one must not bring an older memory along. A new file grants nothing for an hour
+(mesh/fleet/grants.py), unless this very run of the node saw itself come into the fleet: as who
+begins it, or as a newcomer whom no manifest so far calls a voter. Such a one has granted nothing
+that could be forgotten. So the file is made as soon as the node is of a fleet, also if it does not
+vote. Not covered: a voter whose disk is lost, and who is taken in anew within the hour by a member
+that has not heard yet that he was one.
+
+A plan holds under one manifest. If voters refuse it because they know another, it is asked again
+under the newest one, until the window is over: manifests reach everybody within a minute.
+"""
+
+import asyncio
+from collections.abc import Callable
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Final
+
+import structlog
+
+from ledger.core.errors import StoreError
+from ledger.core.keys import Signer
+from mesh.core.errors import BusError
+from mesh.core.fleet.duty import (
+    BEGUN_BY_ANOTHER,
+    OTHER_MANIFEST,
+    Begin,
+    Plan,
+    Skip,
+    order,
+)
+from mesh.core.fleet.duty import Mode as MeshMode
+from mesh.core.fleet.manifest import Manifest, Member
+from mesh.fleet.bus import Live
+from mesh.fleet.direct_bus import DirectBus
+from mesh.fleet.duties import Duties, doers, voters
+from mesh.fleet.grants import GrantBook
+from node.fleet.bus import known
+from node.fleet.members import FleetNode
+from node.home import Home
+from node.open import now_ms
+from runtime.core.cases import Case
+from runtime.core.errors import JobRefused
+from runtime.core.jobspec import Mode, Shared, choice
+from runtime.sharing import Left, Mine
+
+AGAIN_SECONDS: Final = 5.0
+"""A voter that knows another manifest is asked again so soon: manifests travel meanwhile."""
+_OPEN_SECONDS: Final = 60.0
+"""How soon a voter's file that cannot be read is tried again: somebody has to remove it."""
+_ROLE: Final = "jobs"
+_HINT: Final = "timmy mesh members shows the fleet and its roles"
+
+_log = structlog.get_logger("node.fleet.duties")
+
+
+@dataclass(slots=True, kw_only=True)
+class FleetDuty:
+    """runtime.sharing.Duty. Run `run()` in a task group of the node."""
+
+    home: Home
+    live: Live
+    signer: Signer
+    fleet: FleetNode
+    _duties: Duties | None = None
+    _ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    async def run(self) -> None:
+        """Answer other members, listen and tell, once this node is of a fleet."""
+        while self.fleet.fleet is None:
+            await self.fleet.settled.wait()
+        path = self.home.state / self.fleet.log.ledger_id.hex() / "grants.db"
+        path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
+        me = self.signer.public
+        book = await self._open(path, me, fresh=self.fleet.newcomer)
+        duties = Duties(self.live, self.signer, book, manifest=self._manifest, clock=_now_s)
+        try:
+            async with asyncio.TaskGroup() as group:
+                if isinstance(self.live, DirectBus):
+                    group.create_task(self.live.run())
+                group.create_task(duties.run())
+                await duties.listening.wait()
+                self._duties = duties
+                self._ready.set()
+        finally:
+            self._ready.clear()
+            book.close()
+
+    async def _open(self, path: Path, me: bytes, *, fresh: bool = False) -> GrantBook:
+        """Open the voter's file; while it cannot be read this node votes for nothing."""
+        while True:
+            try:
+                return await asyncio.to_thread(GrantBook, path, me=me, now_s=_now_s(), fresh=fresh)
+            except StoreError as error:
+                fresh = False  # something lay there
+                hint = "remove it: a new one grants nothing for an hour"
+                _log.warning("no part in shared jobs", reason=str(error)[:200], hint=hint)
+            await asyncio.sleep(_OPEN_SECONDS)
+
+    def _manifest(self) -> Manifest:
+        return known(self.fleet)
+
+    # ---- what the operator asks ------------------------------------------------------------------
+
+    def shared(self, text: str) -> Shared:
+        """Read `owner`, `quorum` or `pinned:MEMBER`, as this node's fleet has it.
+
+        Raises JobRefused.
+        """
+        word, _, name = text.partition(":")
+        mode, fleet = choice(Mode, word), self.fleet.fleet
+        if fleet is None:
+            raise JobRefused(
+                f"this node is of no fleet: nobody is there to be the {word} of a run",
+                hint="timmy mesh found begins a fleet; without --mode the job is this node's alone",
+            )
+        own = self.fleet.membership
+        if own is None or _ROLE not in own.roles:
+            raise JobRefused(f"this node does not have the role {_ROLE} in its fleet", hint=_HINT)
+        if mode is Mode.QUORUM and not fleet.manifest.voters:
+            raise JobRefused("this fleet has no voters, and a quorum is theirs", hint=_HINT)
+        if (mode is Mode.PINNED) != bool(name):
+            raise JobRefused(f"{text[:60]!r} is no mode", hint="owner, quorum or pinned:MEMBER")
+        member = self._member(name).nostr if name else b""
+        return Shared(fleet=fleet.fleet_id, mode=mode, member=member)
+
+    def _member(self, name: str) -> Member:
+        named = [one for one in self._manifest().members if name in (one.name, one.ledger.hex())]
+        if len(named) != 1 or _ROLE not in named[0].roles:
+            raise JobRefused(
+                f"{len(named)} members are called {name[:60]!r}, or it has not the role {_ROLE}",
+                hint=_HINT,
+            )
+        return named[0]
+
+    def name(self, member: bytes) -> str:
+        """What people call the member with this Nostr key; this node, if the key is empty."""
+        key = member or self.signer.public
+        found = next((one for one in self._manifest().members if one.nostr == key), None)
+        return key.hex()[:16] if found is None else found.name
+
+    # ---- what the scheduler asks -----------------------------------------------------------------
+
+    def turn(self, run: bytes, shared: Shared) -> dict[str, Any]:
+        """Facts for the record: whose turn a run is first, under which manifest."""
+        plan = self._plan(Case(run=run, job=b"", planned_s=0, until_s=0), shared)
+        ranked = plan.members[:1] if shared.mode is Mode.PINNED else order(run, plan.members)
+        if not ranked:
+            return {}
+        return {"first": ranked[0], "name": self.name(ranked[0]), "manifest": plan.manifest}
+
+    async def decide(self, case: Case, shared: Shared) -> Mine | Left:
+        """Say whether this member begins the run; waits while this node is of no fleet."""
+        while True:
+            duties = await self._listening()
+            fleet = self.fleet.fleet
+            if fleet is None or fleet.fleet_id != shared.fleet:
+                return Left(why="the job is of another fleet than this node")
+            plan = self._plan(case, shared)
+            end = await duties.decide(plan)
+            if isinstance(end, Begin):
+                return Mine(fence=end.fence, manifest=plan.manifest)
+            if OTHER_MANIFEST not in end.why or _now_s() > case.until_s:
+                return self._left(end)
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def ask(self, make: Callable[[Manifest], Plan]) -> Begin | Skip:
+        """Decide a run of this node's own making, under whatever manifest is the newest."""
+        while True:
+            duties = await self._listening()
+            plan = make(self._manifest())
+            end = await duties.decide(plan)
+            if isinstance(end, Begin) or OTHER_MANIFEST not in end.why or _now_s() > plan.until_s:
+                return end
+            await asyncio.sleep(AGAIN_SECONDS)
+
+    async def began(self, case: Case, mine: Mine) -> None:
+        """Tell the others of a run whose beginning is recorded."""
+        duties = await self._listening()
+        plan = Plan(
+            run=case.run, planned_s=case.planned_s, mode=MeshMode.OWNER, members=(),
+            manifest=mine.manifest, window_s=case.until_s - case.planned_s,
+        )  # fmt: skip
+        with suppress(BusError):
+            await duties.began(plan, Begin(run=case.run, fence=mine.fence))
+
+    async def _listening(self) -> Duties:
+        await self._ready.wait()
+        assert self._duties is not None
+        return self._duties
+
+    def _plan(self, case: Case, shared: Shared) -> Plan:
+        manifest = self._manifest()
+        pinned = shared.mode is Mode.PINNED
+        return Plan(
+            run=case.run,
+            planned_s=case.planned_s,
+            mode=MeshMode(shared.mode.value),
+            members=(shared.member,) if pinned else doers(manifest),
+            voters=voters(manifest),
+            manifest=manifest.digest,
+            window_s=case.until_s - case.planned_s,
+        )
+
+    def _left(self, end: Skip) -> Left:
+        if end.holder is None:
+            return Left(why=end.why)
+        name = self.name(end.holder)
+        if end.why == BEGUN_BY_ANOTHER:
+            return Left(why=f"done by {name}", holder=end.holder)
+        return Left(why=f"{end.why}: {name}")  # granted or pinned, which is not done
+
+
+def make_duty(home: Home, live: Live, signer: Signer, fleet: FleetNode) -> FleetDuty:
+    """Make this node's part in the runs of its fleet."""
+    return FleetDuty(home=home, live=live, signer=signer, fleet=fleet)
+
+
+def _now_s() -> int:
+    return now_ms() // 1000

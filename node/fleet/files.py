@@ -1,0 +1,84 @@
+"""What a node keeps of its fleet on disk.
+
+<home>/fleet/000000.manifest   the chain, one file each, verified again at every start
+<home>/fleet/invites.json      what was invited, by digest of the secret; who asked with it; 0600
+<home>/fleet/token             a newcomer's token, until the operator has taken him in; 0600
+"""
+
+import json
+from pathlib import Path
+from typing import Any
+
+from ledger.files import write_atomically
+from mesh.core.errors import InvalidManifest, ManifestRefused
+from mesh.core.fleet.joining import Token
+from mesh.core.fleet.manifest import Fleet, SignedManifest, open_manifest
+from node.home import Home
+
+
+class FleetFiles:
+    """`<home>/fleet`: the chain of manifests, invites, a token."""
+
+    def __init__(self, folder: Path) -> None:
+        self._folder = folder
+
+    def chain(self) -> list[bytes]:
+        """Every signed manifest, the first one first."""
+        found: list[bytes] = []
+        while (path := self._path(len(found))).exists():
+            found.append(path.read_bytes())
+        return found
+
+    def load(self) -> Fleet | None:
+        """Verify the chain again. Raises InvalidManifest or ManifestRefused."""
+        fleet: Fleet | None = None
+        try:
+            for data in self.chain():
+                one = open_manifest(data)
+                fleet = Fleet.begin(one) if fleet is None else fleet.advance(one)
+        except (InvalidManifest, ManifestRefused) as error:
+            error.hint = f"bring {self._folder} back from a backup, or remove it and join anew"
+            raise
+        return fleet
+
+    def put(self, one: SignedManifest) -> None:
+        """Keep a manifest, durably."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        write_atomically(self._path(one.manifest.number), one.encode())
+
+    def _path(self, number: int) -> Path:
+        return self._folder / f"{number:06d}.manifest"
+
+    def invites(self) -> dict[str, dict[str, Any]]:
+        """What was invited and not yet taken in."""
+        try:
+            found: dict[str, dict[str, Any]] = json.loads(
+                (self._folder / "invites.json").read_text()
+            )
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def put_invites(self, invites: dict[str, dict[str, Any]]) -> None:
+        """Keep them."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        write_atomically(self._folder / "invites.json", json.dumps(invites).encode())
+
+    def token(self) -> Token | None:
+        """The token that this node was started with. Raises InvalidToken."""
+        path = self._folder / "token"
+        return Token.parse(path.read_text().strip()) if path.exists() else None
+
+    def put_token(self, token: Token | None) -> None:
+        """Keep a token, or forget it."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        path = self._folder / "token"
+        if token is None:
+            path.unlink(missing_ok=True)
+        else:
+            write_atomically(path, token.encode().encode() + b"\n")
+
+
+def fleet_files(home: Home) -> FleetFiles:
+    """The fleet's folder in a home."""
+    return FleetFiles(home.path / "fleet")

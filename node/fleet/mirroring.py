@@ -1,0 +1,211 @@
+"""Mirrors of other agents' ledgers, and who may mirror this one.
+
+What [mesh] of node.toml names, and, where it says so, the fleet: its members may copy this ledger,
+are copied (`mirror = ["fleet"]`), and are asked for every ledger. A manifest that comes while the
+node runs takes effect at once; the mirror of a member who was taken out of it stays, and ends
+growing with the next start.
+"""
+
+import asyncio
+import random
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field
+from functools import partial
+from typing import Any, Final
+
+import structlog
+
+from ledger.core.equivocation import Equivocation
+from ledger.core.errors import TimmyError
+from ledger.release import Release
+from mesh.core import limits
+from mesh.core.fleet.manifest import Fleet, Member
+from mesh.core.mirrors.copying import Conflict, Doubt, Head
+from mesh.core.nip01 import NostrSigner
+from mesh.mirrors.folder import MirrorFolder
+from mesh.mirrors.mirror import Mirror
+from mesh.mirrors.offer import Offer
+from mesh.mirrors.offering import Audience, Offering
+from mesh.mirrors.source import Source
+from node.fleet.files import fleet_files
+from node.fleet.tail import addresses, require_newest
+from node.fleet.witnessing import Witnessing
+from node.open import now_ms
+from node.opened import Opened
+from node.sections.mesh import FLEET, key_of
+
+_log = structlog.get_logger("node.fleet.mirroring")
+
+_AGAIN_SECONDS: Final = 300.0
+"""A bug that is met once is met again; a log that it stands in goes on, perhaps."""
+
+KnownFleet = Callable[[], Fleet | None]
+
+
+@dataclass(slots=True, kw_only=True)
+class Mirroring:
+    """What one node copies, and what it lets others copy: its own ledger and these mirrors."""
+
+    opened: Opened
+    release: Release
+    signer: NostrSigner
+    witnessing: Witnessing | None
+    fleet: KnownFleet
+    mirrors: dict[bytes, Mirror] = field(default_factory=dict)
+    _asked: tuple[Fleet | None, dict[str, Source]] | None = None
+    """Sources, and the fleet that they are of: this is asked for with every answer."""
+
+    async def run(self) -> None:
+        """Keep every mirror, until cancelled. One that ends does not end the others."""
+        started: set[bytes] = set()
+        async with asyncio.TaskGroup() as group:
+            while True:
+                for ledger in self.wanted():
+                    if ledger not in started:
+                        started.add(ledger)
+                        mirror = self.mirrors.setdefault(ledger, self._mirror(ledger))
+                        group.create_task(_keep(mirror))
+                await asyncio.sleep(limits.MIRROR_POLL_SECONDS)
+
+    def wanted(self) -> list[bytes]:
+        """The ledgers to copy, our own never among them."""
+        named = self.opened.config.mesh.mirror
+        found = [bytes.fromhex(ledger) for ledger in named if ledger != FLEET]
+        if FLEET in named:
+            found += [member.ledger for member in self._members()]
+        return [ledger for ledger in dict.fromkeys(found) if ledger != self._own]
+
+    @property
+    def _own(self) -> bytes:
+        return self.opened.log.ledger_id
+
+    def _members(self) -> tuple[Member, ...]:
+        fleet = self.fleet()
+        return () if fleet is None else fleet.manifest.members
+
+    def sources(self) -> dict[str, Source]:
+        """Who is asked, by address: those of node.toml first."""
+        fleet = self.fleet()
+        if self._asked is None or self._asked[0] is not fleet:
+            self._asked = fleet, self._named()
+        return self._asked[1]
+
+    def _named(self) -> dict[str, Source]:
+        found = addresses(self.opened.config, self.fleet(), self.signer.pubkey)
+        return {url: self._source(url, node) for url, node in found.items()}
+
+    def audience(self) -> Audience:
+        """Who may copy from here, now."""
+        section = self.opened.config.mesh
+        fleet = {member.nostr.hex() for member in self._members()}
+        return Audience(
+            members=frozenset(fleet | set(map(key_of, section.members))),
+            watchers=frozenset(map(key_of, section.watchers)),
+            everyone=section.hashes_for_all,
+        )
+
+    def offering(self) -> Offering:
+        """The handlers of what is offered."""
+        return Offering(
+            node=self.signer.pubkey,
+            audience=self.audience,
+            find=self.find,
+            soul=self.soul,
+            clock=_now_s,
+        )
+
+    def find(self, ledger_id: bytes) -> Offer | None:
+        """What is offered of a ledger: nothing above the head that was last released."""
+        if ledger_id == self._own:
+            return Offer(log=self.opened.log, head=lambda: self.release.newest)
+        mirror = self.mirrors.get(ledger_id)
+        return None if mirror is None else mirror.offer()
+
+    def soul(self, ledger_id: bytes) -> bytes | None:
+        """The SOUL.md of a ledger that is offered."""
+        home = self.opened.home
+        path = home.soul if ledger_id == self._own else self._folder(ledger_id).soul
+        return path.read_bytes() if path.exists() else None
+
+    def rows(self) -> list[dict[str, Any]]:
+        """How each mirror is."""
+        return [mirror.status() for mirror in self.mirrors.values()]
+
+    def _folder(self, ledger_id: bytes) -> MirrorFolder:
+        return MirrorFolder(self.opened.home.mirrors / ledger_id.hex(), ledger_id)
+
+    def _source(self, url: str, node: str) -> Source:
+        return Source(
+            url=url, node=node, signer=self.signer, session=self.opened.session, clock=_now_s
+        )
+
+    def _mirror(self, ledger_id: bytes) -> Mirror:
+        return Mirror(
+            folder=self._folder(ledger_id),
+            sources=self.sources,
+            jitter=_jitter(),
+            witness=partial(_tell, ledger_id, self.witnessing),
+        )
+
+
+def make_mirroring(
+    opened: Opened,
+    release: Release,
+    signer: NostrSigner,
+    witnessing: Witnessing | None,
+    fleet: KnownFleet = lambda: None,
+) -> Mirroring:
+    """Make what node.toml asks for; nothing is opened yet."""
+    return Mirroring(
+        opened=opened, release=release, signer=signer, witnessing=witnessing, fleet=fleet
+    )
+
+
+async def require_newest_of(opened: Opened) -> None:
+    """Raise TailElsewhere if a member or peer has more of this log than lies here."""
+    signer = NostrSigner(opened.keys.nostr.secret)
+    clock, session = _now_s, opened.session
+    found = addresses(opened.config, fleet_files(opened.home).load(), signer.pubkey)
+    sources = {
+        url: Source(url=url, node=node, signer=signer, session=session, clock=clock)
+        for url, node in found.items()
+    }
+    await require_newest(opened.log, opened.lineage, sources)
+
+
+async def _keep(mirror: Mirror) -> None:
+    """Run one mirror. A bug that a foreign log brings to light must not end the node."""
+    while True:
+        try:
+            return await mirror.run()
+        except Exception:  # noqa: BLE001 - told, kept apart from the node, and tried again
+            _log.exception("a mirror fails", ledger=mirror.ledger_id.hex())
+            mirror.trouble = "the copying failed: see <home>/logs/node.log"
+        await asyncio.sleep(_AGAIN_SECONDS)
+
+
+async def _tell(ledger_id: bytes, witnessing: Witnessing | None, found: Conflict | Doubt) -> None:
+    """Have the witness freeze a log and tell everybody, where two notes prove what it did."""
+    if witnessing is None or isinstance(found, Doubt):
+        return
+    if not found.same_size and found.branches is None:
+        return
+    proof = Equivocation(
+        ledger_id=ledger_id,
+        epoch=Head.of_note(found.shown).epoch,
+        introduction=found.introduction,
+        notes=(found.known, found.shown),
+        branches=found.branches,
+    )
+    try:
+        await witnessing.hear(proof.encode())
+    except TimmyError as error:  # the mirror has ended all the same, with both notes
+        _log.error("the witness does not take the proof", reason=str(error))
+
+
+def _jitter() -> Iterator[float]:
+    return iter(random.random, None)
+
+
+def _now_s() -> int:
+    return now_ms() // 1000

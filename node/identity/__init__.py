@@ -1,0 +1,1 @@
+"""Who an agent is: its birth, its SOUL, its kits, new keys in charge, and whom it trusts."""

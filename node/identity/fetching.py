@@ -1,0 +1,82 @@
+"""`timmy recover --from-mirror`: this home's own tail, fetched into its ledger, and the guard."""
+
+import asyncio
+import time
+from pathlib import Path
+from typing import Any
+
+import aiohttp
+
+from genesis.core.keys import AgentKeys
+from ledger.core.checkpoint import SignedCheckpoint
+from ledger.core.errors import GuardError, Refused
+from ledger.core.lineage import Lineage
+from ledger.log import Log
+from ledger.mirror import MirrorLog
+from ledger.release import GuardFile, check_guard
+from ledger.sqlite import SqliteStore
+from mesh.core.nip01 import NostrSigner
+from mesh.mirrors.source import Source
+from node.config import load
+from node.fleet.files import fleet_files
+from node.fleet.tail import addresses, fetch
+from node.home import Home
+from node.open import lineage_of, now_ms
+from node.sections.mesh import key_of
+
+
+def from_mirror(home: Home, keys: AgentKeys, url: str, npub: str | None) -> dict[str, Any]:
+    """Fetch what the mirror at `url` has beyond this ledger; return how much. Raises TimmyError."""
+    signer = NostrSigner(keys.nostr.secret)
+    known = addresses(load(home.config), fleet_files(home).load(), signer.pubkey)
+    url = url.rstrip("/")
+    if npub is None and url not in known:
+        raise Refused(
+            f"nobody knows whose node is at {url}",
+            hint="say it with --npub NPUB, or name it in node.toml, [[mesh.peers]]",
+        )
+    node = known[url] if npub is None else key_of(npub)
+    with MirrorLog(SqliteStore.open(home.ledger)) as log:
+        before = log.size
+        head = asyncio.run(_fetch(home, log, url, node, signer))
+        size = log.size
+        lineage = lineage_of(log)
+        released = _guard(home, log, lineage, head)
+    return {"from": url, "before": before, "events": size, "head": head.size, "guard": released}
+
+
+async def _fetch(
+    home: Home, log: MirrorLog, url: str, node: str, signer: NostrSigner
+) -> SignedCheckpoint:
+    def forget() -> None:
+        for path in (home.views, *_beside(home.views)):
+            path.unlink(missing_ok=True)
+
+    async with aiohttp.ClientSession() as session:
+        source = Source(
+            url=url, node=node, signer=signer, session=session, clock=lambda: now_ms() // 1000
+        )
+        return await fetch(log, source, forget, time.monotonic)
+
+
+def _beside(path: Path) -> list[Path]:
+    return [path.with_name(path.name + end) for end in ("-wal", "-shm")]
+
+
+def _guard(home: Home, log: Log, lineage: Lineage, head: SignedCheckpoint) -> int:
+    """Put the guard on the fetched head, unless it is ahead of it; return its size.
+
+    Raises RolledBack if more was released than the mirror has.
+    """
+    guard = GuardFile(home.state, log.ledger_id)
+    try:
+        found = check_guard(guard, log.tree, log.ledger_id, lineage.key_at, lineage.epoch)
+    except GuardError as error:
+        if guard.read() is not None:
+            error.hint = "that mirror lacks what was released last: ask another one"
+            raise
+    else:
+        if found.size >= head.size:
+            return found.size
+    guard.write(head.anchor_preimage())
+    return head.size

@@ -1,0 +1,1 @@
+"""What keeps a home whole: snapshots, checks, repairs, backups, bundles, redactions."""

@@ -1,0 +1,159 @@
+"""The gateway to Nostr and the bridge, wired by `[gateways.nostr]` and `[bridge]` of node.toml."""
+
+import asyncio
+from dataclasses import dataclass
+
+from ledger.release import Release
+from mesh.core.nip01 import NostrSigner
+from mesh.pool.port import Pool
+from mesh.sealed.mailbox import Mailbox
+from mesh.sealed.sqlite_handled import SqliteHandled
+from node.agent.approval import PatchApproval
+from node.config import Config, ConfigError, public_key
+from node.nostr.answering import PatchWords
+from node.nostr.bridge import Bridge
+from node.nostr.gateway import NostrGateway
+from node.nostr.roles import Role
+from node.nostr.sights import NostrSights
+from node.nostr.tasking import Tasking
+from node.open import now_ms
+from node.opened import Opened
+from node.sections.gateways import BridgeSection, NostrSection
+from runtime.gateway import Gateway
+from runtime.journal import Journal
+from runtime.outbox import Outbox
+from runtime.tooling import Tooling
+
+
+def roles_of(section: NostrSection) -> dict[str, Role]:
+    """Return what each key that node.toml names may do. Raises ConfigError."""
+    named = [(section.operator, Role.OPERATOR)] if section.operator else []
+    named += [(text, Role.PERSON) for text in section.people]
+    named += [(text, Role.AGENT) for text in section.agents]
+    roles: dict[str, Role] = {}
+    for text, role in named:
+        key = public_key(text, "gateways.nostr")
+        if key in roles:
+            raise ConfigError(
+                f"gateways.nostr: {text!r} is {roles[key].value} and {role.value}",
+                hint="name each key once, in operator, people or agents",
+            )
+        roles[key] = role
+    return roles
+
+
+def check_nostr(config: Config) -> None:
+    """Refuse a gateway that could hear nobody, and keys that are none. Raises ConfigError."""
+    peers_of(config.bridge)
+    section = config.gateways.nostr
+    roles = roles_of(section)
+    if section.enabled and not roles:
+        raise ConfigError(
+            "gateways.nostr is enabled, and nobody may talk",
+            hint='name yourself: gateways.nostr.operator = "npub1..."',
+        )
+    if section.enabled and not section.relays:
+        raise ConfigError(
+            "gateways.nostr is enabled, and has no relays",
+            hint="one to four where the agent takes sealed messages: gateways.nostr.relays",
+        )
+
+
+def peers_of(section: BridgeSection) -> list[str]:
+    """Return the keys of the peers, in hex, each once. Raises ConfigError."""
+    return list(dict.fromkeys(public_key(text, "bridge.peers") for text in section.peers))
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Post:
+    """What of a node speaks with people, agents and authors by relays. `outbox`: any gateway's."""
+
+    outbox: Outbox
+    gateway: NostrGateway | None
+    tasking: Tasking | None
+    bridge: Bridge
+    sights: NostrSights
+
+    async def run(self) -> None:
+        """Run all of it until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self.bridge.run())
+            group.create_task(self.sights.run())
+            if self.gateway is not None:
+                group.create_task(self.gateway.run())
+
+    async def close(self) -> None:
+        """Close what remembers."""
+        if self.gateway is not None:
+            await self.gateway.close()
+
+
+def make_nostr(
+    opened: Opened,
+    pool: Pool,
+    signer: NostrSigner,
+    journal: Journal,
+    gateway: Gateway,
+    tooling: Tooling,
+    release: Release,
+    approval: PatchApproval | None = None,
+) -> Post:
+    """Make all of it; the gateway only if node.toml switches it on.
+
+    Without peers and interval the bridge reports artifacts and no more.
+    """
+    section, name = opened.config.bridge, opened.lineage.genesis.name
+
+    def alive() -> str:
+        """What relays know already, from the newest head's own publication."""
+        head = release.newest
+        return f"{name} is alive. Head {head.size}, {head.root.hex()[:16]}."
+
+    bridge = Bridge(
+        opened.log,
+        signer,
+        pool,
+        peers=peers_of(section),
+        heartbeat_s=section.heartbeat_s,
+        words=alive,
+    )
+    mailbox, outbox = _mailbox(opened, pool, signer), Outbox(journal)
+    roles = roles_of(opened.config.gateways.nostr)
+    tasking = None if mailbox is None else Tasking(mailbox, signer, opened.log, roles=roles)
+    return Post(
+        outbox=outbox,
+        gateway=None
+        if mailbox is None
+        else NostrGateway(
+            mailbox,
+            signer,
+            journal,
+            gateway,
+            outbox,
+            tooling.approvals,
+            roles=roles,
+            tasking=tasking,
+            patches=None if approval is None else PatchWords(approval=approval, signer=signer),
+        ),
+        tasking=tasking,
+        bridge=bridge,
+        sights=NostrSights(pool),
+    )
+
+
+def _mailbox(opened: Opened, pool: Pool, signer: NostrSigner) -> Mailbox | None:
+    """Open the mailbox, if the gateway is on.
+
+    A recovered log may have lost what was said after its kept head, so a new epoch opens everything
+    that relays hold once more: what the log does not know is taken again.
+    """
+    section = opened.config.gateways.nostr
+    if not section.enabled:
+        return None
+    return Mailbox(
+        pool,
+        signer,
+        SqliteHandled(opened.home.path / f"sealed-{opened.lineage.epoch}.db"),
+        relays=section.relays,
+        clock=lambda: now_ms() // 1000,
+    )

@@ -1,0 +1,344 @@
+"""One node's part in a fleet, without a network: invitations, requests, presences, what is on disk."""
+
+import asyncio
+import json
+import time
+
+import aiohttp
+import pytest
+
+from ledger.core.errors import TimmyError
+from mesh.core.errors import (
+    InvalidManifest,
+    InvalidPresence,
+    MissingQuorum,
+    NotMember,
+    RemovedMember,
+    ReplayedManifest,
+)
+from mesh.core.fleet.joining import make_request
+from mesh.core.fleet.manifest import VOTER, WITNESS, sign_manifest
+from mesh.core.fleet.presence import Presence
+from node.fleet import members, telling
+from node.fleet.files import FleetFiles
+from node.fleet.members import FleetNode, next_manifest, signed_first
+from node.fleet.members_shown import members_value
+from node.fleet.telling import Telling
+from tests.ledger.makers import open_log
+from tests.mesh.test_manifest import OPERATOR, THIEF, member, signer
+from tests.spec import agent
+
+URL = "http://founder.example:1"
+
+
+@pytest.fixture
+async def session():
+    async with aiohttp.ClientSession() as found:
+        yield found
+
+
+@pytest.fixture
+async def founder(tmp_path, session):
+    with open_log() as log:
+        log.append_now(agent.genesis_draft())
+        node = FleetNode(
+            files=FleetFiles(tmp_path / "fleet"), own=member("founder", WITNESS),
+            signer=signer("founder"), log=log, session=session,
+        )  # fmt: skip
+        await node.take(signed_first(node.draft(URL), OPERATOR).encode(), approve=True)
+        yield node
+
+
+def asks(node, token, name, *, own=None):
+    one = member(name, WITNESS) if own is None else own
+    return node.asked(make_request(token.secret, one, signer(name)))
+
+
+def ledgers(node):
+    return {one.name for one in node.fleet.manifest.members}
+
+
+async def admit(node, *names, operator=OPERATOR, approve=True):
+    add = [one for one in node.waiting() if one.name in names]
+    signed = sign_manifest(next_manifest(node.fleet.manifest, add=add, remove=set()), operator)
+    await node.take(signed.encode(), approve=approve)
+
+
+async def test_a_fleet_begins_with_one_node_that_decides(founder):
+    own = founder.membership
+    assert own.roles == ("gateway", "home", "jobs", VOTER, WITNESS)
+    assert (founder.fleet.manifest.quorum, founder.fleet.manifest.needed) == (1, 0)
+    assert founder.fleet.manifest.operator == OPERATOR.public
+    assert founder.files.load() == founder.fleet
+    assert founder.witnesses() == []
+
+
+async def test_a_newcomer_has_the_roles_that_were_offered(founder):
+    token = founder.invite(URL, ("jobs",), hours=1)
+    [chain] = [asks(founder, token, "one")]
+    assert chain == founder.files.chain()
+    [waiting] = founder.waiting()
+    assert (waiting.name, waiting.roles, waiting.witness) == ("one", ("jobs",), b"")
+    await admit(founder, "one")
+    assert ledgers(founder) == {"founder", "one"}
+    [agreed] = [event for event in founder.log.events() if event.type == "fleet.agreed"]
+    assert agreed.payload["digest"] == founder.fleet.manifest.digest
+    assert (agreed.payload["approvals"], agreed.payload["quorum"]) == (1, 1)
+    assert founder.waiting() == []
+    assert founder.files.invites() == {}
+
+
+async def test_a_witness_is_asked_and_known_from_the_manifest(founder):
+    asks(founder, founder.invite(URL, (WITNESS,), hours=1), "one")
+    await admit(founder, "one")
+    [asked] = founder.witnesses()
+    assert asked.url == "http://one.example:8787/witness"
+    assert asked.witness.name == f"timmy/{member('one').ledger.hex()}/witness"
+    assert founder.is_member(member("one").ledger)
+    assert not founder.is_member(bytes(32))
+
+
+async def test_an_invitation_is_for_one(founder):
+    token = founder.invite(URL, ("jobs",), hours=1)
+    asks(founder, token, "one")
+    asks(founder, token, "one")  # again, because the answer was lost
+    with pytest.raises(TimmyError, match="somebody else asked"):
+        asks(founder, token, "two")
+    await admit(founder, "one")
+    with pytest.raises(TimmyError, match="unknown, used or over"):
+        asks(founder, token, "two")
+    assert asks(founder, token, "one") == founder.files.chain()  # a member needs none
+
+
+async def test_an_invitation_ends(founder):
+    token = founder.invite(URL, ("jobs",), hours=1)
+    invites = founder.files.invites()
+    [one] = invites.values()
+    one["until"] = int(time.time()) - 1
+    founder.files.put_invites(invites)
+    with pytest.raises(TimmyError, match="over"):
+        asks(founder, token, "one")
+
+
+async def test_invitations_are_bounded(founder):
+    for _ in range(64):
+        founder.invite(URL, ("jobs",), hours=1)
+    with pytest.raises(TimmyError, match="64 invitations are open"):
+        founder.invite(URL, ("jobs",), hours=1)
+
+
+async def test_nobody_joins_under_another_s_key(founder):
+    token = founder.invite(URL, ("jobs",), hours=1)
+    with pytest.raises(InvalidManifest, match="not signed by"):
+        founder.asked(make_request(token.secret, member("one", WITNESS), signer("thief")))
+    assert founder.waiting() == []
+
+
+async def test_a_secret_is_on_disk_as_its_digest_only(founder, tmp_path):
+    token = founder.invite(URL, ("jobs",), hours=1)
+    text = (tmp_path / "fleet" / "invites.json").read_text()
+    assert token.secret.hex() not in text
+    assert json.loads(text)
+
+
+async def test_a_presence_is_its_members(founder):
+    asks(founder, founder.invite(URL, ("jobs",), hours=1), "one")
+    await admit(founder, "one")
+    said = Presence(
+        ledger=member("one").ledger, manifest=bytes(32), number=0, time_s=int(time.time()),
+        events=5, load=10,
+    )  # fmt: skip
+    assert founder.present(said.sign(signer("one"))) == 1
+    [row] = [one for one in members_value(founder)["members"] if one["name"] == "one"]
+    assert (row["there"], row["events"], row["number"]) == (True, 5, 0)
+    with pytest.raises(InvalidPresence):
+        founder.present(said.sign(signer("thief")))
+    gone = next_manifest(founder.fleet.manifest, add=[], remove={said.ledger})
+    await founder.take(sign_manifest(gone, OPERATOR).encode(), approve=True)
+    with pytest.raises(RemovedMember):
+        founder.present(said.sign(signer("one")))
+    assert founder.seen == {}
+
+
+async def test_who_decides_needs_the_voter_s_own_node(founder):
+    """The operator's signature alone makes no other witness: his stolen key does not either."""
+    asks(founder, founder.invite(URL, (WITNESS,), hours=1), "one")
+    with pytest.raises(MissingQuorum):
+        await admit(founder, "one", approve=False)
+    assert ledgers(founder) == {"founder"}
+    with pytest.raises(InvalidManifest):
+        await admit(founder, "one", operator=THIEF)
+    await admit(founder, "one")
+
+
+async def test_nothing_that_is_refused_is_on_disk(founder):
+    before = founder.files.chain()
+    with pytest.raises(ReplayedManifest):
+        await founder.take(before[0])
+    with pytest.raises(InvalidManifest):
+        await founder.take(before[0][:-1])
+    assert founder.files.chain() == before
+
+
+async def test_a_node_of_no_fleet_takes_no_manifest_unasked(founder, tmp_path, session):
+    with open_log() as log:
+        log.append_now(agent.genesis_draft())
+        other = FleetNode(
+            files=FleetFiles(tmp_path / "other"), own=member("other", WITNESS),
+            signer=signer("other"), log=log, session=session,
+        )  # fmt: skip
+        first = founder.files.chain()[0]
+        with pytest.raises(NotMember):
+            await other.take(first)
+        with pytest.raises(NotMember):
+            other.asked(b"")
+        with pytest.raises(NotMember):
+            other.present(b"")
+        with pytest.raises(TimmyError, match="of no fleet"):
+            other.invite(URL, (), hours=1)
+        other.files.put_token(founder.invite(URL, ("jobs",), hours=1))
+        foreign = signed_first(other.draft(URL), THIEF)
+        with pytest.raises(InvalidManifest, match="another fleet than the token"):
+            await other.take(foreign.encode())
+        await other.take(first)
+        assert other.fleet.fleet_id == founder.fleet.fleet_id
+        assert other.membership is None
+
+
+async def test_a_spoilt_chain_or_token_is_named_and_ends_nothing(founder, tmp_path):
+    path = tmp_path / "fleet" / "000000.manifest"
+    good = path.read_bytes()
+    path.write_bytes(good[:-1])
+    with pytest.raises(InvalidManifest) as caught:
+        founder.files.load()
+    assert "join anew" in caught.value.hint
+    path.write_bytes(good)
+    (tmp_path / "fleet" / "token").write_text("nonsense")
+    with pytest.raises(TimmyError):
+        await Telling(node=founder).step()
+    async with asyncio.TaskGroup() as group:
+        running = group.create_task(Telling(node=founder).run())
+        await asyncio.sleep(0.1)
+        assert not running.done()
+        running.cancel()
+    assert not members_value(founder)["joining"]
+
+
+async def test_a_quorum_on_two_machines(founder, tmp_path, session):
+    """The operator proposes, each voter's node says yes by a person's word, and not before."""
+    asks(founder, founder.invite(URL, (VOTER,), hours=1), "two", own=member("two", WITNESS))
+    await admit(founder, "two")
+    assert founder.fleet.manifest.quorum == 2
+    with open_log() as log:
+        log.append_now(agent.genesis_draft())
+        two = FleetNode(
+            files=FleetFiles(tmp_path / "two"), own=member("two", WITNESS), signer=signer("two"),
+            log=log, session=session,
+        )  # fmt: skip
+        two.files.put_token(founder.invite(URL, ("jobs",), hours=1))
+        for data in founder.files.chain():
+            await two.take(data)
+        wanted = next_manifest(founder.fleet.manifest, add=[member("three", WITNESS)], remove=set())
+        with pytest.raises(MissingQuorum):
+            await founder.take(sign_manifest(wanted, OPERATOR).encode(), approve=True)
+        proposal = members_value(founder)["proposal"]
+        assert (proposal["approved"], proposal["quorum"]) == (["founder"], 2)
+        with pytest.raises(MissingQuorum):
+            await two.take(founder.proposal.encode())
+        assert members_value(two)["proposal"]["approved"] == ["founder"]
+        with pytest.raises(TimmyError, match="another one is proposed"):
+            await two.approve(bytes(32))
+        fleet = await two.approve(wanted.digest)
+        assert fleet.manifest == wanted
+        assert members_value(two)["proposal"] is None
+        await founder.take(two.files.chain()[-1])
+        assert founder.fleet.newest == two.fleet.newest
+        with pytest.raises(TimmyError, match="nothing is proposed"):
+            await two.approve(wanted.digest)
+
+
+async def test_a_proposal_of_a_thief_stays_one(founder):
+    """He has the operator's key, and no voter's word: nothing is approved by itself."""
+    theirs = next_manifest(
+        founder.fleet.manifest, add=[member("thief", VOTER, WITNESS)], remove=set()
+    )
+    for _ in range(2):
+        with pytest.raises(MissingQuorum):
+            await founder.take(sign_manifest(theirs, OPERATOR).encode())
+    assert members_value(founder)["proposal"]["approved"] == []
+    assert ledgers(founder) == {"founder"}
+    moved = founder.fleet.manifest.following()
+    await founder.take(sign_manifest(moved, OPERATOR).encode())
+    assert founder.proposal is None
+
+
+async def test_who_came_while_this_run_watched_has_granted_nothing_before(
+    founder, tmp_path, session
+):
+    """A newcomer whom a manifest calls a voter may have been one, before he lost his disk."""
+    assert founder.newcomer, "it began the fleet itself"
+    token = founder.invite(URL, (VOTER,), hours=1)
+    with open_log() as log:
+        log.append_now(agent.genesis_draft())
+        for name, is_new in (("two", True), ("again", False)):
+            node = FleetNode(
+                files=FleetFiles(tmp_path / name), own=member("two", WITNESS),
+                signer=signer("two"), log=log, session=session,
+            )  # fmt: skip
+            node.files.put_token(token)
+            chain = [data.hex() for data in asks(founder, token, "two")]
+            await Telling(node=node)._take_all(json.dumps({"manifests": chain}).encode())
+            assert node.newcomer is is_new
+            if is_new:
+                await admit(founder, "two")
+
+
+async def test_a_thief_of_a_token_is_taken_from_the_list_and_his_token_ends(founder):
+    token = founder.invite(URL, ("jobs",), hours=1)
+    asks(founder, token, "thief")
+    assert [one.name for one in founder.waiting()] == ["thief"]
+    with pytest.raises(TimmyError, match="nobody asks to join"):
+        founder.refuse(member("one").nostr.hex())
+    assert founder.refuse(member("thief").nostr.hex()) == 1
+    assert founder.waiting() == []
+    for name in ("thief", "one"):
+        with pytest.raises(TimmyError, match="unknown, used or over"):
+            asks(founder, token, name)
+
+
+async def test_a_long_chain_is_asked_for_by_pages(founder, tmp_path, session, monkeypatch):
+    """A fleet with more manifests than an answer holds: a newcomer has all of them in the end."""
+    monkeypatch.setattr(members, "CHAIN_MAX", 3)
+    monkeypatch.setattr(telling, "CHAIN_MAX", 3)
+    for _ in range(7):
+        moved = founder.fleet.manifest.following()
+        await founder.take(sign_manifest(moved, OPERATOR).encode(), approve=True)
+    token = founder.invite(URL, ("jobs",), hours=1)
+    with open_log() as log:
+        log.append_now(agent.genesis_draft())
+        node = FleetNode(
+            files=FleetFiles(tmp_path / "new"), own=member("two", WITNESS), signer=signer("two"),
+            log=log, session=session,
+        )  # fmt: skip
+        node.files.put_token(token)
+        pages = []
+
+        async def post(url, data, _seconds=0.0):
+            after = int(url.partition("after=")[2])
+            found = founder.asked(data, after=after)
+            pages.append((after, len(found)))
+            return json.dumps({"manifests": [one.hex() for one in found]}).encode()
+
+        monkeypatch.setattr(FleetNode, "post", lambda _self, *given: post(*given))
+        await Telling(node=node)._ask(token)
+        assert node.fleet.newest == founder.fleet.newest
+        assert pages[:3] == [(0, 3), (3, 3), (6, 2)]
+        assert not node.newcomer, "who did not see all at once may have been a voter"
+
+
+async def test_who_answers_a_conversation_is_shown(founder):
+    found = members_value(founder, "roof")
+    assert [(one["name"], one["lease"]) for one in found["answers"]] == [("founder", True)]
+    [row] = found["members"]
+    assert row["lease_s"] == founder.times.lease_s + founder.times.slack_s
+    assert members_value(founder)["answers"] == []

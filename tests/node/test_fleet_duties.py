@@ -1,0 +1,149 @@
+"""One node's part in shared jobs, without other nodes: what it is asked, and what it says no to."""
+
+import asyncio
+from dataclasses import replace
+
+import pytest
+from structlog.testing import capture_logs
+
+from mesh.core.fleet.duty import BEGUN_BY_ANOTHER, OTHER_MANIFEST, Begin, Skip
+from mesh.core.fleet.manifest import WITNESS
+from mesh.fleet.direct_bus import DirectBus
+from node.fleet import duties
+from node.fleet.bus import known
+from node.fleet.duties import FleetDuty
+from node.home import Home
+from node.open import now_ms
+from runtime.core.cases import Case
+from runtime.core.errors import JobRefused
+from runtime.core.jobspec import Mode, Shared
+from runtime.sharing import Left, Mine
+from tests.mesh.test_manifest import member
+from tests.node.test_fleet_book import URL, admit, asks, founder, session
+
+__all__ = ["founder", "session"]
+RUN = b"r" * 16
+
+
+@pytest.fixture
+async def duty(founder, session, tmp_path):
+    live = DirectBus(
+        founder.signer, session, manifest=lambda: known(founder), clock=lambda: now_ms() // 1000
+    )
+    home = Home(path=tmp_path / "home", state=tmp_path / "state")
+    made = FleetDuty(home=home, live=live, signer=founder.signer, fleet=founder)
+    async with asyncio.TaskGroup() as group:
+        task = group.create_task(made.run())
+        yield made
+        task.cancel()
+
+
+def case():
+    now_s = now_ms() // 1000
+    return Case(run=RUN, job=b"j" * 16, planned_s=now_s, until_s=now_s + 900)
+
+
+async def test_a_fleet_of_one_is_its_own_owner_and_quorum_at_once(duty, founder):
+    """It saw itself begin the fleet: there is nothing that it could have granted before."""
+    owner, quorum = duty.shared("owner"), duty.shared("quorum")
+    assert owner == Shared(fleet=founder.fleet.fleet_id, mode=Mode.OWNER)
+    async with asyncio.timeout(60):
+        await duty._ready.wait()  # who began to listen after its turn would wait for a grace
+        mine = await duty.decide(case(), owner)
+        granted = await duty.decide(case(), quorum)
+    assert isinstance(mine, Mine)
+    assert isinstance(granted, Mine)
+    assert mine.manifest == founder.fleet.manifest.digest
+    assert duty.turn(RUN, owner)["name"] == duty.name(b"") == "founder"
+    assert (duty.home.state / founder.log.ledger_id.hex() / "grants.db").exists()
+
+
+async def test_a_voter_whose_file_is_lost_grants_nothing_for_an_hour(founder, session, tmp_path):
+    founder.newcomer = False  # as after any other start
+    live = DirectBus(
+        founder.signer, session, manifest=lambda: known(founder), clock=lambda: now_ms() // 1000
+    )
+    home = Home(path=tmp_path / "home", state=tmp_path / "state")
+    made = FleetDuty(home=home, live=live, signer=founder.signer, fleet=founder)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        task = group.create_task(made.run())
+        left = await made.decide(case(), made.shared("quorum"))
+        task.cancel()
+    assert left == Left(why="refused: of before what this voter remembers")
+
+
+async def test_who_a_job_is_pinned_to_is_a_member_that_does_jobs(duty, founder):
+    asks(founder, founder.invite(URL, ("jobs",), hours=1), "one")
+    asks(founder, founder.invite(URL, (WITNESS,), hours=1), "two")
+    await admit(founder, "one", "two")
+    assert duty.shared("pinned:one").member == member("one").nostr
+    assert duty.shared(f"pinned:{member('one').ledger.hex()}").member == member("one").nostr
+    for name in ("two", "three", ""):
+        with pytest.raises(JobRefused):
+            duty.shared(f"pinned:{name}")
+    async with asyncio.timeout(60):
+        left = await duty.decide(case(), duty.shared("pinned:one"))
+    assert left == Left(why="pinned to another: one")
+
+
+async def test_a_node_without_the_role_shares_nothing(duty, founder):
+    manifest = founder.fleet.manifest
+    [own] = manifest.members
+    less = replace(own, roles=tuple(role for role in own.roles if role != "jobs"))
+    signed = replace(founder.fleet.newest, manifest=manifest.following(members=(less,)))
+    founder.fleet = replace(founder.fleet, newest=signed)
+    with pytest.raises(JobRefused, match="does not have the role jobs"):
+        duty.shared("quorum")
+
+
+async def test_a_job_of_another_fleet_is_left(duty):
+    async with asyncio.timeout(60):
+        left = await duty.decide(case(), Shared(fleet=b"f" * 32, mode=Mode.OWNER))
+    assert left == Left(why="the job is of another fleet than this node")
+
+
+async def test_voters_that_know_another_manifest_are_asked_again(duty, monkeypatch):
+    """Until the window is over: manifests travel meanwhile."""
+    monkeypatch.setattr(duties, "AGAIN_SECONDS", 0)
+    other = Skip(run=RUN, why=f"refused: {OTHER_MANIFEST}")
+    begun = Skip(run=RUN, why=BEGUN_BY_ANOTHER, holder=member("one").nostr)
+    ends = [other, other, Begin(run=RUN, fence=b"e" * 16), other, begun, other]
+
+    async def decide(_plan):
+        return ends.pop(0)
+
+    owner = duty.shared("owner")
+    async with asyncio.timeout(60):
+        await duty._ready.wait()
+        monkeypatch.setattr(duty._duties, "decide", decide)
+        assert (await duty.decide(case(), owner)).fence == b"e" * 16
+        done = await duty.decide(case(), owner)
+        assert done == Left(
+            why=f"done by {member('one').nostr.hex()[:16]}", holder=member("one").nostr
+        )
+        over = replace(case(), until_s=now_ms() // 1000 - 1)
+        assert await duty.decide(over, owner) == Left(why=f"refused: {OTHER_MANIFEST}")
+
+
+async def test_a_file_of_grants_that_cannot_be_read_costs_the_vote_until_it_is_removed(
+    founder, session, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(duties, "_OPEN_SECONDS", 0.01)
+    home = Home(path=tmp_path / "home", state=tmp_path / "state")
+    file = home.state / founder.log.ledger_id.hex() / "grants.db"
+    file.parent.mkdir(parents=True)
+    file.write_bytes(b"no database, but of some length " * 200)
+    live = DirectBus(
+        founder.signer, session, manifest=lambda: known(founder), clock=lambda: now_ms() // 1000
+    )
+    made = FleetDuty(home=home, live=live, signer=founder.signer, fleet=founder)
+    async with asyncio.timeout(60), asyncio.TaskGroup() as group:
+        with capture_logs() as said:
+            task = group.create_task(made.run())
+            while not said:
+                await asyncio.sleep(0.01)
+            assert not made._ready.is_set()
+            file.unlink()
+            await made._ready.wait()
+        task.cancel()
+    assert said[0]["hint"].startswith("remove it")

@@ -1,0 +1,172 @@
+"""What a node makes of heads that others tell it: real sources over HTTP, a real witness' memory."""
+
+import random
+from contextlib import AsyncExitStack, asynccontextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from ledger.core.checkpoint import Checkpoint, sign_checkpoint
+from ledger.core.lineage import Lineage
+from mesh.core.errors import InvalidGossip, InvalidSignedRequest, NotMember
+from mesh.core.fleet.gossip import Gossip, Rumour
+from mesh.core.fleet.gossip_wire import decode_messages, encode_messages, head_of
+from mesh.core.nip01 import NostrSigner
+from mesh.core.nip98 import sign_request
+from node.fleet import gossiping as module
+from node.fleet.gossiping import PATH, Gossiping
+from node.fleet.looking_back import LookingBack
+from node.open import now_ms
+from tests.ledger.makers import message, open_log
+from tests.mesh.lives import Life
+from tests.mesh.test_mirror import MEMBER, Server, rewritten
+from tests.node.test_hearing import Node
+from tests.spec import agent
+
+OWN, PEER = NostrSigner(bytes([6] * 32)), NostrSigner(bytes([8] * 32))
+
+
+@pytest.fixture
+def log():
+    with open_log() as found:
+        found.append_now(agent.genesis_draft())
+        found.append_now(message("one"), message("two"))
+        yield found
+
+
+@pytest.fixture
+def life():
+    return Life().say(40)
+
+
+class Release:
+    """What of it gossip looks at."""
+
+    def __init__(self):
+        self.held = ""
+        self.newest = SimpleNamespace(size=0)
+
+    def hold(self, why):
+        self.held = why
+
+
+@asynccontextmanager
+async def gossiping(log, path, *servers, follows=()):
+    """A node whose peers are these servers."""
+    node = Node(path, log, follows=follows)
+    release = Release()
+    looking = LookingBack(
+        pool=node.pool, relays=False, pubkey=OWN.pubkey, head_kind=30078, log=log,
+        lineage=Lineage.of(log.read(0)),
+    )  # fmt: skip
+    witnessed = SimpleNamespace(looking_back=looking, contradiction="", introduction=lambda: b"")
+
+    def condemn(why):
+        witnessed.contradiction = why
+        release.hold(why)
+
+    witnessed.condemn = condemn
+    async with AsyncExitStack() as stack:
+        for server in servers:
+            await stack.enter_async_context(server.running())
+        sources = {server.url: server.source(MEMBER) for server in servers}
+        mirroring = SimpleNamespace(
+            sources=lambda: sources, mirrors={}, signer=OWN,
+            audience=lambda: SimpleNamespace(members=frozenset({PEER.pubkey})),
+        )  # fmt: skip
+        yield Gossiping(
+            release=release, witnessing=node.witnessing, witnessed=witnessed, mirroring=mirroring,
+            followed=lambda: set(follows), session=None, draw=random.Random(1),
+        )  # fmt: skip
+        node.witnessing.file.close()
+
+
+async def test_two_who_show_two_histories_are_put_beside_each_other(log, tmp_path, life):
+    """No copy is here: the tiles of each are those of who showed the head."""
+    one, other = Server(life), Server(rewritten(life))
+    async with gossiping(log, tmp_path, one, other, follows=(life.id,)) as node:
+        for _ in range(3):
+            await node.step()
+        [found] = node.witnessing.diverged()
+        assert found["ledger"] == life.id
+        assert life.id in node.gossip.frozen
+        assert node.value()["unresponsive"] == {}
+
+
+async def test_who_hides_the_hashes_is_unresponsive_and_accused_of_nothing(log, tmp_path, life):
+    one, other = Server(life), Server(life)
+    other.at(rewritten(life), tiles=False)
+    async with gossiping(log, tmp_path, one, other, follows=(life.id,)) as node:
+        for _ in range(7 * module._LOOK_ROUNDS):
+            await node.step()
+        assert node.witnessing.diverged() == []
+        assert "404" in node.value()["unresponsive"][life.id.hex()]
+
+
+async def test_a_log_that_grows_is_in_no_doubt(log, tmp_path, life):
+    one, other = Server(life), Server(life)
+    async with gossiping(log, tmp_path, one, other, follows=(life.id,)) as node:
+        await node.step()
+        life.say(30).hand_off().say(5)
+        one.at(life)
+        node._round = 0
+        for _ in range(3):
+            await node.step()
+        assert node.gossip.newest(life.id).size == life.size
+        assert (node.doubts, node.unresponsive, node.witnessing.diverged()) == ({}, {}, [])
+
+
+async def test_a_head_that_a_witness_could_not_place_is_looked_into(log, tmp_path, life):
+    other = rewritten(life)
+    one, two = Server(life), Server(life)
+    async with gossiping(log, tmp_path, one, two, follows=(life.id,)) as node:
+        await node.step()
+        two.at(other)
+        node.witnessing.on_doubt(other.head().encode())
+        await node.step()
+        assert node.gossip.newest(life.id).size == other.size
+        for _ in range(2 * module._LOOK_ROUNDS):
+            await node.step()
+        assert [one["ledger"] for one in node.witnessing.diverged()] == [life.id]
+
+
+def asked(messages, *, signer=PEER, path=PATH):
+    url = f"http://127.0.0.1{path}"
+    header = sign_request(signer, url, "POST", node=OWN.pubkey, now=now_ms() // 1000)
+    return header, encode_messages(messages)
+
+
+async def test_a_peer_is_heard_and_answered_and_a_stranger_is_not(log, tmp_path, life):
+    one = Server(life)
+    async with gossiping(log, tmp_path, one, follows=(life.id,)) as node:
+        await node.step()
+        empty = Gossip()
+        told = decode_messages(await node.answer(*asked([empty.summary()])))
+        assert [type(each).__name__ for each in told] == ["Have"]
+        head = head_of(life.head().encode())
+        forged = head_of(life.head(30, by=agent.STRANGER).encode())
+        foreign = head_of(life.head(ledger_id=bytes(32)).encode())
+        smaller = head_of(life.head(30).encode())
+        said = await node.answer(*asked([Rumour(heads=(head, forged, foreign, smaller))]))
+        assert decode_messages(said) == []
+        assert [each.size for each in node.gossip.heads[life.id]] == [30, life.size]
+        assert node.heard == 1
+        with pytest.raises(NotMember):
+            await node.answer(*asked([], signer=NostrSigner(bytes([9] * 32))))
+        with pytest.raises(InvalidSignedRequest):
+            await node.answer(*asked([], path="/fleet/presence"))
+        with pytest.raises(InvalidSignedRequest):
+            await node.answer("", b"\x80")
+        with pytest.raises(InvalidGossip):
+            await node.answer(asked([])[0], b"\xff")
+
+
+async def test_a_head_of_our_own_that_we_do_not_have_holds_the_release(log, tmp_path):
+    async with gossiping(log, tmp_path) as node:
+        named = {"ledger_id": log.ledger_id, "epoch": 0}
+        own = sign_checkpoint(Checkpoint(size=3, root=log.tree.root(3), **named), agent.LOG)
+        later = sign_checkpoint(Checkpoint(size=9, root=bytes(32), **named), agent.LOG)
+        for head in (own, later):
+            await node.answer(*asked([Rumour(heads=(head_of(head.encode()),))]))
+        await node._settle({})
+        assert "9 events, here are 3" in node.release.held

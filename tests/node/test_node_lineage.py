@@ -1,0 +1,187 @@
+"""A parent and a child, two real nodes: fathered, gated by real deeds, escalating, guided, reset."""
+
+from pathlib import Path
+
+import pytest
+
+from tests.node.test_node_models import add, serving
+from tests.node.test_node_tools import says
+from tests.node.world import SETTINGS, Home, until
+
+BEATING = SETTINGS.replace('heartbeat = ""', 'heartbeat = "* * * * *"')
+RULES = """
+[permissions]
+allow = ["FileEdit(*.txt)", "Bash(touch:*)", "Bash(echo:*)"]
+"""
+SECONDS = 400.0
+"""A guard against a hang: a heartbeat comes each minute, and a machine may be slow."""
+EXAMPLES = Path(__file__).parents[2] / "examples"
+DEEDS = [
+    [("read_file", {"path": f"{n}.txt"}), ("write_file", {"path": f"{n}.txt", "text": "x\n"}),
+     ("shell", {"line": f"touch {n}.made"})]
+    for n in range(3)
+]  # fmt: skip
+
+
+def with_skill(home):
+    skill = home.path / "skills" / "tiling"
+    skill.mkdir(parents=True)
+    (skill / "SKILL.md").write_text("---\nname: tiling\ndescription: roofs\n---\n\nStart low.\n")
+
+
+def father(parent: Home, child: Home, *more: str):
+    places = ("--into", str(child.path), "--state", str(child.state))
+    return parent.run("--json", "lineage", "father", "--name", "Ada", *places, *more)
+
+
+@pytest.fixture
+def pair(born, place):
+    """A parent whose node runs, and a child that was fathered and does not run yet."""
+    with_skill(born)
+    child = place("child").configure(BEATING + RULES)
+    with born.running() as node:
+        made = father(born, child, "--skill", "tiling", "--gate", "tools_runs=2").good().json
+        yield born, node, child, made["child"]
+
+
+def of(parent, child):
+    return parent.run("--json", "lineage", "show", child).good().json
+
+
+def gate_of(home):
+    return home.run("--json", "lineage", "show").good().json["gate"]
+
+
+def heard(parent, child):
+    until(lambda: of(parent, child)["url"], SECONDS, "the parent knows where its child is")
+
+
+# ---- the whole story ----------------------------------------------------------------------------
+
+
+def test_a_child_is_born_gated_escalating_guided_and_reset(pair):
+    parent, _, child, ledger = pair
+    with serving() as (server, _):
+        add(child, server).good()
+        with child.running() as young:
+            heard(parent, ledger)
+            assert gate_of(child) == ""
+            as_a_visitor(child, server)
+            the_rite(parent, child, young, ledger)
+            the_tools(parent, child, server, ledger)
+            escalates(parent, child, young, ledger)
+            is_guided_and_patched(parent, child, young, ledger)
+            is_reset(parent, child, young, ledger)
+    for home in (parent, child):
+        assert home.run("--json", "verify").good().json["good"]
+    child.run("replay").good()
+
+
+def as_a_visitor(child, server):
+    """It looks; what its own rules allow, its gates leave closed."""
+    assert child.run("permissions", "why", "FileEdit", "a.txt", "--project", str(child.root)).code
+    says(
+        server,
+        [("list_files", {"path": "."}), ("write_file", {"path": "a.txt", "text": "x"})],
+        "no",
+    )
+    child.run("say", "write a.txt").good()
+    results = [m["content"] for m in server.requests[-1]["messages"] if m["role"] == "tool"]
+    assert "not allowed: denied by FileEdit" in results[1]
+    assert not (child.path / "work" / "a.txt").exists()
+
+
+def the_rite(parent, child, young, ledger):
+    early = parent.run("--json", "lineage", "check", ledger).good().json
+    assert (early["judgment"]["ready"], early["gate"]) == (None, "")
+    child.run("soul", "attest").good()
+    ready = parent.run("--json", "lineage", "check", ledger).good().json
+    assert (ready["judgment"]["ready"], ready["did"]) == ("rite", None)
+    granted = parent.run("--json", "lineage", "check", ledger, "--grant").good().json
+    assert granted["did"] == "granted rite"
+    until(lambda: gate_of(child) == "rite", SECONDS, "the child has the rite")
+    asks = child.run(
+        "--json", "permissions", "why", "Bash", "touch x", "--project", str(child.root)
+    )
+    assert asks.json["effect"] == "ask"
+    [order] = young.log("parent.ordered")
+    assert order["payload"]["facts"]["gate"] == "rite"
+
+
+def the_tools(parent, child, server, ledger):
+    """Its operator says yes to each call of an apprentice; then its own rules decide."""
+    says(server, *[[deed] for deeds in DEEDS for deed in (deeds[1], deeds[0], deeds[2])], "done")
+    said = child.popen("say", "--wait", "600", "make things")
+    answered: set[int] = set()
+
+    def allowed():
+        for one in child.run("--json", "approvals", "list").good().json:
+            if one["event"] not in answered:
+                answered.add(one["event"])
+                child.run("approvals", "allow", str(one["event"]))
+        return said.poll() is not None
+
+    until(allowed, SECONDS, "the child made its things")
+    assert said.returncode == 0
+    assert (child.path / "work" / "2.made").exists()
+    found = parent.run("--json", "lineage", "check", ledger, "--grant").good().json
+    assert found["did"] == "granted tools", found["judgment"]
+    until(lambda: gate_of(child) == "tools", SECONDS, "the child has its tools")
+    says(server, [("shell", {"line": "touch alone.made"})], "done")
+    child.run("say", "alone").good()
+    assert (child.path / "work" / "alone.made").exists(), "its own rules decide now"
+
+
+def escalates(parent, child, young, ledger):
+    """Three runs of a job that fail alike are an alarm, which the heartbeat tells its parent."""
+    child.run("jobs", "add", "broken", "--when", "every 1d", "--yes", "--run", "/bin/false").good()
+    for _ in range(3):
+        child.run("jobs", "run", "broken")
+    child.run("jobs", "pause", "broken").good()
+    until(lambda: told_alarms(parent, ledger), SECONDS, "the parent heard of the alarm")
+    [told] = told_alarms(parent, ledger)
+    assert "in a row" in told["text"]
+
+
+def told_alarms(parent, ledger):
+    """Those of the job; a full disk of this machine would be another."""
+    return [
+        one for one in of(parent, ledger)["letters"]
+        if one["kind"] == "told/alarm" and one["facts"]["subject"] == "job/broken"
+    ]  # fmt: skip
+
+
+def is_guided_and_patched(parent, child, young, ledger):
+    parent.run("lineage", "guide", ledger, "Mind the north window.").good()
+    until(lambda: said_to(young, "parent"), SECONDS, "the child's agent heard its parent")
+    [message] = said_to(young, "parent")
+    assert message["payload"]["author"] == "parent"
+    parent.run("lineage", "patch", ledger, str(EXAMPLES / "remember-more.diff")).good()
+    until(lambda: young.log("patch.proposed"), SECONDS, "the child has a proposal")
+    [proposed] = young.log("patch.proposed")
+    assert proposed["payload"]["author"] == "parent"
+    assert child.run("--json", "patch", "list").json[0]["state"] == "open"
+
+
+def said_to(young, conversation):
+    return [
+        one for one in young.log("message.received")
+        if one["payload"]["conversation"] == conversation
+    ]  # fmt: skip
+
+
+def is_reset(parent, child, young, ledger):
+    child.run("jobs", "resume", "broken").good()
+    before = young.status()["events"]
+    parent.run("lineage", "reset", ledger, "--reason", "begin again").refused("--yes")
+    parent.run("lineage", "reset", ledger, "--reason", "begin again", "--yes").good()
+    until(lambda: gate_of(child) == "rite", SECONDS, "the child is back at the rite")
+    assert young.status()["events"] > before, "nothing is erased"
+    [job] = [one for one in child.run("--json", "jobs", "list").json if one["name"] == "broken"]
+    assert job["state"] == "paused"
+    asks = child.run(
+        "--json", "permissions", "why", "Bash", "touch x", "--project", str(child.root)
+    )
+    assert asks.json["effect"] == "ask"
+    after = parent.run("--json", "lineage", "check", ledger).good().json
+    assert (after["gate"], after["resets"], after["judgment"]["ready"]) == ("rite", 1, None)

@@ -1,0 +1,128 @@
+"""A node whose relays have a newer head of it than it holds: it is an old copy, and says so."""
+
+import json
+import shutil
+import sqlite3
+
+import pytest
+
+from ledger.core.checkpoint import Checkpoint, sign_checkpoint
+from ledger.core.keys import Signer
+from ledger.core.lineage import Lineage
+from ledger.log import Log
+from mesh.core.nip01 import NostrSigner, UnsignedEvent
+from mesh.pool.port import MemoryPool
+from mesh.witnesses.checkpoints import CheckpointKinds, Published, mint_checkpoint, mint_head
+from node.fleet.looking_back import LookingBack
+from tests.ledger.makers import message, open_log
+from tests.node.world import SETTINGS, until
+from tests.spec import agent
+
+WAIT = 60.0
+NOSTR = NostrSigner(agent.KEYS.nostr.secret)
+
+
+@pytest.fixture
+def log():
+    with open_log() as found:
+        found.append_now(agent.genesis_draft())
+        found.append_now(message("one"), message("two"))
+        yield found
+
+
+def looking(log: Log, pool=None):
+    lineage = Lineage.of(log.read(0))
+    return LookingBack(
+        pool=pool or MemoryPool(), relays=True, pubkey=NOSTR.pubkey, head_kind=30078, log=log,
+        lineage=lineage,
+    )  # fmt: skip
+
+
+def head(log, size, root=None, *, by: Signer = agent.LOG, epoch=0, ledger_id=None):
+    checkpoint = Checkpoint(
+        ledger_id=ledger_id or log.ledger_id, epoch=epoch, size=size,
+        root=log.tree.root(size) if root is None else root,
+    )  # fmt: skip
+    return sign_checkpoint(checkpoint, by)
+
+
+def event(log, signed):
+    published = Published(
+        ledger=log.ledger_id.hex(), size=signed.size, root=signed.root.hex(),
+        note=signed.encode().decode(),
+    )  # fmt: skip
+    kinds = CheckpointKinds()
+    checkpoint = mint_checkpoint(NOSTR, published, now=agent.BORN_MS // 1000, kinds=kinds)
+    return mint_head(
+        NOSTR, published, checkpoint_event=checkpoint, now=agent.BORN_MS // 1000, last=None,
+        kinds=kinds,
+    )  # fmt: skip
+
+
+async def test_what_was_published_is_no_contradiction(log):
+    pool = MemoryPool()
+    assert await looking(log, pool).contradiction() == ""
+    await pool.publish(event(log, head(log, 2)))
+    assert await looking(log, pool).contradiction() == ""
+
+
+@pytest.mark.parametrize(
+    ("size", "root", "says"), [(4, bytes(32), "4 events, here are 3"), (2, bytes(32), "another")]
+)
+async def test_a_signed_head_that_is_not_in_this_ledger_is_one(log, size, root, says):
+    pool = MemoryPool()
+    await pool.publish(event(log, head(log, size, root)))
+    assert says in await looking(log, pool).contradiction()
+
+
+def test_nothing_else_is_believed(log):
+    """Not another key, not another log, not what is no note: a relay can hold nobody up with it."""
+    seen = looking(log)
+    later = event(log, head(log, 9, bytes(32), by=agent.STRANGER))
+    other = event(log, head(log, 9, bytes(32), ledger_id=bytes(32)))
+    junk = NOSTR.sign(
+        UnsignedEvent(pubkey=NOSTR.pubkey, created_at=1, kind=30078, tags=(), content="no note")
+    )
+    assert seen.judge([later, other, junk]) == ""
+    epoch = event(log, head(log, 2, epoch=1))
+    assert "of epoch 1" in seen.judge([epoch])
+
+
+def test_a_node_rolled_back_whole_with_a_relay_releases_nothing(born_seed, place, tmp_path):
+    """The relay is another node's, which keeps what it was sent."""
+    keeper, agent_home = place("keeper").configure(), born_seed.copy(tmp_path / "agent")
+    keeper.run("init").good()
+    npub = agent_home.run("soul", "show", "--json").good().json["npub"]
+    keeper.configure(f'{SETTINGS}\n[relay]\nwriters = ["{npub}"]\n')
+    relay = keeper.start()
+    agent_home.configure(
+        f'{SETTINGS}\n[publish]\ninterval_s = 1\nrelays = ["ws://127.0.0.1:{relay.port}/"]\n'
+    )
+    with agent_home.running() as node:
+        until(lambda: not node.status()["held"], WAIT, "the relay has nothing against it")
+    backup = agent_home.copy(tmp_path / "backup")
+    with agent_home.running() as node:
+        node.say("I owe you ten pounds")
+        size = node.status()["events"]
+        until(lambda: sizes(relay) >= size, WAIT, "the relay has the head over it")
+    shutil.rmtree(agent_home.root)
+    shutil.copytree(backup.root, agent_home.root)
+    with agent_home.running() as node:
+        until(lambda: "a relay has a signed head" in node.status()["held"], WAIT, "it is told")
+        before = node.request("GET", "/v1/head").json["size"]
+        node.say("what do I owe you?")
+        assert node.request("GET", "/v1/head").json["size"] == before
+        node.request("POST", "/v1/witness", {"action": "vouch"}).refused(
+            400, "a relay has a signed head", "timmy recover"
+        )
+        assert agent_home.run("mesh", "witness").code == 1
+    agent_home.end()
+
+
+def sizes(relay):
+    """The largest size among the heads that a relay keeps."""
+    path = relay.home.path / "relay.db"
+    with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
+        rows = db.execute("SELECT json FROM event").fetchall()
+    tags = [{t[0]: t[1] for t in json.loads(row[0])["tags"] if len(t) > 1} for row in rows]
+    return max((int(t["n"]) for t in tags if t.get("d", "").startswith("timmy/head/")), default=0)

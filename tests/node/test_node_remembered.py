@@ -1,0 +1,89 @@
+"""`timmy memory` and `timmy skills` on a real node, running and stopped."""
+
+import subprocess
+
+from ledger.core import types
+from ledger.core.event import Draft
+from node.home import Home as Places
+from node.open import appending
+
+COLUMNS = {
+    "project_hash", "memory_type", "content", "source_session_id", "promoted_at",
+    "relevance_score", "expires_at",
+}  # fmt: skip
+SEED = "[MEMORY MARKER] Decision: use SQLite for state, not Redis. Source: session-abc123."
+SKILL = "---\nname: a-b\ndescription: a then b\nallowed-tools: none\n---\n# a-b\n\n## Trigger\nx\n"
+
+
+def listed(home, *argv):
+    return home.run("--json", "memory", "list", *argv).good().json
+
+
+def add(home, *argv):
+    return home.run("--json", "memory", "add", *argv).good().json["position"]
+
+
+def test_memories_are_listed_shown_found_and_forgotten(lived, tmp_path):
+    project = tmp_path / "project"
+    project.mkdir()
+    subprocess.run(["git", "init", "-q", str(project)], check=True)
+    remote = ["remote", "add", "origin", "https://example.org/heron.git"]
+    subprocess.run(["git", "-C", str(project), *remote], check=True)
+    with lived.running():
+        decision = add(lived, SEED)
+        ours = add(lived, "--project", str(project), "the gateway only forwards packets")
+        rows = listed(lived)
+        assert rows[0].keys() >= COLUMNS
+        assert [row["memory_type"] for row in rows] == ["decision", "given"]
+        assert [row["relevance_score"] for row in rows] == [1.0, 1.0]
+        assert rows[0]["marker"] == SEED
+        assert [row["position"] for row in listed(lived, "--project", str(project))] == [ours]
+        assert [row["position"] for row in listed(lived, "--kind", "decision")] == [decision]
+        found = lived.run("--json", "memory", "search", "gateways", "forwarding").good().json
+        assert [row["position"] for row in found] == [ours]
+        assert lived.run("memory", "search", "periscope").code == 1
+        shown = lived.run("memory", "show", str(decision)).good().out
+        assert "Source: session-abc123" in shown
+        lived.run("memory", "forget", str(decision)).good()
+        assert [row["position"] for row in listed(lived)] == [ours]
+        lived.run("memory", "forget", str(decision)).refused("is forgotten since event")
+        lived.run("memory", "forget", "0").refused("no memory")
+    assert [row["status"] for row in listed(lived, "--all")] == ["forgotten", "counts"]
+    lived.run("memory", "forget", str(ours), "--reason", "moved").good()
+    assert listed(lived) == []
+    lived.run("memory", "show", "0").refused("no memory")
+    lived.run("memory", "list", "--project", str(tmp_path / "none")).refused("no folder")
+    assert lived.run("replay").good()
+
+
+def test_drafts_of_skills_are_judged_by_the_operator(lived):
+    with appending(Places(path=lived.path, state=lived.state)) as log:
+        drafts = [
+            Draft(
+                type=types.SKILL_DRAFTED.name,
+                stream=types.MEMORY_STREAM,
+                payload={"name": name, "by": "dreamer", "seen": 3},
+                content={"text": SKILL},
+            )
+            for name in ("a-b", "c-d", "../e")
+        ]
+        first, second, third = (str(event.position) for event in log.append_now(*drafts))
+    assert [row["status"] for row in lived.run("--json", "skills", "list").good().json] == [
+        "draft", "draft", "draft",
+    ]  # fmt: skip
+    assert "## Trigger" in lived.run("skills", "show", first).good().out
+    lived.run("skills", "adopt", first).refused("timmy run")
+    with lived.running():
+        lived.run("skills", "adopt", first).good()
+        lived.run("skills", "adopt", second).refused(
+            "its trial: its name is not that of its folder"
+        )
+        lived.run("skills", "reject", second).good()
+        lived.run("skills", "adopt", second).refused("rejected")
+        lived.run("skills", "adopt", third).refused("no name for a folder")
+        lived.run("skills", "adopt", "0").refused("no draft")
+        assert first in lived.run("skills", "list").good().out
+    assert (lived.path / "skills" / "a-b" / "SKILL.md").read_text() == SKILL
+    statuses = [row["status"] for row in lived.run("--json", "skills", "list").good().json]
+    assert statuses == ["adopted", "rejected", "draft"]
+    lived.run("skills", "show", "0").refused("no draft")

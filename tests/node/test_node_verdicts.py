@@ -1,0 +1,238 @@
+"""A proposal that travels: judged by its home, judged by another from the file alone, compared."""
+
+import base64
+import json
+import os
+
+import pytest
+
+from genesis.core.verdict import verify_envelope
+from ledger.core.bundle import Attachment, Header, Reader, Writer
+from ledger.core.keys import Signer
+from tests.node.test_node_patches import draft
+from tests.node.world import Home
+
+
+def surely(home, *argv):
+    """Judge until something is found out: a machine that is too busy is said to be so."""
+    for _ in range(10):
+        done = home.run("--json", "patch", *argv)
+        if done.code != 1 or done.json["decision"] != "inconclusive":
+            break
+    return done.good().json
+
+
+@pytest.fixture(scope="module")
+def place(tmp_path_factory):
+    return tmp_path_factory.mktemp("homes")
+
+
+@pytest.fixture(scope="module")
+def owner(place, lived_seed):
+    """A home that proposed and judged, with and without words; its node still runs."""
+    home = lived_seed.copy(place / "owner")
+    with home.running() as node:
+        folder = draft(home)
+        made = home.run("--json", "patch", "propose", str(folder)).good().json
+        at = str(made["position"])
+        surely(home, "judge", at)
+        surely(home, "judge", at, "--without-words")
+        for name, more in (("with", ()), ("without", ("--without-words",))):
+            home.run("patch", "export", at, str(place / f"{name}.patch"), *more).good()
+        yield home, node, made
+    home.end()
+
+
+@pytest.fixture(scope="module")
+def other(place):
+    """Another agent on another machine, whose node never runs."""
+    home = Home(place / "other").configure()
+    home.run("init").good()
+    return home
+
+
+@pytest.fixture(scope="module")
+def judged(other, owner, place):
+    """What the other home found, and the file of it."""
+    file = place / "theirs.json"
+    return surely(other, "judge", "--bundle", str(place / "with.patch"), "-o", str(file)), file
+
+
+def own_verdict(owner, *, words=True):
+    _home, node, _made = owner
+    rows = [row["payload"] for row in node.log("patch.judged")]
+    return next(row for row in rows if row["words"] is words)
+
+
+def test_two_homes_come_to_one_digest(owner, judged):
+    found, file = judged
+    assert found["digest"] == own_verdict(owner)["digest"]
+    assert found["beside"] == {"comparable": True, "agree": True, "differences": []}
+    assert found["decision"] == "accept"
+    keys = [bytes.fromhex(key) for key in found["keys"]]
+    signed = verify_envelope(file.read_bytes(), trusted=keys)
+    assert set(signed.signers) == set(keys)  # its log key, and the one that a fleet knows it by
+
+
+def test_and_without_anybody_s_words_to_another_one(owner, other, place):
+    data = (place / "without.patch").read_bytes()
+    assert b"marmalade" in (place / "with.patch").read_bytes()
+    assert b"marmalade" not in data
+    assert b"plainly and kindly" in data  # the proposal is what is judged
+    file = str(place / "bare.json")
+    found = surely(other, "judge", "--bundle", str(place / "without.patch"), "-o", file)
+    assert found["digest"] == own_verdict(owner, words=False)["digest"]
+    assert found["beside"]["agree"]
+
+
+def test_any_verifier_reads_the_bundle_as_a_proof(other, owner, place):
+    done = other.run("--json", "verify", str(place / "with.patch")).good().json
+    assert done["verdict"] == "UNBROKEN-PENDING"
+    told = other.run("--json", "patch", "verify", str(place / "with.patch")).good().json
+    payload = owner[2]["payload"]
+    for name in ("base", "root", "sha256"):
+        assert told["proposal"][name] == payload[name]
+    assert told["proposal"]["commitment"] == payload["seed_commitment"]
+    [row] = told["verdicts"]
+    assert row["owner"]
+    assert row["digest"] == own_verdict(owner)["digest"]
+
+
+def test_verdicts_are_taken_and_shown_beside_the_own_one(owner, other, judged, place):
+    home, _node, made = owner
+    found, file = judged
+    at = str(made["position"])
+    home.run("patch", "take", str(file), "--on", at).good()
+    home.run("patch", "take", str(file), "--on", at).refused("on record")
+    [own, bare, theirs] = home.run("--json", "patch", "verdicts", at).good().json
+    assert own["own"]
+    assert bare["own"]
+    assert theirs["keys"] == sorted(found["keys"]) or set(theirs["keys"]) == set(found["keys"])
+    assert theirs["type"] == "patch.reported"
+    # the newest own verdict is that without words: at another head, so there is nothing to compare
+    assert not theirs["beside"]["comparable"]
+    whole = home.run("patch", "verdicts", at).good().out
+    assert f"signed {found['keys'][0][:16]}" in whole
+    keys = ("--key", found["keys"][0])
+    told = other.run("patch", "verify", str(place / "with.patch"), str(file), *keys).good().out
+    assert "all that can be compared agree" in told
+    # exported again, it travels with the proposal
+    again = place / "again.patch"
+    home.run("patch", "export", at, str(again)).good()
+    rows = other.run("--json", "patch", "verify", str(again)).good().json["verdicts"]
+    assert [row["digest"] for row in rows] == [found["digest"]] * 2
+
+
+def test_a_key_that_nobody_named_is_not_taken_for_another(other, judged, place):
+    stranger = Signer(b"\x09" * 32).public.hex()
+    files = (str(place / "with.patch"), str(judged[1]))
+    done = other.run("--json", "patch", "verify", *files, "--key", stranger)
+    assert done.code == 1
+    assert [row["known"] for row in done.json["verdicts"]] == [True, False]
+
+
+def rewritten(data, change):
+    """The bundle with its items changed, and everything of the container made to fit."""
+    import io
+
+    reader = Reader(io.BytesIO(data))
+    file = io.BytesIO()
+    header = reader.header
+    writer = Writer(
+        file, Header(purpose=header.purpose, ledger_id=header.ledger_id, epoch=header.epoch)
+    )
+    for item in reader:
+        for made in change(item):
+            writer.add(made)
+    writer.end()
+    return file.getvalue()
+
+
+def facts(**more):
+    def change(item):
+        if isinstance(item, Attachment) and item.name == "patch":
+            return [Attachment(name="patch", value={**item.value, **more})]
+        return [item]
+
+    return change
+
+
+def other_file(item):
+    named = item.value["path"] if getattr(item, "name", "") == "patch-file" else ""
+    if not named.endswith("loop.py"):
+        return [item]
+    return [Attachment(name=item.name, value={**item.value, "data": b"# nothing\n"})]
+
+
+def without_an_event(item):
+    return [] if type(item).__name__ == "Record" and item.position == 3 else [item]
+
+
+def altered(item):
+    """Its rejection made an acceptance is what somebody would try; here a number is enough."""
+    if not isinstance(item, Attachment) or item.name != "patch":
+        return [item]
+    [first, *rest] = item.value["envelopes"]
+    envelope = json.loads(first)
+    statement = json.loads(base64.b64decode(envelope["payload"]))
+    statement["predicate"]["measured"]["took_ms"] += 1
+    text = json.dumps(statement, sort_keys=True, separators=(",", ":")).encode()
+    envelope["payload"] = base64.b64encode(text).decode()
+    made = json.dumps(envelope, sort_keys=True, separators=(",", ":")).encode()
+    return [Attachment(name="patch", value={**item.value, "envelopes": [made, *rest]})]
+
+
+CHANGES = {
+    "another file": (other_file, "it was made against"),
+    "an event less": (without_an_event, "3"),
+    "altered numbers": (altered, "no verdict in it"),
+    "another size": (facts(size=3), ""),
+    "another root": (facts(root=bytes(32)), ""),
+    "no events": (facts(first=10**9), "are none"),
+    "version": (facts(version=2), "version 2"),
+    "no envelope": (facts(envelopes=[b"x"]), "no verdict in it"),
+    "type": (facts(words="no"), "words is not of type bool"),
+    "no facts": (lambda item: [] if isinstance(item, Attachment) else [item], "0 attachments"),
+    "twice": (lambda item: [item, item] if isinstance(item, Attachment) else [item], "2 attach"),
+}
+
+
+@pytest.mark.parametrize("name", CHANGES)
+@pytest.mark.usefixtures("owner")
+def test_a_bundle_that_was_changed_is_refused(other, place, name, tmp_path):
+    change, words = CHANGES[name]
+    file = tmp_path / "changed.patch"
+    file.write_bytes(rewritten((place / "with.patch").read_bytes(), change))
+    for action in (("verify",), ("judge", "--bundle")):
+        other.run("patch", *action, str(file)).refused(words)
+
+
+def test_what_is_no_bundle_or_no_verdict_is_refused(owner, other, place, judged, tmp_path):
+    whole = (place / "with.patch").read_bytes()
+    for name, data in (("cut", whole[:-7]), ("noise", os.urandom(500)), ("empty", b"")):
+        file = tmp_path / name
+        file.write_bytes(data)
+        other.run("patch", "verify", str(file)).refused()
+    bad = tmp_path / "bad.json"
+    bad.write_bytes(judged[1].read_bytes().replace(b'"sig":"', b'"sig":"AAAA', 1))
+    other.run("patch", "verify", str(bad)).refused()
+    home, _node, made = owner
+    home.run("patch", "take", str(bad), "--on", str(made["position"])).refused("no verdict")
+    other.run("patch", "verify", str(tmp_path / "nowhere")).refused("cannot be read")
+
+
+def test_before_its_owner_judged_there_is_no_seed(owner, other, place):
+    home, _node, _ = owner
+    second = draft(home, "second", title="Be kinder")
+    made = home.run("--json", "patch", "propose", str(second)).good().json
+    file = place / "unjudged.patch"
+    home.run("patch", "export", str(made["position"]), str(file)).good()
+    other.run("patch", "judge", "--bundle", str(file)).refused(
+        "seed of the hidden cases is not revealed", "timmy patch judge EVENT"
+    )
+    other.run("patch", "verify", str(file)).refused("there is no verdict")
+    theirs = place / "theirs.json"
+    if theirs.exists():
+        home.run("patch", "take", str(theirs), "--on", str(made["position"])).refused(
+            "not about proposal"
+        )

@@ -1,0 +1,194 @@
+"""Nodes as processes: one is the witness of the other, across crashes, old backups and forks."""
+
+import hashlib
+import shutil
+
+import pytest
+
+from genesis.keystore import agent_path, unlock_root
+from ledger.core.checkpoint import Checkpoint, sign_checkpoint
+from ledger.core.cosignature import Witness, cosignatures
+from ledger.core.note import parse_note
+from mesh.core.witnesses.add_checkpoint import AddCheckpoint
+from node.home import Home as Places
+from node.open import open_log
+from tests.node.world import PASSPHRASE, SETTINGS, until
+from tests.spec.make_equivocations import ONE_SIZE
+
+WAIT = 60.0
+
+
+def ledger_of(home):
+    return home.guard.parent.name
+
+
+def asking(home, witness, *, needed=0):
+    """Configure `home` to ask a running witness."""
+    key = witness.request("GET", "/witness/key").body.decode().strip()
+    url = f"http://127.0.0.1:{witness.port}/witness"
+    home.configure(
+        f"{SETTINGS}\n[publish]\ninterval_s = 1\n"
+        f'[witness]\ninterval_s = 1\nneeded = {needed}\nask = [{{ url = "{url}", key = "{key}" }}]\n'
+    )
+    return Witness.parse(key)
+
+
+@pytest.fixture
+def pair(born_seed, place, tmp_path):
+    """A witness that runs, and an agent that asks it."""
+    agent = born_seed.copy(tmp_path / "agent")
+    witness = place("witness").configure()
+    witness.run("init").good()
+    witness.configure(f'{SETTINGS}\n[witness]\nenabled = true\nlogs = ["{ledger_of(agent)}"]\n')
+    node = witness.start()
+    yield agent, node
+    agent.end()
+
+
+def shown(node):
+    return node.request("GET", "/v1/witness").json
+
+
+def cosigned(node, size):
+    newest = shown(node)["witnessed"]["newest"]
+    return newest is not None and newest["size"] >= size
+
+
+def test_a_head_is_cosigned_and_anybody_can_check_it(pair, tmp_path):
+    agent, witness = pair
+    key = asking(agent, witness)
+    with agent.running() as node:
+        until(lambda: not node.status()["held"], WAIT, "the witness has answered")
+        said = node.say("the roof needs new tiles")
+        until(
+            lambda: cosigned(node, said["answer"]["position"] + 1), WAIT, "the words are cosigned"
+        )
+        [log] = shown(witness)["witness"]["logs"]
+        assert log["ledger"] == ledger_of(agent)
+        file, whole = tmp_path / "said.proof", tmp_path / "all.bundle"
+        agent.run("prove", str(said["answer"]["position"]), "-o", str(file)).good()
+        agent.run("export", "-o", str(whole)).good()
+        for one in (file, whole):
+            found = agent.run("verify", str(one), "--witness", key.encode()).good()
+            assert "1 of 1 cosigned the head" in found.out
+        stranger = Witness(name="stranger.example", public=bytes(32)).encode()
+        asked = ("--witness", key.encode(), "--witness", stranger)
+        assert agent.run("verify", str(file), *asked).code == 1
+        assert (
+            "1 of 2 cosigned"
+            in agent.run("verify", str(file), *asked, "--witnesses", "1").good().out
+        )
+        agent.run("verify", str(file), "--witness", key.encode()[:-4]).refused(
+            "public key of 29 bytes"
+        )
+        agent.run("verify", str(file), *asked, "--witnesses", "3").refused("3 witnesses")
+        graph = agent.run("--json", "trust", "show").good().json
+        [edge] = [one for one in graph["edges"] if one["how"] == "cosigned"]
+        assert edge["source"] == f"witness:{key.name}"
+        assert edge["evidence"] == "witnessed.note" or edge["event"] is not None
+        newest = witness.request("GET", f"/witness/head/{ledger_of(agent)}", token="")
+        assert len(cosignatures(parse_note(newest.body), [key])) == 1
+        assert agent.run("mesh", "witness").good().out.count("cosigned") == 2
+    note = parse_note((agent.path / "witnessed.note").read_bytes())
+    [found] = cosignatures(note, [key])
+    assert found.witness == key
+
+
+def test_nothing_is_released_until_a_witness_answers(pair):
+    """And everything is appended meanwhile; the operator may answer in its place."""
+    agent, witness = pair
+    asking(agent, witness)
+    witness.stop()
+    with agent.running() as node:
+        before = node.request("GET", "/v1/head").json["size"]
+        node.say("are you there?")
+        assert node.request("GET", "/v1/head").json["size"] == before
+        assert node.status()["events"] > before
+        assert agent.run("mesh", "witness").code == 1
+        assert agent.run("mesh", "witness", "vouch").good()
+        assert node.request("GET", "/v1/head").json["size"] > before
+        assert len(node.log("witness.vouched")) == 1
+
+
+def test_a_machine_rolled_back_whole_releases_nothing(pair, tmp_path):
+    """Home, guard and all: only the witness knows that more was signed."""
+    agent, witness = pair
+    asking(agent, witness)
+    with agent.running() as node:
+        until(lambda: cosigned(node, 1), WAIT, "the start is cosigned")
+    backup = agent.copy(tmp_path / "backup")
+    with agent.running() as node:
+        said = node.say("I owe you ten pounds")
+        until(
+            lambda: cosigned(node, said["answer"]["position"] + 1), WAIT, "the words are cosigned"
+        )
+    shutil.rmtree(agent.root)
+    shutil.copytree(backup.root, agent.root)
+    with agent.running() as node:
+        until(lambda: "it saw" in node.status()["held"], WAIT, "the witness says that it saw more")
+        released = node.request("GET", "/v1/head").json["size"]
+        assert node.answer("what do I owe you?")
+        assert node.request("GET", "/v1/head").json["size"] == released
+        [told] = node.log("witness.disagreed")
+        assert told["type"] == "witness.disagreed"
+        agent.run("mesh", "witness", "vouch").refused("it saw", "timmy recover")
+        shutil.rmtree(backup.root)
+
+
+def test_two_copies_of_one_home_are_proven(pair, tmp_path):
+    """Somebody hands the witness what the other copy signed: both heads are of one size."""
+    agent, witness = pair
+    asking(agent, witness)
+    with agent.running() as node:
+        until(lambda: cosigned(node, 1), WAIT, "the start is cosigned")
+    twin = agent.copy(tmp_path / "twin").configure()  # it asks nobody
+    with agent.running() as node:
+        position = node.say("buy marmalade")["answer"]["position"]
+        until(lambda: cosigned(node, position + 1), WAIT, "the words are cosigned")
+    with twin.running() as node:
+        node.say("buy honey, and two jars of it")
+    [log] = shown(witness)["witness"]["logs"]
+    asked = AddCheckpoint(old_size=log["size"], path=(), note=head_of(twin, log["size"]))
+    answer = witness.request("POST", "/witness/add-checkpoint", asked.encode(), token="")
+    assert answer.status == 422, answer
+    frozen = shown(witness)["witness"]["frozen"]
+    assert [one["ledger"] for one in frozen] == [ledger_of(agent)]
+    assert len(witness.log("witness.proved")) == 1
+    proof = tmp_path / "two.proof"
+    witness.home.run("mesh", "witness", "proof", ledger_of(agent), "-o", str(proof)).good()
+    found = agent.run("verify", str(proof), "--soul", str(agent.path / "SOUL.md"))
+    assert found.code == 1
+    assert "DIVERGED" in found.out
+    with agent.running() as node:
+        until(lambda: "asked" not in outcome(node), WAIT, "it was asked")
+        assert outcome(node) == "refused"
+        assert node.status()["held"]
+    others(witness, proof.read_bytes())
+
+
+def outcome(node):
+    return shown(node)["witnessed"]["asked"][0]["outcome"]
+
+
+def others(witness, proof):
+    """The proof is taken from anybody, once, and only if it proves something."""
+    assert witness.request("POST", "/witness/equivocation", proof, token="").status == 200
+    assert len(witness.log("witness.proved")) == 1
+    known = witness.request("POST", "/witness/equivocation", proof[:-1], token="")
+    assert (
+        known.json["sha256"] == hashlib.sha256(proof).hexdigest()
+    )  # of what is known: not looked at
+    cut = ONE_SIZE.encode()[:-1]
+    witness.request("POST", "/witness/equivocation", cut, token="").refused(422, "not witnessed")
+    witness.request("POST", "/witness/equivocation", b"x" * 2_000_000, token="").refused(422)
+
+
+def head_of(home, size):
+    """The note of `size` as the key signs it that both copies have; the node is stopped."""
+    places = Places(path=home.path, state=home.state)
+    keys = unlock_root(agent_path(home.path), PASSPHRASE)
+    with open_log(places) as log:
+        checkpoint = Checkpoint(
+            ledger_id=log.ledger_id, epoch=0, size=size, root=log.tree.root(size)
+        )
+        return sign_checkpoint(checkpoint, keys.log).encode()

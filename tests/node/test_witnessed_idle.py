@@ -1,0 +1,106 @@
+"""What asks witnesses costs nothing where none are asked, and little where one is gone."""
+
+import asyncio
+from contextlib import suppress
+from dataclasses import replace
+
+import aiohttp
+import pytest
+
+from ledger.core.checkpoint import open_checkpoint
+from ledger.core.cosignature import Witness
+from ledger.core.lineage import Lineage
+from ledger.release import Release
+from mesh.core.fleet.manifest import Fleet, sign_manifest
+from mesh.core.witnesses.asking import Ended, Outcome
+from mesh.pool.port import MemoryPool
+from mesh.witnesses.asking import Asked
+from node.fleet.files import FleetFiles
+from node.fleet.looking_back import LookingBack
+from node.fleet.members import FleetNode
+from node.fleet.witnessed import Witnessed
+from node.sections.witness import WitnessSection
+from tests.ledger.makers import message, open_log
+from tests.mesh.test_manifest import OPERATOR, digest, manifest, member, signer
+from tests.spec import agent
+
+SECTION = WitnessSection(enabled=False, logs=[], ask=[], needed=0, interval_s=1)
+GONE = Asked(witness=Witness(name="gone", public=digest("gone")), url="http://127.0.0.1:1")
+
+
+class Counted(Witnessed):
+    """Counts its steps."""
+
+    count = 0
+
+    async def step(self):
+        self.count += 1
+        await super().step()
+
+
+def make(log, release, session, tmp_path, configured, known=None):
+    fleet = FleetNode(
+        files=FleetFiles(tmp_path / "fleet"), own=member("self", "witness"),
+        signer=signer("self"), log=log, session=session, fleet=known,
+    )  # fmt: skip
+    looking = LookingBack(
+        pool=MemoryPool(), relays=False, pubkey="", head_kind=30078, log=log,
+        lineage=Lineage.of(log.read(0)),
+    )  # fmt: skip
+    return Counted(
+        log=log, release=release, section=SECTION, configured=configured, fleet=fleet,
+        looking_back=looking, session=session, file=tmp_path / "note",
+        introduction=lambda: b"",
+        second_line=lambda head: head.note.signatures[0],
+    )  # fmt: skip
+
+
+async def steps_in(tmp_path, configured, seconds, *, known=None):
+    """How often a witness would be asked in a time in which nothing is said, and what is held."""
+    with open_log() as log:
+        log.append_now(agent.genesis_draft(), message("one"))
+        release = Release.begin(log, tmp_path / "state", agent.LOG)
+        async with aiohttp.ClientSession() as session:
+            found = make(log, release, session, tmp_path, configured, known)
+            found.begin()
+            with suppress(TimeoutError):
+                async with asyncio.timeout(seconds):
+                    await found.run()
+    return found.count, release.held
+
+
+@pytest.mark.parametrize(
+    ("configured", "held"), [((), False), ((GONE,), True)], ids=("none", "one")
+)
+async def test_nobody_is_asked_over_and_over(tmp_path, configured, held):
+    count, why = await steps_in(tmp_path, configured, 1.0)
+    assert count == 1
+    assert bool(why) is held
+
+
+async def test_witnesses_without_an_address_are_needed_all_the_same(tmp_path):
+    """Addresses are the operator's alone; what his stolen key takes away releases nothing."""
+    others = [replace(member(name, "witness"), urls=()) for name in "ab"]
+    made = manifest(member("self", "witness"), *others, needed=2)
+    fleet = Fleet.begin(sign_manifest(made, OPERATOR))
+    count, why = await steps_in(tmp_path, (), 0.5, known=fleet)
+    assert count == 1
+    assert why
+
+
+async def test_a_head_with_many_witnesses_can_be_read(tmp_path):
+    """A note has 64 lines at most, a fleet up to 256 witnesses."""
+    with open_log() as log:
+        log.append_now(agent.genesis_draft(), message("one"))
+        release = Release.begin(log, tmp_path / "state", agent.LOG)
+        head = release.head()
+        line = head.note.signatures[0]
+        found = {
+            str(at): Ended(outcome=Outcome.COSIGNED, lines=(replace(line, name=f"w{at}"),))
+            for at in range(100)
+        }
+        async with aiohttp.ClientSession() as session:
+            asking = make(log, release, session, tmp_path, ())
+            await asking._keep(head, found)
+        assert len(asking.newest.note.signatures) == 64
+        assert open_checkpoint((tmp_path / "note").read_bytes(), agent.LOG.public)
