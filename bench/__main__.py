@@ -19,15 +19,16 @@ from bench.million import EVENTS
 from bench.rows import ROWS
 from bench.syncs import Counter
 
-_GROUPS: Final = ("million", "growth", "node")
+_GROUPS: Final = ("aggregate", "million", "growth", "node", "successors")
 _ROUNDS: Final = 5
-_TEXTS: Final = 50_000
+_TEXTS: Final = 100_000
 _QUICK_EVENTS: Final = 2000
 
 
 def arguments(argv: list[str]) -> argparse.Namespace:
     parser = argparse.ArgumentParser(prog="python -m bench", description=__doc__)
-    names = [row.name for row in ROWS] + list(_GROUPS)
+    families = {row.family for row in ROWS if row.family}
+    names = [*(row.name for row in ROWS), *sorted(families), *_GROUPS]
     parser.add_argument("--rounds", type=int, default=_ROUNDS, help=f"rounds a row ({_ROUNDS})")
     parser.add_argument("--quick", action="store_true", help="once and small: does it run")
     parser.add_argument("--only", action="append", choices=names, metavar="ROW", help="this row")
@@ -79,10 +80,16 @@ def run(options: argparse.Namespace, console: Console) -> tuple[list[Result], li
         events=options.events,
         say=say,
     )
-    groups = {"million": alone.starts, "growth": alone.growth, "node": alone.node}
+    groups = {
+        "aggregate": alone.aggregate,
+        "million": alone.starts,
+        "growth": alone.growth,
+        "node": alone.node,
+        "successors": alone.successors,
+    }
     try:
         with status:
-            for row in filter(lambda row: wanted(row.name), ROWS):
+            for row in filter(lambda row: wanted(row.name) or wanted(row.family), ROWS):
                 results.append(contest.run(row))
                 report.show(report.judged(results[-1]), results[-1].disk, console)
             for name in filter(wanted, groups):

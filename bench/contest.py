@@ -16,8 +16,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
+from bench import relays
 from bench.ours import WRITERS
-from bench.rows import OURS, QUICK_EVENTS, Row, Side
+from bench.rows import OURS, QUICK_EVENTS, RELAYS, Row, Side
 from bench.syncs import Counter, disk_rate
 
 ROOT: Final = Path(__file__).parent.parent
@@ -49,9 +50,11 @@ class Result:
     absent: dict[str, str] = field(default_factory=dict)
 
 
-def command(name: str) -> list[str]:
+def command(row: Row, name: str) -> list[str]:
     """How a contestant is started; the arguments ROW FOLDER COUNT TEXTS follow."""
     name, _, _ = name.partition(",")
+    if row.driver:
+        return [sys.executable, "-m", row.driver, name]
     if name == OURS:
         return [sys.executable, "-m", "bench.ours"]
     if name == "hypercore":
@@ -60,11 +63,13 @@ def command(name: str) -> list[str]:
     return [python, str(_PEERS / f"{name}_peer.py")]
 
 
-def absence(name: str) -> str:
+def absence(row: Row, name: str) -> str:
     """Why a contestant cannot take part; empty if it can."""
     name, _, _ = name.partition(",")
     if name == OURS:
         return ""
+    if row.family == RELAYS:
+        return relays.absence(name)
     if name == "git":
         return "" if shutil.which("git") else "git is not installed"
     if name == "hypercore":
@@ -88,6 +93,8 @@ class Contest:
     only_ours: bool
     counter: Counter | None
     say: Say
+    kept: dict[tuple[object, ...], dict[str, float]] = field(default_factory=dict)
+    """Measurements that serve several rows."""
 
     def run(self, row: Row) -> Result:
         """Every round of one row, then the counting."""
@@ -98,7 +105,7 @@ class Contest:
             result.disk.append(disk_rate(self.folder))
             for name in present[turn:] + present[:turn]:
                 self.say(f"{row.name}: round {number + 1} of {self.rounds}, {name}")
-                self._measure(result, name)
+                self._measure(result, number, name)
         if row.batch and self.counter is not None and self.counter.how:
             for name in present:
                 self.say(f"{row.name}: counting what {name} makes durable")
@@ -110,22 +117,39 @@ class Contest:
         for name in row.sides:
             if self.only_ours and not name.startswith(OURS):
                 continue
-            if why := absence(name):
+            if why := absence(row, name):
                 result.absent[name] = why
             else:
                 found.append(name)
         return found
 
     def _argv(self, row: Row, name: str, folder: Path, count: int) -> list[str]:
-        work = row.sides[name].work or row.name
-        return [*command(name), work, str(folder), str(count), str(self.texts)]
+        work = (row.quick_work if self.quick else "") or row.sides[name].work or row.name
+        return [*command(row, name), work, str(folder), str(count), str(self.texts)]
 
-    def _measure(self, result: Result, name: str) -> None:
+    def _measure(self, result: Result, number: int, name: str) -> None:
         row = result.row
+        found = self._found(row, number, name)
+        if row.figure:
+            value = found[row.figure]
+        else:
+            value = found["value"] if "value" in found else found["count"] / found["seconds"]
+        result.values.setdefault(name, []).append(value)
+        if "cpu" in found and not row.figure:
+            result.cpu_us.setdefault(name, []).append(found["cpu"] / found["count"] * 1e6)
+
+    def _found(self, row: Row, number: int, name: str) -> dict[str, float]:
+        """What a round's measurement gave; one that another row had carried out is not repeated."""
+        count = self._events(row, row.sides[name])
+        key = (number, *self._argv(row, name, self.folder, count))
+        if key not in self.kept:
+            self.kept[key] = self._carried_out(row, name, count)
+        return self.kept[key]
+
+    def _carried_out(self, row: Row, name: str, count: int) -> dict[str, float]:
         with self._empty() as folder:
-            argv = self._argv(row, name, folder, self._events(row.sides[name]))
             done = subprocess.run(
-                argv,
+                self._argv(row, name, folder, count),
                 env=environment(),
                 capture_output=True,
                 text=True,
@@ -134,14 +158,12 @@ class Contest:
             )
         if done.returncode:
             raise Unfit(f"{name} fails at {row.name}: {done.stderr.strip()[-2000:]}")
-        found = json.loads(done.stdout.splitlines()[-1])
-        value = found["value"] if "value" in found else found["count"] / found["seconds"]
-        result.values.setdefault(name, []).append(value)
-        if "cpu" in found:
-            result.cpu_us.setdefault(name, []).append(found["cpu"] / found["count"] * 1e6)
+        found: dict[str, float] = json.loads(done.stdout.splitlines()[-1])
+        return found
 
-    def _events(self, side: Side) -> int:
-        return min(side.count, QUICK_EVENTS) if self.quick else side.count
+    def _events(self, row: Row, side: Side) -> int:
+        quick = QUICK_EVENTS if row.quick_count is None else row.quick_count
+        return min(side.count, quick) if self.quick else side.count
 
     def _syncs(self, row: Row, name: str, counter: Counter) -> float:
         """Durability calls an acknowledged commit: of a writer's event, or of a batch."""

@@ -3,11 +3,12 @@
 import json
 import subprocess
 import sys
+import tempfile
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from bench import living, million
+from bench import aggregates, living, million, successors
 from bench.contest import ROOT, Say, environment
 from bench.syncs import disk_rate
 
@@ -16,6 +17,8 @@ _STARTS: Final = 2
 _LIVES: Final = 3
 _SIZES: Final = (10_000, 100_000)
 _GROWN_SECONDS_MAX: Final = 600
+_FORKED: Final = (1000, 100_000)
+"""Beside the largest."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -132,6 +135,69 @@ class Figures:
                 found[name].values.append(value)
                 found[name].disk.append(rate)
         return list(found.values())
+
+    def aggregate(self) -> list[Figure]:
+        """Many ledgers in one tree: it, and one proof of it."""
+        ledgers = 300 if self.quick else aggregates.LEDGERS
+        of = f"of {ledgers:,} ledgers in one transaction"
+        found = {
+            "aggregate-tree": Figure(name="aggregate-tree", title=f"the tree {of}", unit="ms"),
+            "aggregate-prove": Figure(
+                name="aggregate-prove", title=f"a slot proof made, {of}", unit="µs"
+            ),
+            "aggregate-verify": Figure(
+                name="aggregate-verify", title=f"a slot proof verified, {of}", unit="µs"
+            ),
+            "aggregate-bytes": Figure(
+                name="aggregate-bytes", title=f"bytes a slot proof, {of}", unit="bytes"
+            ),
+        }
+        for number in range(self.rounds):
+            self.say(f"aggregate: round {number + 1} of {self.rounds}")
+            rate = disk_rate(self.folder)
+            for name, value in aggregates.measure(ledgers, aggregates.SAMPLE).items():
+                found[name].values.append(value)
+                found[name].disk.append(rate)
+        return list(found.values())
+
+    def successors(self) -> list[Figure]:
+        """A fork, its copy, a judgment on it, at three sizes; and the attacks on the sandbox."""
+        sizes = sorted({*(size for size in _FORKED if size < self.events), self.events})
+        homes = {size: million.home(self.cache, ROOT, size, self.say) for size in sizes}
+        found: list[Figure] = []
+        attacks = Figure(name="attacks", title="attacks on the sandbox, once a boot", unit="ms")
+        for size, home in homes.items():
+            of = f"{size:,} events"
+            figures = {
+                "fork": Figure(name=f"fork-{size}", title=f"a fork, its state checked, of {of}",
+                               unit="ms"),
+                "copy": Figure(name=f"copy-{size}", title=f"a copy in files, checked, of {of}",
+                               unit="s"),
+                "judge": Figure(name=f"judge-{size}", title=f"a judgment that accepts, on {of}",
+                                unit="s"),
+                "attacks": attacks,
+            }  # fmt: skip
+            for number in range(min(self.rounds, _LIVES)):
+                self.say(f"successors: {of}, round {number + 1}")
+                rate = disk_rate(self.folder)
+                for name, value in self._forked(home).items():
+                    figures[name].values.append(value)
+                    figures[name].disk.append(rate)
+            found += [figure for name, figure in figures.items() if name != "attacks"]
+        return [*found, attacks]
+
+    def _forked(self, home: Path) -> dict[str, float]:
+        with tempfile.TemporaryDirectory(dir=self.folder) as copy:
+            argv = [sys.executable, "-m", "bench.successors", str(home), copy]
+            done = subprocess.run(
+                argv,
+                env=environment(),
+                stdout=subprocess.PIPE,
+                timeout=successors.SECONDS_MAX,
+                check=True,
+            )
+        values: dict[str, float] = json.loads(done.stdout)
+        return values
 
     def _child(self, what: str, *paths: Path) -> float:
         argv = [sys.executable, "-m", "bench.million", what, *map(str, paths)]

@@ -86,9 +86,10 @@ def _ready(folder: Path, process: "subprocess.Popen[bytes]", begin: float) -> Ru
     raise SystemExit(f"the node did not start: {(folder / 'run.err').read_text()[-2000:]}")
 
 
-def _descendants(pid: int) -> list[int]:
+def descendants(pid: int) -> list[int]:
+    """A process and all that came of it."""
     children = Path(f"/proc/{pid}/task/{pid}/children").read_text().split()
-    return [pid, *(found for child in children for found in _descendants(int(child)))]
+    return [pid, *(found for child in children for found in descendants(int(child)))]
 
 
 def memory_mib(pid: int, line: str = "VmRSS") -> float:
@@ -112,7 +113,7 @@ def measure(folder: Path, messages: int, idle_s: float) -> dict[str, float]:
         pass
     with started(folder) as running:
         time.sleep(idle_s)
-        rest = sum(memory_mib(pid) for pid in _descendants(running.pid)[1:])
+        rest = sum(memory_mib(pid) for pid in descendants(running.pid)[1:])
         found = {"birth": born.start_ms, "start": running.start_ms}
         found |= {"idle-host": memory_mib(running.pid), "idle-agent": rest}
         connection = HTTPConnection(running.host, running.port)

@@ -1,15 +1,25 @@
 """What the figures were measured on, without its name or anybody's folders."""
 
+import json
 import os
 import platform
 import re
 import subprocess
 from importlib.metadata import version
 from pathlib import Path
+from typing import Final
 
 import apsw
 
 from bench.contest import ROOT
+
+_PEERS: Final[dict[str, frozenset[str]]] = {
+    ".venv-bench": frozenset(
+        {"eventsourcing", "pymerkle", "langgraph", "langgraph_checkpoint_sqlite", "openai_agents"}
+    ),
+    ".venv-relay": frozenset({"nostr_relay", "nostr_sdk"}),
+}
+_NPM_PEERS: Final = {"bench/peers": "hypercore", "tests/nostr": "@nostr-relay/core"}
 
 
 def _output(*argv: str) -> str:
@@ -44,17 +54,26 @@ def machine(folder: Path) -> str:
     )
 
 
+def _pinned(place: Path, name: str) -> str:
+    """The version of an npm package that is installed there; empty if it is not."""
+    try:
+        text = (place / "node_modules" / name / "package.json").read_text()
+    except OSError:
+        return ""
+    return f"{name} {json.loads(text)['version']}"
+
+
 def versions() -> str:
     """Python, SQLite, and the peers that are here."""
     found = [f"Python {platform.python_version()}", f"SQLite {apsw.sqlite_lib_version()}"]
     found += [f"{name} {version(name)}" for name in ("cbor2", "apsw", "blake3")]
-    for path in sorted((ROOT / ".venv-bench").glob("lib/*/site-packages/*.dist-info")):
-        name, number = path.stem.rsplit("-", 1)
-        if name in {"eventsourcing", "pymerkle"}:
-            found.append(f"{name} {number}")
-    lock = ROOT / "bench" / "peers" / "package.json"
-    if (lock.parent / "node_modules").is_dir():
-        pinned = re.search(r'"hypercore": "([^"]+)"', lock.read_text())
-        found.append(f"hypercore {pinned[1] if pinned else '?'} on node {_output('node', '-v')}")
+    for place, peers in _PEERS.items():
+        for path in sorted((ROOT / place).glob("lib/*/site-packages/*.dist-info")):
+            name, number = path.stem.rsplit("-", 1)
+            if name in peers:
+                found.append(f"{name} {number}")
+    npm = [_pinned(ROOT / place, name) for place, name in _NPM_PEERS.items()]
+    if any(npm):
+        found.append(f"{', '.join(filter(None, npm))} on node {_output('node', '-v')}")
     git = _output("git", "--version").removeprefix("git version ")
     return ", ".join([*found, *([f"git {git}"] if git else [])])

@@ -5,8 +5,11 @@ or {"value": x}. Making the drafts is inside the clock; opening and closing are 
 """
 
 import asyncio
+import io
 import json
 import os
+import statistics
+import subprocess
 import sys
 import time
 from collections.abc import Callable
@@ -14,13 +17,15 @@ from functools import partial
 from pathlib import Path
 from typing import Any, Final
 
-from bench import texts
-from ledger.core.checkpoint import Checkpoint
+from attest.core.header import HEADER_BYTES, REGTEST, verify_headers
+from bench import seals, texts, turning
+from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.core.event import Draft
 from ledger.core.keys import Signer
 from ledger.core.merkle import leaf_hash, verify_inclusion
 from ledger.core.state import BASIC_REDUCERS
 from ledger.log import Log
+from ledger.proof import prove
 from ledger.release import Release
 from ledger.replay import proven, replay
 from ledger.sqlite import SqliteStore
@@ -29,6 +34,8 @@ from ledger.views import Views
 SIGNER: Final = Signer(b"\x11" * 32)
 CONVERSATIONS: Final = 50
 WRITERS: Final = 100
+_DEPTH: Final = 12
+"""Levels of a block of 4,096 transactions, what mainnet's hold."""
 _STRIDE: Final = 7919
 """A prime: positions far apart, every one different."""
 _STREAMS: Final = [number.to_bytes(16, "big") for number in range(1, CONVERSATIONS + 1)]
@@ -153,9 +160,66 @@ def _search(folder: Path, lines: list[str]) -> Found:
             views.close()
 
 
+def _seals(folder: Path, lines: list[str]) -> seals.Seals:
+    """A chain of as many links as there are lines; the rounds and rows that follow find it."""
+    return seals.seals(folder.parent, len(lines))
+
+
+def _headers(folder: Path, lines: list[str]) -> Found:
+    raw = _seals(folder, lines).headers
+    return timed(len(raw) // HEADER_BYTES, lambda: verify_headers(REGTEST, 1, raw))
+
+
+def _transitions(folder: Path, lines: list[str]) -> Found:
+    return timed(len(lines), _seals(folder, lines).short.verify)
+
+
+def _year(folder: Path, lines: list[str]) -> Found:
+    found = timed(1, _seals(folder, lines).verify)
+    return {"value": found["seconds"], "count": 1, "cpu": found["cpu"]}
+
+
+def _leaf_bytes(folder: Path, lines: list[str]) -> Found:
+    """The difference that a second event makes to a proof of one."""
+    with filled(folder, lines) as log:
+        tree = log.tree
+        head = Checkpoint(ledger_id=log.ledger_id, epoch=0, size=tree.size, root=tree.root())
+        lengths = []
+        for also in ((), (log.size // 2,)):
+            file = io.BytesIO()
+            prove(log, [sign_checkpoint(head, SIGNER)], 1, file, also=also)
+            lengths.append(len(file.getvalue()))
+    return {"value": lengths[1] - lengths[0]}
+
+
+def _verify_start(_folder: Path, lines: list[str]) -> Found:
+    examples = Path(__file__).parent.parent / "examples"
+    command = [sys.executable, "-m", "attest.verify", str(examples / "good.proof")]
+    taken = []
+    for _ in lines:
+        begin = time.perf_counter()
+        subprocess.run(
+            [*command, "--soul", str(examples / "SOUL.md")], check=True, stdout=subprocess.DEVNULL
+        )
+        taken.append(time.perf_counter() - begin)
+    return {"value": 1000 * statistics.median(taken)}
+
+
 def _bytes(folder: Path, lines: list[str]) -> Found:
     filled(folder, lines).close()
     return {"value": (folder / "ledger.db").stat().st_size / len(lines)}
+
+
+def _mirrored(folder: Path, lines: list[str]) -> Found:
+    from bench import mirrors  # it makes its ledger with what is here
+
+    return mirrors.mirrored(folder, lines)
+
+
+def _mirror_bytes(folder: Path, lines: list[str]) -> Found:
+    from bench import mirrors
+
+    return mirrors.mirror_bytes(folder, lines)
 
 
 WORK: Final[dict[str, Callable[[Path, list[str]], Found]]] = {
@@ -169,7 +233,18 @@ WORK: Final[dict[str, Callable[[Path, list[str]], Found]]] = {
     "prove": lambda folder, lines: _proofs(folder, lines, verify=False),
     "verify": lambda folder, lines: _proofs(folder, lines, verify=True),
     "search": _search,
+    "mirror": _mirrored,
+    "mirror-bytes": _mirror_bytes,
+    "headers": _headers,
+    "transitions": _transitions,
+    "year": _year,
+    "link-bytes": lambda _folder, _lines: {"value": seals.link_bytes(_DEPTH)},
+    "leaf-bytes": _leaf_bytes,
+    "verify-start": _verify_start,
     "bytes": _bytes,
+    "turn-10": lambda folder, lines: turning.measure(folder, 10, len(lines)),
+    "turn-1000": lambda folder, lines: turning.measure(folder, 1_000, len(lines)),
+    "turn-100000": lambda folder, lines: turning.measure(folder, 100_000, len(lines)),
 }
 
 

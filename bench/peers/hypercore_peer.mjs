@@ -2,6 +2,7 @@
 // Blocks are ready-made bytes; every append is signed (Ed25519); nothing is asked to be durable,
 // for it offers no such setting. Reads are not verified by it; the faster of two ways counts.
 import fs from 'node:fs'
+import net from 'node:net'
 import path from 'node:path'
 import Hypercore from 'hypercore'
 import { MerkleTree } from 'hypercore/lib/merkle-tree.js'
@@ -118,6 +119,27 @@ function weigh (at) {
   return fs.readdirSync(at).reduce((sum, name) => sum + weigh(path.join(at, name)), 0)
 }
 
+// Both ends in one process, over TCP on loopback; a block is verified when it comes in.
+async function mirrored () {
+  const core = await filled()
+  const server = net.createServer((socket) => {
+    socket.on('error', () => {})
+    socket.pipe(core.replicate(false)).pipe(socket)
+  })
+  await new Promise((resolve) => server.listen(0, '127.0.0.1', resolve))
+  const clone = new Hypercore(path.join(folder, 'clone'), core.key)
+  await clone.ready()
+  const socket = net.connect(server.address().port, '127.0.0.1')
+  socket.on('error', () => {})
+  const found = await timed(N, async () => {
+    socket.pipe(clone.replicate(true)).pipe(socket)
+    while (clone.length < N) await clone.update({ wait: true })
+    await clone.download({ start: 0, end: N }).done()
+  })
+  if (clone.contiguousLength !== N) throw new Error(`${clone.contiguousLength} of ${N} blocks`)
+  return { ...found, received: socket.bytesRead }
+}
+
 async function size () {
   await (await filled()).close()
   return { value: weigh(storage) / N }
@@ -132,6 +154,8 @@ const WORK = {
   replay,
   prove,
   verify,
+  mirror: mirrored,
+  'mirror-bytes': async () => ({ value: (await mirrored()).received / N }),
   bytes: size
 }
 console.log(JSON.stringify(await WORK[row]()))

@@ -1,6 +1,7 @@
 """Every row of `make bench` runs, small and on our side alone. No figure is looked at."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -10,19 +11,24 @@ import pytest
 from bench.contest import Result
 from bench.figures import Figure
 from bench.report import BEGIN, END, PASS, SHORT, judged, section, stated, write
-from bench.rows import ROWS, Row, Side
+from bench.rows import RELAYS, ROWS, Row, Side
 from bench.syncs import Counter
 
 ROOT = Path(__file__).parent.parent.parent
+HERE = [row for row in ROWS if row.family != RELAYS]
+"""The others are in test_bench_relays.py."""
 
 
 def bench(*argv):
+    """Run the benchmarks, with nothing that measures the code that they measure."""
+    env = {name: value for name, value in os.environ.items() if not name.startswith("COVERAGE")}
     return subprocess.run(
         [sys.executable, "-m", "bench", *argv],
         capture_output=True,
         text=True,
         cwd=ROOT,
-        timeout=300,
+        env=env,
+        timeout=600,
         check=False,
     )
 
@@ -31,13 +37,13 @@ def bench(*argv):
 def measured(tmp_path_factory):
     """Everything but the whole node, whose start alone takes longer than all the others."""
     build = tmp_path_factory.mktemp("bench")
-    rows = [argument for row in ROWS for argument in ("--only", row.name)]
+    rows = [argument for row in HERE for argument in ("--only", row.name)]
     done = bench("--quick", "--ours", "--build", str(build), *rows)
     assert done.returncode == 0, done.stderr
     return build, json.loads((build / "bench.json").read_text())
 
 
-@pytest.mark.parametrize("row", ROWS, ids=lambda row: row.name)
+@pytest.mark.parametrize("row", HERE, ids=lambda row: row.name)
 def test_a_row_runs(measured, row):
     [found] = [kept for kept in measured[1]["rows"] if kept["name"] == row.name]
     ours = {name for name in row.sides if name.startswith("ours")}
@@ -53,13 +59,16 @@ def test_nothing_is_left_behind(measured):
 
 
 def test_the_rows_of_a_large_ledger_and_a_node_run(tmp_path):
-    groups = ("--only", "million", "--only", "growth", "--only", "node")
+    names = ("million", "growth", "node", "aggregate", "successors")
+    groups = [argument for name in names for argument in ("--only", name)]
     done = bench("--quick", "--ours", "--build", str(tmp_path), *groups)
     assert done.returncode == 0, done.stderr
     found = {
         f["name"]: f["values"] for f in json.loads((tmp_path / "bench.json").read_text())["figures"]
     }
+    assert {"aggregate-tree", "aggregate-verify", "aggregate-bytes"} <= set(found)
     assert {"start-1m", "memory-1m", "open-1m", "bytes-1m", "growth", "start", "turn"} <= set(found)
+    assert {"fork-1000", "copy-2000", "judge-1000", "attacks"} <= set(found)
     assert all(values and min(values) > 0 for values in found.values())
 
 
@@ -93,6 +102,19 @@ def test_less_is_better_where_it_is():
     assert judged(result(low_is_good=True, ours=[300], peer=[100]))[1].verdict == SHORT
     assert stated(Figure(name="f", title="F", unit="s", most=2.0, values=[1, 2, 9])).verdict == PASS
     assert stated(Figure(name="f", title="F", unit="s", most=2.0, values=[3])).verdict == SHORT
+
+
+def test_a_row_without_peers_has_a_bound_of_its_own():
+    row = Row(name="r", title="R", unit="s", sides={"ours": Side(count=1, setting="", most=1.0)})
+    [line] = judged(Result(row, values={"ours": [0.5, 0.9, 4]}))
+    assert (line.verdict, line.goal_text) == (PASS, "at most 1 s")
+    [line] = judged(Result(row, values={"ours": [0.5, 1.1, 4]}))
+    assert line.verdict == SHORT
+    assert "- R, 1.1 s, goal at most 1 s." in section(
+        dict.fromkeys(("date", "command", "rounds", "machine", "versions", "load", "cores"), "?"),
+        [line],
+        [100.0],
+    )
 
 
 def test_the_page_names_what_falls_short_and_keeps_what_people_wrote(tmp_path):
