@@ -12,13 +12,17 @@ if unshare --net true 2> /dev/null; then
 else
   echo "timmy: note: this machine does not let the tests take the network away; they use loopback only"
 fi
-rm -f .coverage .coverage.*
+rm -f .coverage .coverage.* .pytest_cache/v/cache/lastfailed
 workers=$(nproc)
-"${alone[@]}" "$bin/coverage" run -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "$@"
+"${alone[@]}" "$bin/coverage" run -m pytest -n "$workers" --dist loadfile --no-loadscope-reorder "$@" || {
+  code=$?
+  [ $# -eq 0 ] && [ $code -eq 1 ] || exit $code
+  "${alone[@]}" "$bin/python" tests/again.py || exit $code
+}
 if [ $# -eq 0 ]; then
   "$bin/coverage" combine --quiet
-  "$bin/coverage" report --skip-covered --include='*/core/*' --fail-under=97 > build/coverage-core.txt || { cat build/coverage-core.txt; exit 1; }
-  "$bin/coverage" report --skip-covered --fail-under=92 > build/coverage.txt || { cat build/coverage.txt; exit 1; }
+  "$bin/coverage" report --skip-covered --include='*/core/*' --fail-under=96 > build/coverage-core.txt || { cat build/coverage-core.txt; exit 1; }
+  "$bin/coverage" report --skip-covered --fail-under=90 > build/coverage.txt || { cat build/coverage.txt; exit 1; }
   grep TOTAL build/coverage-core.txt | sed 's/TOTAL/coverage of the cores:/'
   grep TOTAL build/coverage.txt | sed 's/TOTAL/coverage of everything:/'
 fi

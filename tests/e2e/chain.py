@@ -34,6 +34,11 @@ class Chain:
         return self.rpc("generatetoaddress", count, address)
 
     @property
+    def online(self):
+        """What makes a verifier ask this chain."""
+        return ("--online", f"http://127.0.0.1:{self.port}", "--cookie", str(self.cookie))
+
+    @property
     def settings(self):
         """The [attest] table of a node that uses this chain."""
         return (

@@ -1,13 +1,17 @@
 """A third-party Nostr client follows a node: nostr-sdk on the embedded relay of a real process."""
 
 import asyncio
+import base64
+import hashlib
+import json
 from datetime import timedelta
 
 import nostr_sdk
 import pytest
+from websockets.sync.client import connect
 
 from ledger.core.checkpoint import open_checkpoint
-from tests.node.world import Home
+from tests.node.world import SETTINGS, Home, until
 
 
 @pytest.fixture(scope="module")
@@ -52,3 +56,37 @@ async def test_a_published_checkpoint_verifies_for_a_stranger(home):
     newest = open_checkpoint(heads[0].content().encode(), log_key)
     assert newest.size == max(sizes)
     assert newest.size > 4
+
+
+def test_identity_and_heads_reach_a_relay_that_the_operator_names(tmp_path):
+    """Another machine's relay takes the agent's own events; what it has is the same file."""
+    agent = Home(tmp_path / "agent").configure()
+    agent.run("init", "--kit", str(tmp_path / "kit.txt")).good()
+    npub = agent.run("--json", "soul", "show").good().json["npub"]
+    far = Home(tmp_path / "far").configure(SETTINGS + f'[relay]\nwriters = ["{npub}"]\n')
+    with far.running() as relay:
+        url = f"ws://127.0.0.1:{relay.port}"
+        agent.configure(SETTINGS + f'[publish]\nrelays = ["{url}"]\ninterval_s = 1\n')
+        with agent.running():
+            done = agent.run("--json", "soul", "attest").good().json
+            at = f"timmy/soul/{agent.run('--json', 'soul', 'show').good().json['ledger']}"
+            until(lambda: asked(url, kinds=[30078], d=at), 60, "the chain is at the relay")
+            found = asked(url, kinds=[30078], d=at)
+            by = {"authors": [found["pubkey"]]}  # the relay's own agent has heads there, too
+            until(lambda: asked(url, kinds=[78], **by), 60, "a head is at the relay")
+    assert found["id"] == done["nostr"]
+    data = base64.b64decode(found["content"])
+    assert hashlib.sha256(data).hexdigest() == done["sha256"]
+    file = tmp_path / "from-afar.soul"
+    file.write_bytes(data)
+    agent.run("verify", str(file), "--soul", str(agent.path / "SOUL.md")).good()
+    agent.end()
+    far.end()
+
+
+def asked(url, *, kinds, d=None, **more):
+    """The first event of these kinds, at this address, that a relay has; or None."""
+    with connect(url) as relay:
+        relay.send(json.dumps(["REQ", "x", {"kinds": kinds} | ({"#d": [d]} if d else {}) | more]))
+        answer = json.loads(relay.recv(timeout=30))
+    return answer[2] if answer[0] == "EVENT" else None

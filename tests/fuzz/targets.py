@@ -1,9 +1,29 @@
 """All targets by name."""
 
-from . import targets_attest, targets_homes, targets_ledger, targets_wires
+from . import (
+    targets_attest,
+    targets_fleet,
+    targets_homes,
+    targets_ledger,
+    targets_mirrors,
+    targets_patches,
+    targets_permissions,
+    targets_sealed,
+    targets_wires,
+)
 
 TARGETS = {
     target.name: target
-    for module in (targets_ledger, targets_attest, targets_wires, targets_homes)
+    for module in (
+        targets_ledger,
+        targets_attest,
+        targets_wires,
+        targets_sealed,
+        targets_mirrors,
+        targets_homes,
+        targets_patches,
+        targets_permissions,
+        targets_fleet,
+    )
     for target in module.TARGETS
 }

@@ -11,11 +11,9 @@ from aiohttp.test_utils import make_mocked_request
 
 from genesis.core import nip49, patch, strict_json
 from genesis.core import verdict as verdicts
-from genesis.core.birth import parse_genesis
 from genesis.core.errors import (
     BirthError,
     Constitutional,
-    InvalidGenesis,
     InvalidKeystore,
     InvalidNcryptsec,
     InvalidPatch,
@@ -38,9 +36,11 @@ from genesis.keystore import Keystore, lock_agent
 from genesis.soul import Soul
 from genesis.trees import current
 from ledger.core.codec import decode, encode
-from ledger.core.errors import InvalidCbor, NotFound, TimmyError
+from ledger.core.errors import InvalidCbor, InvalidGenesis, NotFound, TimmyError
+from ledger.core.genesis import parse_genesis
 from ledger.views import Views
-from node import api, config
+from node import config
+from node.api import http as requests
 from node.config import ConfigError
 from tests.genesis_judge.diffs import agent_tree, change
 from tests.genesis_judge.test_verdict import ENVELOPE, JUDGE
@@ -195,7 +195,7 @@ async def _body(data, charset, kinds):
     stream.feed_eof()
     headers = {"Content-Type": f"application/json; charset={charset}"}
     request = make_mocked_request("POST", "/v1/say", headers=headers, payload=stream)
-    return await api._body(request, **kinds)
+    return await requests.read_body(request, **kinds)
 
 
 CHARSETS = ("utf-8", "punycode", "no-such")
@@ -217,8 +217,8 @@ async def _bodies(data):
             outcome = "accepted"
             encode({"keys": list(body)})
             if "key" in body:
-                _documented(api._hex, body["key"])
-            _documented(api._number, str(body.get("text", "")))
+                _documented(requests.hex_bytes, body["key"])
+            _documented(requests.number, str(body.get("text", "")))
     return outcome
 
 

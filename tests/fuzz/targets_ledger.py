@@ -7,6 +7,7 @@ import json
 import random
 from pathlib import Path
 
+from attest.verify.bundle import verify_bundle
 from ledger.core import bundle, limits
 from ledger.core.audit import Audit
 from ledger.core.checkpoint import Checkpoint, open_checkpoint
@@ -26,7 +27,6 @@ from ledger.core.note import parse_note
 from ledger.core.state import BASIC_REDUCERS, State
 from ledger.core.statement import Statement, make_statement, open_statement
 from ledger.core.tiles import Tree
-from node.verifier import verify_bundle
 from tests.spec import agent
 from tests.spec.test_vectors import bundle_of, cases
 

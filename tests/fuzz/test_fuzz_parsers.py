@@ -38,6 +38,7 @@ def test_what_was_found_once_stays_fixed(path):
     check(TARGETS[path.parent.name], path.read_bytes())
 
 
+@pytest.mark.usefixtures("unmeasured")
 @pytest.mark.parametrize(("target", "name"), GROWTH, ids=lambda x: getattr(x, "name", x))
 def test_twice_the_bytes_cost_about_twice(target, name):
     """In lines of Python executed and in memory, never in seconds."""

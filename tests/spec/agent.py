@@ -16,12 +16,13 @@ from attest.core.seal import Coin, Fee, anchor_draft, opening_draft, sign
 from attest.core.signer import FundingSigner, SealSigner
 from attest.core.taproot import key_path_sighash, p2tr_script, soul_leaf, tweak_secret
 from attest.core.transaction import OutPoint, Transaction, TxOut, double_sha256
-from genesis.core.birth import GenesisFacts, SoulDigest, key_digest, sign_genesis
+from genesis.core.birth import sign_genesis
 from genesis.core.keys import AgentKeys
 from ledger.core.checkpoint import Checkpoint, SignedCheckpoint, sign_checkpoint
 from ledger.core.codec import decode, encode
 from ledger.core.epoch import EpochRecord
 from ledger.core.event import Draft, Event, Record, seal
+from ledger.core.genesis import GenesisFacts, SoulDigest, key_digest
 from ledger.core.hashing import tagged
 from ledger.core.keys import Signer
 from ledger.core.merkle import leaf_hash
@@ -116,6 +117,8 @@ class Ledger:
     records: list[Record] = field(default_factory=list)
     tree: Tree = field(default_factory=lambda: Tree(lambda *_: b""))
     lengths: dict[bytes, int] = field(default_factory=dict)
+    signers: list[tuple[int, Signer]] = field(default_factory=lambda: [(0, LOG)])
+    """From which size on which log key signs."""
 
     def add(self, draft, *, ts_ms=None, stream_sequence=None) -> Event:
         position = len(self.records)
@@ -142,7 +145,10 @@ class Ledger:
     def id(self):
         return Event.open(self.records[0]).id
 
-    def head(self, size=None, *, epoch=0, root=None, by=LOG, ledger_id=None) -> SignedCheckpoint:
+    def signer(self, size) -> Signer:
+        return next(by for start, by in reversed(self.signers) if start <= size)
+
+    def head(self, size=None, *, epoch=0, root=None, by=None, ledger_id=None) -> SignedCheckpoint:
         size = self.tree.size if size is None else size
         checkpoint = Checkpoint(
             ledger_id=self.id if ledger_id is None else ledger_id,
@@ -150,7 +156,7 @@ class Ledger:
             size=size,
             root=self.tree.root(size) if root is None else root,
         )
-        return sign_checkpoint(checkpoint, by)
+        return sign_checkpoint(checkpoint, self.signer(size) if by is None else by)
 
 
 # ---- bundles ------------------------------------------------------------------------------------
@@ -208,7 +214,7 @@ def proof(ledger, position, sizes, *, also=(), attachments=(), epoch=0):
         records += [event_record(ledger.records[at]), inclusion(ledger, at, covering)]
     pairs = set(pairwise(sizes))
     for at in also:
-        if ledger.records[at].envelope[3:].startswith(b"ledger.epoch"):
+        if ledger.records[at].envelope[3:].startswith((b"ledger.epoch", b"soul.handed_off")):
             pairs.add((at, min(size for size in sizes if size > at)))
     for older, newer in sorted(pairs):
         records.append(["consistency", older, newer, ledger.tree.consistency(older, newer)])

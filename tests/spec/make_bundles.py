@@ -31,22 +31,26 @@ def case(name, failure, verdict, data, *, soul="same", standing=None):
     }
 
 
-def share(found):
-    """The cases with each bundle as a list of indexes into a table of chunks, to be joined.
+def share(found, *files):
+    """The cases with each of `files` as a list of indexes into a table of chunks, to be joined.
 
     A chunk is a record with its length, so that a genesis that a hundred bundles begin with is
-    there once.
+    there once; or a whole note.
     """
     table = {}
     cases = [
-        {**case, "bundle": [table.setdefault(chunk, len(table)) for chunk in chunks(case["bundle"])]}
+        case
+        | {
+            name: [table.setdefault(chunk, len(table)) for chunk in chunks(case[name])]
+            for name in files
+        }
         for case in found
-    ]  # fmt: skip
+    ]
     return [base64.b64encode(chunk).decode() for chunk in table], cases
 
 
 def chunks(data):
-    start = len(agent.MAGIC)
+    start = len(agent.MAGIC if data.startswith(agent.MAGIC[:8]) else data)
     while data:
         yield data[:start]
         data = data[start:]
@@ -399,15 +403,15 @@ def epochs():
         case("export of epoch 2", None, RECOVERED, bundle(second)),
         case("proof of epoch 1", None, RECOVERED, bundle(one)),
         case("proof of epoch 2", None, RECOVERED, bundle(two)),
-        case("epoch signed by another key", "epoch", BROKEN, stranger),
-        case("epoch record without its size", "epoch", BROKEN, lacking()),
-        case("epoch 2 follows epoch 0", "epoch", BROKEN, broken(epoch=2)),
+        case("epoch signed by another key", "lineage", BROKEN, stranger),
+        case("epoch record without its size", "lineage", BROKEN, lacking()),
+        case("epoch 2 follows epoch 0", "lineage", BROKEN, broken(epoch=2)),
         case("epoch that keeps another size", "rewritten", REWRITTEN, broken(kept_size=3)),
         case("epoch that keeps another root", "rewritten", REWRITTEN, broken(kept_root=ZEROS)),
-        case("header of an epoch that never began", "epoch", BROKEN, bundle(silent)),
+        case("header of an epoch that never began", "lineage", BROKEN, bundle(silent)),
         case("head of the epoch before", "checkpoint", BROKEN, bundle(old)),
         case("proof without the record of its epoch", "missing", INCOMPLETE, bundle(proof(ledger, 5, [6], epoch=1))),
-        case("proof without the first of two epochs", "epoch", BROKEN, bundle(proof(twice, 1, [6], also=[5], epoch=2))),
+        case("proof without the first of two epochs", "lineage", BROKEN, bundle(proof(twice, 1, [6], also=[5], epoch=2))),
     ]  # fmt: skip
 
 

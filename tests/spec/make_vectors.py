@@ -10,7 +10,9 @@ import hashlib
 import json
 from pathlib import Path
 
-from ledger.core import hashing
+from attest.core.aggregate import AggregateTree, slot_hash
+from attest.core.commitment import Commitment, Kind
+from ledger.core import handoff, hashing
 from ledger.core.checkpoint import Checkpoint
 from ledger.core.codec import encode
 from ledger.core.event import Cause, Draft, Event, seal
@@ -19,14 +21,21 @@ from ledger.core.note import key_id, sign_note
 from ledger.core.state import State
 from ledger.core.statement import make_statement
 from ledger.core.tiles import Tree
-from tests.spec import agent, make_bundles
+from tests.spec import (
+    agent,
+    make_aggregates,
+    make_bundles,
+    make_children,
+    make_delegated,
+    make_equivocations,
+    make_held,
+    make_lineage,
+    make_succession,
+)
+from tests.spec.life import Life
 
 FOLDER = Path(__file__).parent.parent / "vectors/spec"
-
-
-def case(name, failure, **fields):
-    shown = {k: v.hex() if isinstance(v, bytes) else v for k, v in fields.items()}
-    return {"name": name, "class": failure, **shown}
+case = make_aggregates.case
 
 
 # ---- cbor ---------------------------------------------------------------------------------------
@@ -524,17 +533,22 @@ def statements():
 
 def states():
     whole = {"type/a.b": 2, "stream/" + "00" * 16: [2, ZEROS], "redacted/7": 9}
+    named = {"n": 1, "n/1/a": 2, "n/": 3, "": 4, "/": 5, "no/n": 6}
     cases = [
         ("nothing", {}, 0),
         ("nothing after one event", {}, 1),
         ("one entry", {"type/a.b": 1}, 1),
         ("three entries", whole, 2),
         ("three entries, later", whole, 3),
+        ("parts", named, 1),
     ]
     return [
-        case(name, None, entries=encode(e), size=n, digest=State.restore((), e, n).digest())
+        case(
+            name, None, entries=encode(e), size=n, digest=State.restore((), e, n).digest(),
+            parts=encode(State.restore((), e, n).parts()),
+        )
         for name, e, n in cases
-    ]
+    ]  # fmt: skip
 
 
 # ---- files --------------------------------------------------------------------------------------
@@ -574,10 +588,13 @@ def example():
             "entry": encode(["type/a.b", 1]).hex(),
             "lanes": hashing.xof(hashing.STATE_ENTRY, 8, encode(["type/a.b", 1])).hex(),
             "digest": State.restore((), {"type/a.b": 1}, 1).digest().hex(),
+            "part": State.restore((), {"type/a.b": 1}, 1).parts()["type"].hex(),
         },
+        "lineage": {name: value.hex() for name, value in lineage_example().items()},
         "bundle": {
             "start": (agent.MAGIC + agent.frame(encode(agent.header(chain.ledger, "proof")))).hex()
         },
+        "aggregate": {name: value.hex() for name, value in aggregate_example().items()},
         "anchor": {
             "seal_key": agent.KEYS.seal.public.hex(),
             "soul_sha256": hashlib.sha256(agent.SOUL).hexdigest(),
@@ -585,6 +602,43 @@ def example():
             "digest": chain.ledger.head(5).anchor_digest().hex(),
             "vout_0": chain.transactions[1].outputs[0].script.hex(),
         },
+    }
+
+
+def lineage_example():
+    """Genesis, words, and the handoff at position 2."""
+    lived = Life.born().hand_over()
+    event = Event.open(lived.ledger.records[2])
+    payload = event.payload
+    digest = hashing.tagged(handoff.TAG, make_lineage.message_of(payload, lived.ledger.id))
+    return {
+        "ledger": lived.ledger.id,
+        "kept_root": payload["kept_root"],
+        "key": payload["key"],
+        **payload["successor"]["keys"],
+        "next_key_digest": payload["successor"]["next_key_digest"],
+        "message": make_lineage.message_of(payload, lived.ledger.id),
+        "digest": digest,
+        "old_signature": payload["old_signature"],
+        "record": event.id,
+    }
+
+
+ZERO_ID, LAST_ID = bytes(32), b"\xff" * 32
+
+
+def aggregate_example():
+    """Two ledgers under one root."""
+    digest = agent.anchored_ledger().ledger.head(5).anchor_digest()
+    tree = AggregateTree({ZERO_ID: digest, LAST_ID: b"\x11" * 32})
+    return {
+        "ledger": ZERO_ID,
+        "digest": digest,
+        "slot": slot_hash(ZERO_ID, digest),
+        "other": slot_hash(LAST_ID, b"\x11" * 32),
+        "root": tree.root,
+        "proof": encode(tree.prove(ZERO_ID).to_value()),
+        "vout_0": Commitment(kind=Kind.AGGREGATE, digest=tree.root).output.script,
     }
 
 
@@ -600,17 +654,26 @@ def build():
         "checkpoints": checkpoints(),
         "statements": statements(),
         "state": states(),
+        "aggregate": make_aggregates.slots(),
+        "delegated": make_aggregates.delegated(),
+        "children": make_children.cases(),
     }
     files = {f"{name}.json": {"cases": cases} for name, cases in tables.items()}
-    chunks, bundles = make_bundles.share(make_bundles.cases())
+    files["lineage.json"] = make_lineage.table()
+    found = [*make_bundles.cases(), *make_succession.cases(), *make_delegated.cases()]
+    chunks, bundles = make_bundles.share(found, "bundle")
     files["bundles.json"] = {"soul": agent.SOUL.hex(), "chunks": chunks, "cases": bundles}
+    chunks, cases = make_bundles.share(make_held.cases(), "bundle", "held")
+    files["held.json"] = {"chunks": chunks, "cases": cases}
+    chunks, cases = make_bundles.share(make_equivocations.cases(), "bundle")
+    files["equivocations.json"] = {"soul": agent.SOUL.hex(), "chunks": chunks, "cases": cases}
     files["example.json"] = example()
     return {name: rendered(value) for name, value in files.items()}
 
 
 def rendered(value):
     """One line a case: a change of one case is a change of one line."""
-    if set(value) - {"soul", "chunks", "cases"}:
+    if "cases" not in value:
         return (json.dumps(value, indent=1, ensure_ascii=False) + "\n").encode()
     parts = []
     for name, found in value.items():

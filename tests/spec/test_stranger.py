@@ -5,6 +5,7 @@ import io
 import json
 import random
 from collections import Counter
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -15,25 +16,37 @@ from ledger.core.codec import decode as product_decode
 from ledger.core.errors import InvalidCbor
 from ledger.proof import export, prove
 from ledger.release import Release
+from tests.attest import mainnet
 from tests.ledger.makers import message, open_log
 from tests.spec import agent, stranger
-from tests.spec.stranger import bitcoin, remake, tree
-from tests.spec.stranger.__main__ import EXAMPLES, compared, product, sources
+from tests.spec.stranger import aggregate, bitcoin, codec, remake, tree
+from tests.spec.stranger.__main__ import (
+    EXAMPLES,
+    compared,
+    compared_beside,
+    pairs,
+    product,
+    sources,
+)
 from tests.spec.stranger.bundle import verify
+from tests.spec.stranger.child import check_in_child, check_in_parent
 from tests.spec.stranger.codec import Refusal, decode
 from tests.spec.stranger.event import open_event
 from tests.spec.stranger.genesis import check_genesis
+from tests.spec.stranger.lineage import Lineage
 from tests.spec.stranger.note import key_id, open_head
-from tests.spec.stranger.state import expand, state_digest
+from tests.spec.stranger.state import expand, part_digests, state_digest
 from tests.spec.stranger.statement import check_statement
-from tests.spec.test_vectors import BUNDLES, bundle_of, cases, load, unhex
+from tests.spec.test_vectors import BUNDLES, EQUIVOCATIONS, bundle_of, cases, held_of, load, unhex
 
 MUTATIONS = 1000
+HELD_MUTATIONS = 300
 MODULES = sorted(Path(stranger.__file__).parent.glob("*.py"))
 BYTES_MAX = 2**20
 GOOD = [case for case in BUNDLES["cases"] if case["class"] is None and case["soul"]]
 BITCOIN = Path(__file__).parents[1] / "vectors/bitcoin"
-HEADERS = BITCOIN / "mainnet-headers/headers-0-2031.bin"
+LINEAGE = load("lineage")
+PARTS = ("envelope", "salt", "payload")
 RETARGET = json.loads((BITCOIN / "spv/headersWithRetarget.json").read_text())
 
 
@@ -83,6 +96,33 @@ def test_genesis(case):
     agrees(case, check_genesis, decode(unhex(case["payload"]), BYTES_MAX))
 
 
+def tenures_of(case):
+    """Every record of a case in turn, as the stranger reads it."""
+    genesis, *records = [
+        (parts["position"], open_event(*(unhex(parts[name]) for name in PARTS), None, None))
+        for parts in (LINEAGE["genesis"], *case["records"])
+    ]
+    lineage = Lineage(genesis[1].id, genesis[1].payload)
+    for position, event in records:
+        lineage.take(event, position)
+    return lineage.tenures
+
+
+@pytest.mark.parametrize("case", cases("lineage"))
+def test_lineage(case):
+    tenures_of({"records": case["records"][:-1]})
+    tenures = agrees(case, tenures_of, case)
+    for mine, theirs in zip(tenures or [], case.get("tenures", []), strict=True):
+        assert (mine.number, mine.epoch, mine.start) == tuple(
+            theirs[name] for name in ("number", "epoch", "start")
+        )
+        assert {role: key.hex() for role, key in mine.keys.items()} == {
+            role: theirs[role] for role in mine.keys
+        }
+        assert mine.next_key_digest.hex() == theirs["next_key_digest"]
+        assert mine.record.hex() == theirs["record"]
+
+
 @pytest.mark.parametrize("case", cases("roots"))
 def test_roots(case):
     leaves = [tree.leaf(b"%d" % number) for number in range(case["size"])]
@@ -119,10 +159,23 @@ def test_statements(case):
     agrees(case, check_statement, payload, unhex(case["body"]), unhex(case["ledger"]))
 
 
+@pytest.mark.parametrize("case", cases("children"))
+def test_children(case):
+    payload = decode(unhex(case["payload"]), BYTES_MAX)
+    facts = {name: unhex(case[name]) for name in ("ledger", "soul")}
+    if case["side"] == "parent":
+        check, facts = check_in_parent, facts | {"log_key": unhex(case["log_key"])}
+    else:
+        keys = {role: unhex(key) for role, key in case["keys"].items()}
+        check, facts = check_in_child, facts | {"keys": keys}
+    agrees(case, partial(check, position=case["position"], **facts), payload)
+
+
 @pytest.mark.parametrize("case", cases("state"))
 def test_state(case):
     entries = decode(unhex(case["entries"]), BYTES_MAX)
     assert state_digest(entries, case["size"]).hex() == case["digest"]
+    assert part_digests(entries) == decode(unhex(case["parts"]), BYTES_MAX)
 
 
 def test_the_worked_examples():
@@ -131,12 +184,59 @@ def test_the_worked_examples():
     anchor = {name: unhex(value) for name, value in example["anchor"].items()}
     key = bitcoin.seal_output_key(anchor["seal_key"], anchor["soul_sha256"])
     assert b"\x51\x20" + key == anchor["seal_script"]
+    lineage = {name: unhex(value) for name, value in example["lineage"].items()}
+    assert codec.tagged("timmy/handoff/v1", lineage["message"]) == lineage["digest"]
+    old = remake.public("log")
+    assert codec.verifies(old, lineage["old_signature"], lineage["digest"])
+    assert decode(lineage["message"], BYTES_MAX)[1]["key"] == lineage["key"]
+
+
+@pytest.mark.parametrize("case", cases("aggregate"))
+def test_aggregate(case):
+    arguments = unhex(case["ledger"]), unhex(case["root"]), unhex(case["digest"])
+    agrees(case, lambda: aggregate.check_slot(decode(unhex(case["slot"]), BYTES_MAX), *arguments))
+
+
+@pytest.mark.parametrize("case", cases("delegated"))
+def test_delegated(case):
+    value = decode(unhex(case["evidence"]), BYTES_MAX)
+    genesis = {
+        "network": "regtest",
+        "recovery_output_key": value["recovery_output_key"],
+        "soul": {"sha256": value["soul_sha256"]},
+    }
+    steps, links = value["steps"], value["links"]
+
+    def verified():
+        own = aggregate.verify_own(value["opening"], links, lambda n, _: steps[n], genesis)
+        aggregate.verify_delegated(own, value["ledger"], value["delegations"])
+
+    if case["class"] == "missing":
+        with pytest.raises(aggregate.Missing):
+            verified()
+    else:
+        agrees(case, verified)
 
 
 @pytest.mark.parametrize("case", cases("bundles"))
 def test_bundles(case):
     """For the reason of the case, too: its first failure is the page's first."""
     result = verify(*bundle_of(case))
+    assert (result.verdict, result.standing) == (case["verdict"], case["standing"])
+    assert result.kind == case["class"]
+
+
+@pytest.mark.parametrize("case", cases("equivocations"))
+def test_equivocations(case):
+    result = verify(*bundle_of(case, EQUIVOCATIONS))
+    assert (result.verdict, result.kind) == (case["verdict"], case["class"])
+
+
+@pytest.mark.parametrize("case", cases("held"))
+def test_held(case):
+    data, held = held_of(case)
+    assert verify(data).kind is None
+    result = verify(data, None, held)
     assert (result.verdict, result.standing) == (case["verdict"], case["standing"])
     assert result.kind == case["class"]
 
@@ -154,15 +254,28 @@ def test_both_agree_on_a_thousand_damaged_bundles():
     # Behind the file's own digest, and behind signatures that hold, every kind of fault is met.
     assert reasons["bundle"] < MUTATIONS / 2
     assert {"event", "identity", "root", "inclusion", "checkpoint", "missing"} <= set(reasons)
-    assert {"rewritten", "epoch", "seal", "salvage", "redaction", "duplicate"} <= set(reasons)
+    assert {"rewritten", "lineage", "seal", "salvage", "redaction", "duplicate", "diverged"} <= set(
+        reasons
+    )
     good = [case for case in found if case.stranger.kind is None]
     assert len(good) > MUTATIONS / 20
     assert {case.stranger.verdict for case in good} == {"UNBROKEN-PENDING", "RECOVERED", "TEST"}
 
 
+def test_both_agree_on_what_is_held_beside_a_file():
+    found = list(compared_beside(pairs(), HELD_MUTATIONS, seed=1))
+    differing = [(case.name, case.stranger, case.product) for case in found if not case.agreed]
+    assert not differing
+    reasons = Counter(case.stranger.kind for case in found)
+    assert {"stale", "missing", "rewritten", "diverged", "checkpoint", "identity"} <= set(reasons)
+    assert reasons[None] > HELD_MUTATIONS / 10
+
+
 def test_mutations_are_the_same_for_a_seed():
     first, again, other = (
-        [case.data for case in compared(sources(), 20, seed=seed)] for seed in (3, 3, 4)
+        [case.data for case in compared(sources(), 20, seed=seed)]
+        + [case.held for case in compared_beside(pairs(), 20, seed=seed)]
+        for seed in (3, 3, 4)
     )
     assert first == again != other
 
@@ -273,24 +386,22 @@ def test_both_agree_on_compact_targets():
 @pytest.mark.parametrize(("first", "count"), [(1, 2016), (2000, 32), (2015, 2), (2016, 16)])
 def test_both_take_the_first_period_of_bitcoin_and_the_next(first, count):
     """As signet's rules: mainnet's least work is above that of its first years."""
-    raw = HEADERS.read_bytes()[80 * first : 80 * (first + count)]
-    run = [product_header.parse_header(raw[at : at + 80]) for at in range(0, len(raw), 80)]
-    product_header.verify_run(product_header.SIGNET, first, run)
-    assert [one.hash for one in bitcoin.header_run(raw, first, "signet")] == [h.hash for h in run]
+    raw = mainnet.headers()[80 * first : 80 * (first + count)]
+    run = product_header.verify_headers(product_header.SIGNET, first, raw)
+    assert tuple(one.hash for one in bitcoin.header_run(raw, first, "signet")) == run.hashes
     with pytest.raises(Refusal):
         bitcoin.header_run(raw, first, "mainnet")
     with pytest.raises(InvalidAnchor):
-        product_header.verify_run(product_header.MAINNET, first, run)
+        product_header.verify_headers(product_header.MAINNET, first, raw)
 
 
 def test_both_take_a_retarget_of_mainnet_at_its_height_and_at_no_other():
     raw = b"".join(bytes.fromhex(one["hex"].removeprefix("0x")) for one in RETARGET["chain"])
-    run = [product_header.parse_header(raw[at : at + 80]) for at in range(0, len(raw), 80)]
     height = RETARGET["chain"][0]["height"]
-    product_header.verify_run(product_header.MAINNET, height, run)
-    assert bitcoin.header_run(raw, height, "mainnet")[-1].hash == run[-1].hash
+    run = product_header.verify_headers(product_header.MAINNET, height, raw)
+    assert bitcoin.header_run(raw, height, "mainnet")[-1].hash == run.hashes[-1]
     for wrong in (height - 1, height + 1):
         with pytest.raises(Refusal, match="target changes"):
             bitcoin.header_run(raw, wrong, "mainnet")
         with pytest.raises(InvalidAnchor, match="became"):
-            product_header.verify_run(product_header.MAINNET, wrong, run)
+            product_header.verify_headers(product_header.MAINNET, wrong, raw)

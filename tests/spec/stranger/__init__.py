@@ -10,8 +10,9 @@ module that reads it names the page it follows.
 | `event`, `genesis` | event |
 | `tree` | tree |
 | `note` | checkpoint |
+| `lineage` | lineage |
 | `statement`, `state` | statement, state |
-| `container`, `bundle`, `salvage` | bundle |
+| `container`, `reading`, `bundle`, `salvage`, `held` | bundle |
 | `bitcoin`, `chain` | anchor |
 
 It is not fast, holds whole files in memory, and is no verifier for users: `timmy verify` is.

@@ -119,8 +119,8 @@ def parse_transaction(data: bytes) -> Transaction:
     return parsed
 
 
-def key_path_digest(transaction: Transaction, spent: list[Output]) -> bytes:
-    """BIP-341, SIGHASH_DEFAULT, no annex, input 0."""
+def key_path_digest(transaction: Transaction, spent: list[Output], index: int = 0) -> bytes:
+    """BIP-341, SIGHASH_DEFAULT, no annex, of the input with that index."""
     inputs = transaction.inputs
     message = b"".join(
         [
@@ -133,7 +133,7 @@ def key_path_digest(transaction: Transaction, spent: list[Output]) -> bytes:
             sha256(b"".join(one.sequence for one in inputs)),
             sha256(b"".join(serialised(one) for one in transaction.outputs)),
             b"\x00",  # key path, no annex
-            bytes(4),  # input 0
+            index.to_bytes(4, "little"),
         ]
     )
     return tagged("TapSighash", message)
@@ -149,8 +149,13 @@ def seal_output_key(seal_key: bytes, soul_sha256: bytes) -> bytes:
         raise Refusal("seal", "seal key") from error
 
 
-def spends_seal(transaction: Transaction, spent: list[Output], key: bytes) -> bool:
-    return verifies(key, transaction.witness[0][0], key_path_digest(transaction, spent))
+def spends_by_key(transaction: Transaction, spent: list[Output], index: int) -> bool:
+    """Whether input `index` spends a Taproot output by a signature of the key in its script."""
+    one, witness = transaction.inputs[index], transaction.witness[index]
+    if one.script != b"" or len(witness) != 1 or len(witness[0]) != 64:
+        return False
+    key = spent[index][1].removeprefix(b"\x51\x20")
+    return verifies(key, witness[0], key_path_digest(transaction, spent, index))
 
 
 def target(bits: int) -> int:

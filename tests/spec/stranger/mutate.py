@@ -8,6 +8,8 @@
 | `field` | a value somewhere in a record, in an event's parts or in a note | the closing record |
 | `seal` | a value of the seal attachment or a transaction | signatures, Merkle roots, work |
 | `log` | values of events | all commitments, signatures, roots and paths |
+
+`mutate_held` damages pairs of a file and what is held beside it.
 """
 
 import copy
@@ -17,7 +19,7 @@ from random import Random
 from typing import Any
 
 from tests.spec.stranger import remake
-from tests.spec.stranger.codec import Refusal, decode, encode
+from tests.spec.stranger.codec import Refusal, decode, encode, sha256
 from tests.spec.stranger.container import frames
 from tests.spec.stranger.remake import BYTES_MAX, Log, Parts, Record, closed, remade
 
@@ -38,8 +40,21 @@ KEYS = (
     "x",
     "signature",
     "events",
+    "epochs",
+    "successor",
+    "proofs",
+    "next_key_digest",
 )
-TYPES = ("ledger.redacted", "ledger.epoch", "seal.opened", "genesis.born", "test.fact", "a.b", "a")
+TYPES = (
+    "ledger.redacted",
+    "ledger.epoch",
+    "soul.handed_off",
+    "seal.opened",
+    "genesis.born",
+    "test.fact",
+    "a.b",
+    "a",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +80,9 @@ def other(value: object, chance: Random) -> Any:
     if type(value) is int:
         return chance.choice([value + 1, max(value - 1, 0), chance.choice(NUMBERS)])
     if type(value) is bytes:
+        if len(value) == 32 and chance.random() < 0.25:
+            key = chance.choice(tuple(remake.NAMES))
+            return chance.choice([key, sha256(key)])
         at = chance.randrange(len(value)) if value else 0
         flipped = (
             value[:at] + bytes([value[at] ^ 1 << chance.randrange(8)]) + value[at + 1 :]
@@ -229,19 +247,39 @@ def _change_seal(value: dict[str, Any], records: list[Record], chance: Random) -
     if not isinstance(link, dict):
         return
     what = chance.choice(
-        ("index", "siblings", "height", "headers", "headers", "transaction", "spent")
+        ("index", "siblings", "height", "headers", "headers", "transaction", "spent", "kind")
     )
-    if what == "headers":
+    if what == "kind":
+        link["transaction"] = _kind(link.get("transaction", b""), records, chance)
+    elif what == "headers":
         link["headers"] = _headers(link.get("headers", b""), chance)
     else:
         link[what] = changed(link.get(what), chance)
     if chance.random() < 0.7:
-        genesis = [decode(r[4], BYTES_MAX) for r in records if r[:2] == ["event", 0]]
         try:
             sign = chance.random() < 0.7
-            remake.rewoven(links, genesis[0]["soul"]["sha256"] if sign else None)
+            remake.rewoven(links, _soul(records) if sign else None)
         except Exception:
             return  # it is broken deeper than what can be made true
+
+
+def _soul(records: list[Record]) -> bytes:
+    """SHA-256 of the SOUL.md that the genesis among the records names."""
+    genesis = [decode(r[4], BYTES_MAX) for r in records if r[:2] == ["event", 0]]
+    found: bytes = genesis[0]["soul"]["sha256"]
+    return found
+
+
+def _kind(raw: Any, records: list[Record], chance: Random) -> Any:
+    """The transaction with a commitment of another kind, or with a seal of another key."""
+    if not isinstance(raw, bytes) or b"TMY" not in raw:
+        return raw
+    if chance.random() < 0.5:
+        seals = list(remake.seal_secrets(_soul(records)))
+        here = [script for script in seals if script in raw]
+        return raw.replace(chance.choice(here), chance.choice(seals)) if here else raw
+    at = raw.find(b"TMY") + 3
+    return raw[:at] + bytes([chance.randrange(5)]) + raw[at + 1 :]
 
 
 def _headers(raw: bytes, chance: Random) -> bytes:
@@ -320,20 +358,24 @@ def mutations(
         kind = KINDS[number % len(KINDS)]
         one = chance.choice({"bytes": sources, "seal": sealed, "log": logs}.get(kind, whole))
         foreign = chance.choice(whole).records
-        match kind:
-            case "bytes":
-                data = _bytes(one, chance)
-            case "record":
-                data = _record(one, chance)
-            case "records":
-                data = closed(shuffled(one.records, foreign, chance))
-            case "field":
-                data = _field(one, chance)
-            case "seal":
-                data = _seal(one, chance)
-            case _:
-                data = _log(one, chance)
-        yield f"{number} {kind} of {one.name!r}", data, one.soul
+        yield f"{number} {kind} of {one.name!r}", mutated(kind, one, foreign, chance), one.soul
+
+
+def mutated(kind: str, one: Source, foreign: list[Record], chance: Random) -> bytes:
+    """One file of one of KINDS, made of `one`; `foreign` are records of another."""
+    match kind:
+        case "bytes":
+            return _bytes(one, chance)
+        case "record":
+            return _record(one, chance)
+        case "records":
+            return closed(shuffled(one.records, foreign, chance))
+        case "field":
+            return _field(one, chance)
+        case "seal":
+            return _seal(one, chance)
+        case _:
+            return _log(one, chance)
 
 
 def _field(one: Source, chance: Random) -> bytes:

@@ -13,17 +13,19 @@ from typing import Any
 import coincurve
 
 from tests.spec.stranger import tree
-from tests.spec.stranger.bitcoin import blob as sized
 from tests.spec.stranger.bitcoin import (
+    Transaction,
     hash256,
     key_path_digest,
     parse_transaction,
     serialised,
     varint,
 )
+from tests.spec.stranger.bitcoin import blob as sized
 from tests.spec.stranger.codec import decode, derive, encode, sha256, tagged
 from tests.spec.stranger.container import MAGIC
 from tests.spec.stranger.event import CONTENT, EVENT_ID, PAYLOAD
+from tests.spec.stranger.lineage import UNSIGNED
 from tests.spec.stranger.note import key_id
 
 ROLES = ("log", "nostr", "seal", "funding", "operator", "recovery output")
@@ -43,7 +45,30 @@ def public(name: str) -> bytes:
     return coincurve.PrivateKey(secret(name)).public_key.format(compressed=True)[1:]
 
 
-LOG_KEY = public("log")
+TENURES = 4
+RENEWED = ("log", "seal", "funding")
+
+
+def named(role: str, number: int) -> str:
+    """The name of a tenure's key."""
+    return f"{role} {number}" if number else role
+
+
+NAMES = {
+    public(name): name
+    for name in (
+        *ROLES,
+        "recovery",
+        *(named(role, n) for role in (*RENEWED, "next") for n in range(TENURES)),
+    )
+}
+"""Whose each key is that the vectors know."""
+
+
+def signature_of(key: object, digest: bytes, fallback: object) -> object:
+    """A true signature by the holder of `key`, if the vectors know him."""
+    name = NAMES.get(key) if isinstance(key, bytes) else None
+    return fallback if name is None else signature(name, digest)
 
 
 def closed(records: list[Any]) -> bytes:
@@ -56,12 +81,13 @@ def closed(records: list[Any]) -> bytes:
     return data + len(end).to_bytes(4, "big") + end
 
 
-def note(ledger: bytes, epoch: int, size: int, root: bytes) -> bytes:
+def note(ledger: bytes, epoch: int, size: int, root: bytes, by: str = "log") -> bytes:
     from base64 import b64encode
 
     origin = f"timmy/{ledger.hex()}/{epoch}"
     text = f"{origin}\n{size}\n{b64encode(root).decode()}\n"
-    signed = key_id(origin, LOG_KEY) + signature("log", tagged("timmy/note/v1", text.encode()))
+    digest = tagged("timmy/note/v1", text.encode())
+    signed = key_id(origin, public(by)) + signature(by, digest)
     return f"{text}\n\u2014 {origin} {b64encode(signed).decode()}\n".encode()
 
 
@@ -112,6 +138,21 @@ class Log:
     records: list[Record]
     epoch: int = 0
     leaves: list[bytes] = field(default_factory=list)
+    tenures: list[tuple[int, int, str]] = field(default_factory=lambda: [(0, 0, "log")])
+    """Epoch, first size and log key of each, as the records say, true or not."""
+    previous: bytes | None = None
+    """The record of the last of them."""
+
+    def signer(self, size: int) -> str:
+        fits = [by for _, start, by in self.tenures if start <= size]
+        return fits[-1]
+
+    def sizes(self, chance: Random, *, low: int) -> list[int]:
+        """The size of the whole, and others that mostly have a key in the last epoch."""
+        count = len(self.records)
+        began = min(start for epoch, start, _ in self.tenures if epoch == self.tenures[-1][0])
+        low = max(low, min(began, count)) if chance.random() < 0.9 else low
+        return [count, *chance.choices(range(low, count + 1), k=chance.randrange(3))]
 
     @property
     def id(self) -> bytes:
@@ -122,16 +163,15 @@ class Log:
 
     def head(self, size: int, chance: Random) -> Record:
         root = self.root(size) if chance.random() < 0.97 else bytes(32)
-        epoch = self.epoch if chance.random() < 0.97 else self.epoch + 1
-        return ["checkpoint", note(self.id, epoch, size, root)]
+        epoch = self.epoch if chance.random() < 0.97 else self.epoch + chance.choice((1, -1))
+        by = self.signer(size) if chance.random() < 0.96 else chance.choice(self.tenures)[2]
+        return ["checkpoint", note(self.id, max(epoch, 0), size, root, by)]
 
     def header(self, purpose: str) -> Record:
         return ["header", purpose, self.id, self.epoch]
 
     def export(self, purpose: str, chance: Random) -> list[Record]:
-        count = len(self.records)
-        sizes = [count, *chance.choices(range(count + 1), k=chance.randrange(3))]
-        heads = [self.head(size, chance) for size in sizes]
+        heads = [self.head(size, chance) for size in self.sizes(chance, low=0)]
         extra = [["attachment", "file", {"path": "SOUL.md"}]] if purpose == "backup" else []
         return [self.header(purpose), *extra, *self.records, *heads]
 
@@ -161,9 +201,10 @@ class Log:
 
     def proof(self, chance: Random) -> list[Record]:
         count = len(self.records)
-        sizes = sorted({count, *chance.choices(range(1, count + 1), k=chance.randrange(3))})
+        sizes = sorted(set(self.sizes(chance, low=1)))
         subject = chance.randrange(count)
-        epochs = [at for at, one in enumerate(self.records) if b"ledger.epoch" in one[2]]
+        types = (b"ledger.epoch", b"soul.handed_off")
+        epochs = [at for at, one in enumerate(self.records) if any(t in one[2] for t in types)]
         shown = {0, subject, *epochs, *chance.choices(range(count), k=chance.randrange(2))}
         made: list[Record] = [self.header("proof"), ["subject", subject]]
         pairs = set(itertools.pairwise(sizes))
@@ -181,7 +222,7 @@ class Log:
         here = {at for at in range(count) if at == 0 or chance.random() < 0.8}
         if chance.random() < 0.3:
             here = set(range(count))
-        sizes = sorted({count, *chance.choices(range(count + 1), k=chance.randrange(3))})
+        sizes = sorted(set(self.sizes(chance, low=0)))
         total = count + chance.choice([0, 0, 0, 1])
         made: list[Record] = [self.header("salvage"), ["attachment", "salvage", {"events": total}]]
         made += [self.records[at] for at in sorted(here)]
@@ -214,19 +255,60 @@ def remade(events: list[Parts], *, true_epochs: bool) -> Log:
         payload = parts.payload
         if position == 0 and isinstance(payload, dict):
             sign_genesis(payload)
-        if true_epochs and isinstance(payload, dict) and "kept_root" in payload:
-            payload |= {"kept_size": position, "kept_root": tree.root(log.leaves)}
-        if isinstance(payload, dict) and type(payload.get("epoch")) is int and position:
-            names = ("epoch", "kept_size", "kept_root")
-            message = encode([log.id, *(payload.get(name) for name in names)])
-            payload["signature"] = signature("recovery", tagged("timmy/epoch/v1", message))
-            log.epoch = max(payload["epoch"], 0)
+        if position and isinstance(payload, dict):
+            renewed = _resign_record(log, payload, position, true_epochs=true_epochs)
+        else:
+            renewed = False
         _renamed_causes(parts.fields, old)
         record = parts.record(position)
         old[before] = derive(EVENT_ID, record[2])
         log.records.append(record)
         log.leaves.append(tree.leaf(record[2]))
+        if renewed or position == 0:
+            log.previous = old[before]
     return log
+
+
+def _resign_record(log: Log, payload: Any, position: int, *, true_epochs: bool) -> bool:
+    """Sign a record of the lineage again; tells whether it put new keys in charge."""
+    if true_epochs and "kept_root" in payload:
+        payload |= {"kept_size": position, "kept_root": tree.root(log.leaves)}
+    if "old_signature" in payload:
+        if true_epochs:
+            payload["previous"] = log.previous
+        unsigned = {k: v for k, v in payload.items() if k not in UNSIGNED}
+        digest = tagged("timmy/handoff/v1", encode([log.id, unsigned]))
+        payload["old_signature"] = signature(log.tenures[-1][2], digest)
+        payload["next_signature"] = signature_of(
+            payload.get("key"), digest, payload.get("next_signature")
+        )
+        by = _resign_proofs(payload, digest) or log.tenures[-1][2]
+        log.tenures.append((log.epoch, position + 2, by))
+        return True
+    if type(payload.get("epoch")) is not int:
+        return False
+    names = ("epoch", "kept_size", "kept_root")
+    message = [log.id, *(payload.get(name) for name in names)]
+    message += [payload["successor"]] if "successor" in payload else []
+    digest = tagged("timmy/epoch/v1", encode(message))
+    payload["signature"] = signature("recovery", digest)
+    by = _resign_proofs(payload, digest)
+    log.epoch = max(payload["epoch"], 0)
+    log.tenures.append((log.epoch, position + 1, by or log.tenures[-1][2]))
+    return by is not None
+
+
+def _resign_proofs(payload: Any, digest: bytes) -> str | None:
+    """The new keys sign, those that are known; gives the name of the new log key."""
+    successor, proofs = payload.get("successor"), payload.get("proofs")
+    keys = successor.get("keys") if isinstance(successor, dict) else None
+    if not isinstance(keys, dict):
+        return None
+    if isinstance(proofs, dict):
+        for role in proofs:
+            proofs[role] = signature_of(keys.get(role), digest, proofs[role])
+    log = keys.get("log")
+    return NAMES.get(log) if isinstance(log, bytes) else None
 
 
 def _renamed_causes(fields: Any, old: dict[bytes, bytes]) -> None:
@@ -250,20 +332,41 @@ def mined(header: bytes) -> bytes:
     return header
 
 
-def resigned(raw: bytes, before: bytes, spent: list[Any], soul_sha256: bytes) -> bytes:
-    """The transaction with a true signature of the seal in vin[0]."""
-    transaction = parse_transaction(raw)
-    seal = parse_transaction(before).outputs[1]
-    digest = key_path_digest(transaction, [seal, *((one[0], one[1]) for one in spent)])
-    key = coincurve.PrivateKey(secret("seal"))
-    point = key.public_key.format(compressed=True)
+ORDER = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
+
+
+def seal_secrets(soul_sha256: bytes) -> dict[bytes, bytes]:
+    """The secret behind the script of each tenure's seal, and of the recovery seal."""
     leaf = tagged("TapLeaf", b"\xc0" + sized(b"\x6a\x20" + soul_sha256))
-    order = 0xFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFFEBAAEDCE6AF48A03BBFD25E8CD0364141
-    number = int.from_bytes(key.secret, "big")
-    number = order - number if point[0] == 3 else number
-    tweak = int.from_bytes(tagged("TapTweak", point[1:] + leaf), "big")
-    made = coincurve.PrivateKey(((number + tweak) % order).to_bytes(32, "big"))
-    witness = [[made.sign_schnorr(digest, bytes(32))], *transaction.witness[1:]]
+    found = {b"\x51\x20" + public("recovery output"): secret("recovery output")}
+    for number in range(TENURES):
+        key = coincurve.PrivateKey(secret(named("seal", number)))
+        point = key.public_key.format(compressed=True)
+        own = int.from_bytes(key.secret, "big")
+        own = ORDER - own if point[0] == 3 else own
+        tweak = int.from_bytes(tagged("TapTweak", point[1:] + leaf), "big")
+        made = ((own + tweak) % ORDER).to_bytes(32, "big")
+        script = b"\x51\x20" + coincurve.PrivateKey(made).public_key.format(compressed=True)[1:]
+        found[script] = made
+    return found
+
+
+def resigned(raw: bytes, before: list[bytes], spent: list[Any], soul_sha256: bytes) -> bytes:
+    """The transaction with true signatures of every seal that it spends."""
+    transaction, first = parse_transaction(raw), parse_transaction(before[0])
+    recovers = transaction.outputs[0][1][5:6] == b"\x03"
+    seal = first.outputs[2] if recovers else parse_transaction(before[-1]).outputs[1]
+    outputs = [seal, *((one[0], one[1]) for one in spent)]
+    known, witness = seal_secrets(soul_sha256), list(transaction.witness)
+    for index, (_, script) in enumerate(outputs[: len(witness)]):
+        if script in known:
+            digest = key_path_digest(transaction, outputs, index)
+            made = coincurve.PrivateKey(known[script]).sign_schnorr(digest, bytes(32))
+            witness[index] = [made]
+    return written(transaction, witness)
+
+
+def written(transaction: Transaction, witness: list[list[bytes]]) -> bytes:
     inputs = [one.outpoint + sized(one.script) + one.sequence for one in transaction.inputs]
     outputs = [serialised(one) for one in transaction.outputs]
     items = [varint(len(stack)) + b"".join(map(sized, stack)) for stack in witness]
@@ -272,13 +375,16 @@ def resigned(raw: bytes, before: bytes, spent: list[Any], soul_sha256: bytes) ->
 
 
 def rewoven(links: list[Any], soul_sha256: bytes | None) -> None:
-    """Make signatures (if the SOUL is given), Merkle roots, previous hashes and work of changed links true again."""
-    before, previous = None, None
+    """Make Merkle roots, previous hashes and work of changed links true again, and with the SOUL
+    its signatures.
+    """
+    before: list[bytes] = []
+    previous = None
     for link in links:
-        if before is not None and soul_sha256 is not None:
+        if before and soul_sha256 is not None:
             link["transaction"] = resigned(link["transaction"], before, link["spent"], soul_sha256)
-        before = link["transaction"]
-        node, index = parse_transaction(before).txid, link["index"]
+        before.append(link["transaction"])
+        node, index = parse_transaction(before[-1]).txid, link["index"]
         for sibling in link["siblings"]:
             node = hash256(sibling + node) if index & 1 else hash256(node + sibling)
             index >>= 1

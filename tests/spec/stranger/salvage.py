@@ -1,19 +1,22 @@
 """Verification of a salvage (bundle.md, "Salvage")."""
 
+import contextlib
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
 from tests.spec.stranger.bundle import (
     HEADS_MAX,
-    Reading,
-    Result,
-    heads_of,
     identity,
     opened,
+    ordered,
+    parsed_notes,
+    records_of,
     redacted,
+    signed_by,
 )
-from tests.spec.stranger.codec import demand, is_bytes, is_uint
+from tests.spec.stranger.codec import Refusal, demand, is_bytes, is_uint
 from tests.spec.stranger.note import Head
+from tests.spec.stranger.reading import Reading, Result
 from tests.spec.stranger.tree import SIZE_MAX, fold, leaf
 
 LEVEL_MAX = 49
@@ -89,6 +92,19 @@ def _proven(head: Head, salvage: Salvage) -> set[int]:
     return proven
 
 
+def _heads(reading: Reading) -> list[Head]:
+    """Step V3: under the keys of the records that are left."""
+    for position, event in records_of(reading):
+        with contextlib.suppress(Refusal):
+            reading.lineage.take(event, position)
+    heads = []
+    for note in parsed_notes(reading):
+        demand(note.epoch == reading.epoch, "checkpoint", "head of another epoch")
+        begun = [one for one in reading.lineage.tenures if one.start <= note.size]
+        heads.append(signed_by(note, begun[-1].keys["log"]))
+    return ordered(heads)
+
+
 def verify_salvage(records: Iterator[list], reading: Reading) -> Result:
     salvage = Salvage(reading=reading)
     for record in records:
@@ -99,10 +115,14 @@ def verify_salvage(records: Iterator[list], reading: Reading) -> Result:
     proven: set[int] = set()
     if 0 in events:
         identity(reading)
-        if reading.notes:
-            for head in heads_of(reading):
-                proven |= _proven(head, salvage)
+        heads = _heads(reading)
+        if heads:
+            reading.show(heads)
+        for head in heads:
+            proven |= _proven(head, salvage)
     erased = {position for position, event in events.items() if event.erased}
     if 0 in events and len(proven) == total and erased <= targets:
+        leaves = {position: leaf(event.envelope) for position, event in events.items()}
+        reading.show_leaves(leaves, whole=True)
         return Result("RECOVERED" if reading.epoch else "UNBROKEN-PENDING")
     return Result("INCOMPLETE", None, "missing")
