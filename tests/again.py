@@ -12,6 +12,20 @@ import subprocess
 import sys
 from pathlib import Path
 
+PLACES = (
+    "adoption", "bcoin", "bench", "children", "e2e", "gateways", "genesis_approval", "genesis_fork",
+    "genesis_hostile", "genesis_judge", "jobs", "local", "mcp", "memory", "mesh", "node", "nostr",
+    "otsd", "proxy", "redaction", "regtest", "sandbox", "skins", "soul",
+)  # fmt: skip
+"""Folders of tests that start processes and wait for them."""
+AGAIN_MAX`, for then something is wrong.
+"""
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+
 PLACES = ("e2e", "gateways", "jobs", "local", "mcp", "mesh", "node", "nostr", "proxy")
 """Folders of tests that start processes and wait for them."""
 AGAIN_MAX = 4

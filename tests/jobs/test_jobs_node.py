@@ -191,7 +191,7 @@ def test_what_is_wrong_is_refused_when_it_is_asked_for(home):
         "no node is running"
     )
     with home.running() as node:
-        before = node.recorded()
+        before = node.asked_for()
         for argv, words in (
             (("x", "--when", "0 0 30 2 *", "--run", "true"), "never comes"),
             (("x", "--when", "0 0 30 2 *"), "never comes"),
@@ -222,4 +222,4 @@ def test_what_is_wrong_is_refused_when_it_is_asked_for(home):
         ).refused(422, ", ".join(Backfill))
         node.request("POST", "/v1/jobs/x", {"action": "explode"}).refused(400, "pause")
         node.request("GET", "/v1/jobs", token="").refused(401)
-        assert node.recorded() == before
+        assert node.asked_for() == before

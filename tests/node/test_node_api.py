@@ -175,7 +175,7 @@ ROUTES = [
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)
 def test_without_the_token_nothing_is_answered(node, method, path):
-    before = node.recorded()
+    before = node.asked_for()
     right = node.home.token
     for token in ("", "wrong", right[:-1], right + "x", right.swapcase()):
         node.request(method, path, token=token).refused(401, "a bearer token is needed")
@@ -183,7 +183,7 @@ def test_without_the_token_nothing_is_answered(node, method, path):
         answer = node.request(method, path, token="", headers={"Authorization": value})
         assert answer.status == 401, value
     assert right not in str(node.request(method, path, token="").body)
-    assert node.recorded() == before
+    assert node.asked_for() == before
 
 
 def test_a_token_in_the_address_counts_for_nothing(node):
@@ -275,7 +275,7 @@ def test_a_client_that_sends_nothing_holds_up_nobody(node):
 
 
 def test_a_redaction_of_what_is_no_word_is_refused(node):
-    before = node.recorded()
+    before = node.asked_for()
     for body, named in (
         ({"positions": [0]}, "has no content to redact"),
         ({"positions": [10**6]}, "there is no event"),
@@ -288,7 +288,7 @@ def test_a_redaction_of_what_is_no_word_is_refused(node):
         answer = node.request("POST", "/v1/redact", body)
         assert 400 <= answer.status < 500, answer
         assert named in answer.json["error"]
-    assert node.recorded() == before
+    assert node.asked_for() == before
 
 
 def test_a_release_of_nobody_is_refused(node):

@@ -26,8 +26,13 @@ READY_SECONDS = 120.0
 here it guards against a hang, and is no measure of anything."""
 COMMAND_SECONDS = 120.0
 STOP_SECONDS = 120.0
-BY_ITSELF = ("checkpoint.published", "turn.finished")
-"""What follows a moment after something else, when nobody asks for it any more."""
+BY_ITSELF = re.compile(
+    r"(node|checkpoint|clock|state)\.|job\.(started|awaited|skipped|finished|noticed)"
+    r"|turn\.finished|memory\.distilled|context\.compacted"
+)
+"""What a node records when its time has come, or a moment after something else."""
+OF_TURNS = re.compile(r"(turn|model|tool|approval|todo)\.|message\.sent|memory\.recalled")
+"""What a turn that an earlier request began may still record."""
 ARGUMENT_CHARS_MAX = 30_000
 _KEPT = re.compile(r"PATH|LANG|HOME|TMPDIR|COVERAGE.*")
 _AT_START = re.compile(r"PYTHON|LANG|LC_|LD_")
@@ -380,11 +385,19 @@ class Node:
         return self.request("GET", f"/v1/log?last={last}&type={kind}").json
 
     def recorded(self) -> list[int]:
-        """Positions of every event but those that a node adds by itself a moment after others."""
+        """Positions of every event but those that a node adds by itself."""
+        return [row["position"] for row in self._rows() if not BY_ITSELF.match(row["type"])]
+
+    def asked_for(self) -> list[int]:
+        """Positions of what requests brought about, without the turns that follow them."""
+        rows = (row for row in self._rows() if not OF_TURNS.match(row["type"]))
+        return [row["position"] for row in rows if not BY_ITSELF.match(row["type"])]
+
+    def _rows(self) -> list[Any]:
         rows: list[Any] = []
         while page := self.request("GET", f"/v1/log?from={len(rows)}&last=1000").json:
             rows += page
-        return [row["position"] for row in rows if row["type"] not in BY_ITSELF]
+        return rows
 
     def stop(self, number: signal.Signals = signal.SIGTERM) -> None:
         """Ask it to stop, as Ctrl-C or systemd does, and assert that it does so in order."""

@@ -93,8 +93,8 @@ async def put(other, *events):
 
 
 async def test_what_is_published_is_there_and_comes_back(other):
-    key = new_key()
-    events = [make(key, at=now() - n, content=f"żółw 🐢 {n}\n\"'") for n in range(30)]
+    key, begin = new_key(), now()
+    events = [make(key, at=begin - n, content=f"żółw 🐢 {n}\n\"'") for n in range(30)]
     async with at(other, key) as pool:
         for event in events:
             await pool.publish(event)
@@ -124,8 +124,8 @@ async def test_pages_lose_nothing_whatever_until_means(other):
 async def test_a_subscription_repairs_what_it_has_not_got(other, monkeypatch):
     """Half is here, half is there, nothing reconciles: all is brought, then what is new."""
     monkeypatch.setattr(limits, "NEG_SECONDS_MAX", 0.3)
-    key = new_key()
-    events = [make(key, at=now() - 100 - n // 5, content=str(n)) for n in range(60)]
+    key, begin = new_key(), now()
+    events = [make(key, at=begin - 100 - n // 5, content=str(n)) for n in range(60)]
     late = make(key, at=now(), content="late")
     await put(other, *events)
     held = [(event.created_at, event.id) for event in events[::2]]

@@ -64,12 +64,12 @@ def test_asking_twice_is_asking_once(born):
         at = node.say("grimbolux tavernasch")["message"]["position"]
         other = node.say("ploddert wexingholm")["message"]["position"]
         first = node.request("POST", "/v1/redact", {"positions": [at, at]}).json
-        before = node.recorded()
+        before = node.asked_for()
         again = node.request("POST", "/v1/redact", {"positions": [at]}).json
         assert (again["targets"], again["already"]) == ([], {str(at): first["position"]})
         assert again["position"] == first["position"]
         assert again["finished"] is True
-        assert node.recorded() == before
+        assert node.asked_for() == before
         both = node.request("POST", "/v1/redact", {"positions": [at, other]}).json
         assert (both["targets"], list(both["already"])) == ([other], [str(at)])
     told = born.run("redact", str(at), "--yes").good()

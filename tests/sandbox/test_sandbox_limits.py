@@ -259,8 +259,11 @@ async def test_a_child_dies_with_the_node(tree, engine):
 
 
 @needs_landlock
-def test_a_room_is_removed_whatever_was_left_in_it(tmp_path):
-    """By the next room, too, if the node that made it was killed."""
+def test_a_room_is_removed_whatever_was_left_in_it(tmp_path, monkeypatch):
+    """By the next room, too, if the node that made it was killed. In a place of its own: another
+    test process that makes a room in memory would sweep this one while it is being filled."""
+    (tmp_path / "memory").mkdir()
+    monkeypatch.setattr(rooms, "_MEMORY_FOLDER", tmp_path / "memory")
     (tmp_path / "operator").mkdir()
     (tmp_path / "operator" / "key").write_text("mine")
     room = rooms.Room()
