@@ -1,7 +1,7 @@
 """The step that asks a model: words put in for references, tools offered, request and reply kept.
 
 The ledger gets references and digests of a prompt, never its words. Its reach is the least of all
-that is in it, and tools that carry words further than that are not offered.
+that is in it and that the turn was told before; tools that carry words further are not offered.
 """
 
 from collections.abc import Callable, Iterable
@@ -28,7 +28,7 @@ from runtime.core.turns import Message, Step
 from runtime.drafts import Drafts
 from runtime.journal import Journal
 from runtime.recall import Recall, words_of
-from runtime.steps import Asked, Outcome
+from runtime.steps import Asked, Outcome, told_reach
 
 
 class Completes(Protocol):
@@ -62,7 +62,7 @@ class Asking:
     async def ask(self, asked: Asked, args: calls.ModelArgs, recorded: Step | None) -> Outcome:
         """Ask the chain, unless the turn has used up what it may. Raises StepRefused."""
         self._check(asked.turn)
-        prompt = self._prompt(asked.message, args)
+        prompt = self._prompt(asked, args)
         if recorded is None or recorded.asked is None:
             [requested] = await self.journal.append(_requested(asked, args, prompt))
         else:
@@ -88,12 +88,18 @@ class Asking:
         if replies >= self.replies_max:
             raise StepRefused(f"this turn has had {replies} replies, at most {self.replies_max}")
 
-    def _prompt(self, message: Message, args: calls.ModelArgs) -> _Prompt:
-        """Insert the words of references, and the tools that may hear of them."""
+    def _prompt(self, asked: Asked, args: calls.ModelArgs) -> _Prompt:
+        """Insert the words of references, and the tools that may hear of them.
+
+        What the turn was told before counts as well: a part may be text of the agent's own.
+        """
+        message = asked.message
         inserted: list[Part] = []
         parts: list[list[Any]] = []
         causes = {message.position: message.cause}
+        told = told_reach(self.journal, self.privacy, asked.turn)
         reach = self.privacy.of(message.conversation)
+        reach = reach if told is None else min(reach, told)
         for item in args.items:
             if item.ref is None:
                 text = item.text or ""

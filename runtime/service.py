@@ -34,7 +34,7 @@ from runtime.given import Giving
 from runtime.journal import Journal
 from runtime.recall import Recall
 from runtime.screening import screen_answer, screen_message
-from runtime.steps import Asked, Outcome, record_step, turn_reach
+from runtime.steps import Asked, Outcome, record_step, told_reach
 from runtime.tooling import Tooling, tool_value
 from runtime.trails import trail_of
 
@@ -242,7 +242,7 @@ class Service:
             kind=args.kind,
             conversation=asked.message.conversation,
             screen=SCREEN_PASS if rule is None else SCREEN_CRISIS,
-            **turn_reach(self.journal, asked.turn),
+            **self._reach(asked),
         )
         [event] = await self.journal.append(
             Draft(
@@ -256,6 +256,10 @@ class Service:
         )
         return Outcome(value={"position": event.position})
 
+    def _reach(self, asked: Asked) -> dict[str, str]:
+        reach = told_reach(self.journal, self.asking.privacy, asked.turn)
+        return {} if reach is None else {"reach": reach.word}
+
     # ---- the end of a turn ------------------------------------------------------------------
 
     async def _answer(self, asked: Asked, args: calls.AnswerArgs) -> Outcome:
@@ -268,7 +272,7 @@ class Service:
                 raise Diverged("the turn is over")
             if rule is None:
                 first, text, outcome = [], args.text, "answered"
-                facts = turn_reach(self.journal, asked.turn) | trail_of(self.journal, asked.turn)
+                facts = self._reach(asked) | trail_of(self.journal, asked.turn)
             else:
                 first = [answers.decided(message, HOLD, screen="output", rule=rule)]
                 text, outcome, facts = ANSWER, "replaced", {}

@@ -1,18 +1,16 @@
 """What all steps of a turn have in common: their facts, their keys, and how they end."""
 
 from dataclasses import dataclass
-from typing import Any, Final
+from typing import Any
 
 from ledger.core import types
-from ledger.core.event import Draft
+from ledger.core.event import Draft, Event
 from runtime.core import calls
 from runtime.core.agenda import STEPPED
-from runtime.core.privacy import reach_of
-from runtime.core.turns import Message
+from runtime.core.chat import Reach
+from runtime.core.privacy import Privacy, reach_of
+from runtime.core.turns import Message, Step
 from runtime.journal import Journal
-
-_BOUND: Final = frozenset({types.MODEL_REQUESTED.name, types.TOOL_RETURNED.name})
-"""Events of a step that say how far what the turn was told may travel."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -42,20 +40,35 @@ class Asked:
         return calls.step_key(self.turn, self.step, part)
 
 
-def turn_reach(journal: Journal, turn: bytes) -> dict[str, str]:
-    """The payload's `reach` of words that a turn made: the least of all that it was told.
+def told_reach(
+    journal: Journal, privacy: Privacy, turn: bytes, *, results: bool = True
+) -> Reach | None:
+    """How far words that a turn makes may travel: the least of all that it was told.
 
-    That is of every prompt, every reply and every result of a tool. Empty if it had none: then its
-    conversation alone says how far its words may travel.
+    That is of every reply and its prompt, every result of a tool, and every event that a search
+    gave it: what the agent copies of a hit is words of that event, referred to or not. None if it
+    had none of them: then its conversation alone says. `results`: those of tools count; not for
+    calls of one reply, which was written before any of them returned.
     """
     opened = journal.turns.open.get(turn)
-    told = []
+    told: list[Reach] = []
     for step in () if opened is None else opened.steps.values():
-        for at in (step.asked, step.result):
-            event = None if at is None else journal.log.read(at)
-            if event is not None and (event.type in _BOUND or "reach" in event.payload):
-                told.append(reach_of(event.payload))
-    return {"reach": min(told).word} if told else {}
+        if step.result is not None and (results or step.op != "tool"):
+            told += _told_by(step, journal.log.read(step.result), journal, privacy)
+    return min(told, default=None)
+
+
+def _told_by(step: Step, result: Event, journal: Journal, privacy: Privacy) -> list[Reach]:
+    if result.type == types.RECALLED.name:
+        return [privacy.of_event(journal.log.read(at).payload) for at in result.payload["hits"]]
+    if result.type == types.MODEL_REPLIED.name and step.asked is not None:
+        return [reach_of(journal.log.read(step.asked).payload), *_named(result)]
+    return [reach_of(result.payload)] if result.type == types.TOOL_RETURNED.name else _named(result)
+
+
+def _named(event: Event) -> list[Reach]:
+    """The reach that an event names. Replies of earlier versions name none."""
+    return [reach_of(event.payload)] if "reach" in event.payload else []
 
 
 async def record_step(journal: Journal, asked: Asked, more: dict[str, Any]) -> Outcome:

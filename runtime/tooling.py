@@ -23,7 +23,7 @@ from ledger.core.event import Draft, Event
 from runtime.approvals import OPERATOR, Answer, Approvals
 from runtime.core import calls, limits
 from runtime.core.approving import Question
-from runtime.core.chat import REACHES, Reach, ToolOffer
+from runtime.core.chat import Reach, ToolOffer
 from runtime.core.errors import CallRefused, NoSuchTool
 from runtime.core.permission_rules import Effect as Ruled
 from runtime.core.permissions import Decision
@@ -33,7 +33,7 @@ from runtime.core.wire import arguments_of
 from runtime.journal import Journal
 from runtime.permitting import Gate, Ruling
 from runtime.recall import words_of
-from runtime.steps import Asked, Outcome
+from runtime.steps import Asked, Outcome, told_reach
 from runtime.toolbox import Entry, Toolbox
 
 DONE: Final = "done"
@@ -187,14 +187,10 @@ class Tooling:
         return entry, arguments, ruling
 
     def _reach(self, asked: Asked) -> Reach:
-        """The least of the conversation's and of all that this turn's models were told."""
+        """The least of the conversation's, of all that models were told, and of what was found."""
         reach = self.privacy.of(asked.message.conversation)
-        opened = self.journal.turns.open.get(asked.turn)
-        for step in () if opened is None else opened.steps.values():
-            if step.op == "model" and step.asked is not None:
-                told = self.journal.log.read(step.asked).payload.get("reach", reach.word)
-                reach = min(reach, REACHES.get(told, Reach.LOCAL))
-        return reach
+        told = told_reach(self.journal, self.privacy, asked.turn, results=False)
+        return reach if told is None else min(reach, told)
 
     async def _permit(
         self, asked: Asked, request: Draft, spec: ToolSpec, ruling: Ruling

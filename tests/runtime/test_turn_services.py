@@ -286,6 +286,25 @@ async def test_what_an_answer_was_made_of_says_how_far_it_travels(world: World):
     assert world.of(types.MODEL_REQUESTED.name)[-1].payload["reach"] == "public"
 
 
+async def test_what_a_search_gave_a_turn_bounds_all_that_follows_in_it(world: World):
+    """Its words may be copied into a prompt as text, and need not be referred to."""
+    world.change(privacy=Privacy(default=Reach.PUBLIC, conversations=(("away", Reach.LOCAL),)))
+    await world.say("my diagnosis is rare", conversation="away")
+    turn = await begin(world, "what is my diagnosis?")
+    [hit] = (await turn.call(0, "recall", {"query": "diagnosis", "limit": 1}))["hits"]
+    public = replace(world.tiny, reach=Reach.PUBLIC)
+    world.ask(Chain([public]))
+    with pytest.raises(StepRefused, match="these words are local"):
+        await turn.call(1, "model", ask({"role": "system", "text": hit["text"]}))
+    await turn.call(2, "answer", {"text": hit["text"]})
+    assert world.of(types.MODEL_REQUESTED.name)[-1].payload["reach"] == "local"
+    assert world.of(types.MESSAGE_SENT.name)[-1].payload["reach"] == "local"
+    later = await begin(world, "and the weather?")
+    await later.call(0, "recall", {"query": "weather", "limit": 1})
+    await later.call(1, "model", ask({"role": "user", "ref": later.message.position}))
+    assert world.of(types.MODEL_REQUESTED.name)[-1].payload["reach"] == "public"
+
+
 async def test_an_answer_of_no_model_is_bound_by_nothing_but_its_conversation(world: World):
     turn = await begin(world)
     await turn.call(0, "answer", {"text": "Hello."})
