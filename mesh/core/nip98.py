@@ -3,6 +3,7 @@
 `Authorization: Nostr <base64 of an event>`: kind 27235, tags `u` (the URL) and `method`, and, of
 ours, `p`: the public key of the node that is asked. Without it whoever is asked could show the same
 event to another node within the minute that it is good for, and read there in the asker's name.
+And, from a member of a fleet, `manifest`: the digest of the newest manifest that it knows.
 
 Of the URL path and query are compared, not the host: a node behind a proxy does not know its own
 name, and `p` says what the host would say. A request can be repeated for a minute by whoever reads
@@ -11,6 +12,7 @@ the connection; those that are signed here only read.
 
 import base64
 import binascii
+from dataclasses import dataclass
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -25,17 +27,28 @@ _HEADER_CHARS_MAX: Final = 4096
 """An event of four short tags is 700 characters in base64."""
 
 
-def sign_request(signer: NostrSigner, url: str, method: str, *, node: str, now: int) -> str:
+@dataclass(frozen=True, slots=True, kw_only=True)
+class SignedRequest:
+    """Who asks: a public key in hex; `manifest`: a digest in hex, None outside of a fleet."""
+
+    pubkey: str
+    manifest: str | None
+
+
+def sign_request(
+    signer: NostrSigner, url: str, method: str, *, node: str, now: int, manifest: str | None = None
+) -> str:
     """The value of the Authorization header. `node` is a public key in hex, `now` Unix seconds."""
     tags = (("u", url), ("method", method), ("p", node))
+    tags += () if manifest is None else (("manifest", manifest),)
     event = signer.sign(
         UnsignedEvent(pubkey=signer.pubkey, created_at=now, kind=KIND, tags=tags, content="")
     )
     return _SCHEME + base64.b64encode(event.to_json().encode()).decode()
 
 
-def check_request(header: str, path: str, method: str, *, node: str, now: int) -> str:
-    """Return the public key, in hex, that signed a request for `path` (with its query).
+def check_request(header: str, path: str, method: str, *, node: str, now: int) -> SignedRequest:
+    """Return who signed a request for `path` (with its query), and under which manifest.
 
     Raises InvalidSignedRequest.
     """
@@ -56,9 +69,10 @@ def check_request(header: str, path: str, method: str, *, node: str, now: int) -
         )
     _require_same(event, path, method, node)
     try:
-        return verify(event).pubkey
+        pubkey = verify(event).pubkey
     except InvalidEvent as error:
         raise InvalidSignedRequest(str(error)) from error
+    return SignedRequest(pubkey=pubkey, manifest=first_value(event, "manifest"))
 
 
 def _require_same(event: Event, path: str, method: str, node: str) -> None:

@@ -8,6 +8,7 @@
     GET <prefix>/<ledger>/soul                   SOUL.md                        the fleet only
 
 Requests are signed (`mesh.core.nip98`). A stranger learns nothing, not even which logs are here.
+What is for the fleet is given to nobody who knows another manifest: 409 until both know the newest.
 Each peer has a few requests at a time, all of them together have a few more, and an answer that is
 not taken in time is cut off: so what slow readers hold of this node's memory is bounded.
 """
@@ -40,6 +41,8 @@ _REQUESTS_MAX: Final = 16
 """Times BODIES_BYTES_MAX: 64 MiB that slow readers can hold, for SEND_STALL_SECONDS_MAX."""
 _STRANGERS_MAX: Final = _REQUESTS_MAX // 2
 """Where hashes are for everyone: slow strangers, under any names, leave members the other half."""
+_WORDS: Final = frozenset({"package", "bodies", "soul"})
+"""What is for the fleet only."""
 _BINARY: Final = "application/octet-stream"
 _NOTE: Final = "text/plain; charset=utf-8"
 
@@ -70,6 +73,8 @@ class Offering:
     find: Callable[[bytes], Offer | None]
     soul: Callable[[bytes], bytes | None]
     clock: Callable[[], int]
+    manifest: Callable[[], str | None] = lambda: None
+    """Digest, in hex, of the newest manifest that is known here."""
     _busy: Counter[str] = field(default_factory=Counter)
 
     def routes(self) -> list[web.RouteDef]:
@@ -83,6 +88,8 @@ class Offering:
             peer = self._peer(request, what)
         except InvalidSignedRequest as error:
             return _refuse(401, str(error), error.hint)
+        except _OtherManifest as error:
+            return _refuse(409, str(error), "manifests reach every member within a minute")
         if peer is None:
             return _refuse(403, "this node does not give that to you", "ask its operator")
         try:
@@ -104,18 +111,30 @@ class Offering:
         return offer
 
     def _peer(self, request: web.Request, what: str) -> str | None:
-        """Who asks, if he may; None if he may not. Raises InvalidSignedRequest."""
+        """Who asks, if he may; None if not. Raises InvalidSignedRequest, _OtherManifest."""
         audience = self.audience()
         hashes = what in {"checkpoint", "tile"}
         header = request.headers.get("Authorization", "")
         if not header and hashes and audience.everyone:
             return request.remote or ""
-        peer = check_request(
+        asked = check_request(
             header, request.path_qs, request.method, node=self.node, now=self.clock()
         )
+        peer = asked.pubkey
+        if what in _WORDS and peer in audience.members:
+            self._require_same_manifest(asked.manifest)
         watcher = peer in audience.watchers and (hashes or what == "head")
         allowed = peer in audience.members or watcher or (hashes and audience.everyone)
         return peer if allowed else None
+
+    def _require_same_manifest(self, asked: str | None) -> None:
+        """Raises _OtherManifest: of two nodes under two one does not know who was removed.
+
+        A peer that node.toml names is of no fleet, and names no manifest.
+        """
+        known = self.manifest()
+        if None not in (asked, known) and asked != known:
+            raise _OtherManifest(f"the manifest here is {known}")
 
     @contextmanager
     def _place(self, peer: str) -> Iterator[None]:
@@ -152,6 +171,10 @@ class Offering:
                 if found is not None:
                     return found
         raise NotOffered("there is no such thing")
+
+
+class _OtherManifest(Exception):
+    """The asker knows another manifest than this node."""
 
 
 class _Busy(Exception):

@@ -43,6 +43,8 @@ class Source:
     signer: NostrSigner
     session: aiohttp.ClientSession
     clock: Callable[[], int]
+    manifest: str | None = None
+    """Digest, in hex, of the newest manifest that the asker knows, if it is of a fleet."""
 
     async def answer(self, ledger_id: bytes, ask: Ask) -> bytes:
         """Ask; return the bytes of the answer. Raises SourceFailed."""
@@ -77,7 +79,9 @@ class Source:
         self, method: str, path: str, bytes_max: int, data: bytes | None = None
     ) -> bytes:
         url = f"{self.url}{path}"
-        header = sign_request(self.signer, url, method, node=self.node, now=self.clock())
+        header = sign_request(
+            self.signer, url, method, node=self.node, now=self.clock(), manifest=self.manifest
+        )
         timeout = aiohttp.ClientTimeout(total=_SECONDS_MAX, sock_connect=_CONNECT_SECONDS_MAX)
         try:
             async with self.session.request(

@@ -256,7 +256,7 @@ class Gossiping:
     async def answer(self, header: str, data: bytes) -> bytes:
         """Answer the request of a peer. Raises InvalidSignedRequest, NotMember, InvalidGossip."""
         own = self.mirroring.signer.pubkey
-        peer = check_request(header, PATH, "POST", node=own, now=now_ms() // 1000)
+        peer = check_request(header, PATH, "POST", node=own, now=now_ms() // 1000).pubkey
         urls = {one.node: url for url, one in self.mirroring.sources().items()}
         if peer not in self.mirroring.audience().members:
             raise NotMember("this node gossips with its fleet and mesh.members only")

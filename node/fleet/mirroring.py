@@ -83,6 +83,10 @@ class Mirroring:
         fleet = self.fleet()
         return () if fleet is None else fleet.manifest.members
 
+    def _manifest(self) -> str | None:
+        fleet = self.fleet()
+        return None if fleet is None else fleet.manifest.digest.hex()
+
     def sources(self) -> dict[str, Source]:
         """Who is asked, by address: those of node.toml first."""
         fleet = self.fleet()
@@ -112,6 +116,7 @@ class Mirroring:
             find=self.find,
             soul=self.soul,
             clock=_now_s,
+            manifest=self._manifest,
         )
 
     def find(self, ledger_id: bytes) -> Offer | None:
@@ -136,7 +141,12 @@ class Mirroring:
 
     def _source(self, url: str, node: str) -> Source:
         return Source(
-            url=url, node=node, signer=self.signer, session=self.opened.session, clock=_now_s
+            url=url,
+            node=node,
+            signer=self.signer,
+            session=self.opened.session,
+            clock=_now_s,
+            manifest=self._manifest(),
         )
 
     def _mirror(self, ledger_id: bytes) -> Mirror:

@@ -49,7 +49,7 @@ def run_bodies(data):
 
 def run_request(data):
     header = data.decode(errors="replace")
-    assert check_request(header, PATH, "GET", node=NODE, now=NOW) == ALICE.pubkey
+    assert check_request(header, PATH, "GET", node=NODE, now=NOW).pubkey == ALICE.pubkey
 
 
 def run_tile(data):

@@ -50,13 +50,14 @@ class Server:
 
     def __init__(self, life, *, everyone=False):
         self.at(life)
+        self.manifest = None
         self.audience = Audience(
             members=frozenset({MEMBER.pubkey}), watchers=frozenset({WATCHER.pubkey}),
             everyone=everyone,
         )  # fmt: skip
         self.offering = Offering(
             node=NODE.pubkey, audience=lambda: self.audience, find=self.find,
-            soul=lambda _: agent.SOUL, clock=lambda: NOW,
+            soul=lambda _: agent.SOUL, clock=lambda: NOW, manifest=lambda: self.manifest,
         )  # fmt: skip
 
     def at(self, life, head=None, *, tiles=True):
@@ -88,11 +89,13 @@ class Server:
             url=self.url, node=NODE.pubkey, signer=signer, session=self.session, clock=lambda: NOW
         )
 
-    async def get(self, path, signer=None):
+    async def get(self, path, signer=None, manifest=None):
         url = f"{self.url}{PREFIX}/{self.life.id.hex()}/{path}"
         headers = {}
         if signer is not None:
-            headers["Authorization"] = sign_request(signer, url, "GET", node=NODE.pubkey, now=NOW)
+            headers["Authorization"] = sign_request(
+                signer, url, "GET", node=NODE.pubkey, now=NOW, manifest=manifest
+            )
         async with self.session.get(url, headers=headers) as response:
             return response.status, await response.read()
 
@@ -412,6 +415,20 @@ async def test_who_is_given_what(life, what):
     async with Server(life, everyone=True).running() as server:
         assert (await server.get(what, STRANGER))[0] == (200 if hashes else 403)
         assert (await server.get(what))[0] == (200 if hashes else 401)
+
+
+@pytest.mark.parametrize("what", ["package?start=0&size=8", "bodies?start=0&stop=8", "soul"])
+async def test_nobody_is_given_words_under_another_manifest(life, what):
+    """Whoever of two is behind does not know who was removed. Hashes tell nobody anything."""
+    async with Server(life).running() as server:
+        assert (await server.get(what, MEMBER, "ab" * 32))[0] == 200  # here is no fleet
+        server.manifest = "cd" * 32
+        status, data = await server.get(what, MEMBER, "ab" * 32)
+        assert (status, "cd" * 32 in data.decode()) == (409, True)
+        assert (await server.get(what, STRANGER, "ab" * 32))[0] == 403  # nor is he told which
+        assert (await server.get(what, MEMBER, "cd" * 32))[0] == 200
+        assert (await server.get(what, MEMBER))[0] == 200  # a peer by node.toml, of no fleet
+        assert (await server.get("head?since=0", MEMBER, "ab" * 32))[0] == 200
 
 
 async def test_a_watcher_recomputes_the_root_from_tiles_alone(life):

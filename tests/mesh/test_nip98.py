@@ -22,13 +22,19 @@ def signed(url=URL, method="GET", node=NODE, now=NOW):
 
 
 def checked(header, path=PATH, method="GET", node=NODE, now=NOW):
-    return check_request(header, path, method, node=node, now=now)
+    return check_request(header, path, method, node=node, now=now).pubkey
 
 
 def test_who_signed_is_told():
     assert checked(signed()) == ALICE.pubkey
     assert checked(signed(now=NOW - 60)) == ALICE.pubkey
     assert checked(signed(url=URL.replace("10.0.0.5:8787", "node.example"))) == ALICE.pubkey
+
+
+def test_a_member_says_under_which_manifest_it_asks():
+    header = sign_request(ALICE, URL, "GET", node=NODE, now=NOW, manifest="ab" * 32)
+    assert check_request(header, PATH, "GET", node=NODE, now=NOW).manifest == "ab" * 32
+    assert check_request(signed(), PATH, "GET", node=NODE, now=NOW).manifest is None
 
 
 @pytest.mark.parametrize(
