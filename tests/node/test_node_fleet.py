@@ -1,10 +1,15 @@
 """A fleet of nodes as processes: invited, taken in, heard of, removed."""
 
+import time
 from dataclasses import replace
 
 import pytest
 
-from tests.node.world import SETTINGS, Node, until
+from genesis.keystore import unlock_agent
+from mesh.core.nip01 import NostrSigner
+from mesh.core.nip98 import sign_request
+from mesh.mirrors.offering import PREFIX
+from tests.node.world import PASSPHRASE, SETTINGS, Node, until
 from tests.spec.make_equivocations import ONE_SIZE, TRUE, TWO_SIZES
 
 WAIT = 90.0
@@ -96,13 +101,33 @@ def cosigners(node):
 
 
 def removed(founder, one, two):
-    """A removed member's word counts no more, and its head is no more cosigned."""
+    """A removed member is given no words, and nobody listens to its heads."""
+    assert asked(founder, one, "GET", words_of(founder)).status == 200
     founder.home.run("mesh", "remove", "one").good()
     until(lambda: len(fleet(two)["members"]) == 2, WAIT, "the others know")
     presence = fleet(one)["members"]
     assert presence
     until(lambda: len(fleet(founder)["members"]) == 2, WAIT, "it is gone")
     assert "one" not in [m["name"] for m in fleet(founder)["members"]]
+    for node in (founder, two):
+        asked(node, one, "GET", words_of(node)).refused(403, "does not give that to you")
+        asked(node, one, "POST", "/fleet/gossip").refused(422, "with its fleet")
+
+
+def words_of(node):
+    [own] = [one for one in fleet(node)["members"] if one["self"]]
+    return f"{PREFIX}/{own['ledger']}/bodies?start=0&stop=1"
+
+
+def asked(node, who, method, path):
+    """What a node answers to a request that another one signed."""
+    keys = [unlock_agent(home.path, PASSPHRASE).nostr for home in (node.home, who.home)]
+    url = f"http://127.0.0.1:{node.port}{path}"
+    header = sign_request(
+        NostrSigner(keys[1].secret), url, method, node=NostrSigner(keys[0].secret).pubkey,
+        now=int(time.time()), manifest=fleet(node)["digest"],
+    )  # fmt: skip
+    return node.request(method, path, b"", token="", headers={"Authorization": header})
 
 
 def test_a_token_is_good_once_and_for_whom_it_was_given(founder, place):
