@@ -137,6 +137,7 @@ class Link:
         self._listener = socket.create_server(("127.0.0.1", 0))
         self.port = self._listener.getsockname()[1]
         self._whole = True
+        self._swallows = False
         self._barred: int | None = None
         self._ends: set[socket.socket] = set()
         self._thread = threading.Thread(target=self._accept)
@@ -146,6 +147,10 @@ class Link:
         """End every connection, and each new one at once."""
         self._whole = False
         self._end_all()
+
+    def swallow(self) -> None:
+        """Keep every connection and take new ones, and let nothing through: nobody is told."""
+        self._swallows = True
 
     def _end_all(self) -> None:
         for end in list(self._ends):
@@ -158,6 +163,10 @@ class Link:
         self._end_all()
 
     def mend(self) -> None:
+        """Let all through again. What was swallowed is lost, and the connections with it."""
+        if self._swallows:
+            self._swallows = False
+            self._end_all()
         self._whole, self._barred = True, None
 
     def close(self) -> None:
@@ -189,7 +198,8 @@ class Link:
     def _carry(self, one: socket.socket, other: socket.socket) -> None:
         with suppress(OSError):
             while data := one.recv(65_536):
-                other.sendall(data)
+                if not self._swallows:
+                    other.sendall(data)
         with suppress(OSError):
             other.shutdown(socket.SHUT_RDWR)
         self._ends.discard(one)

@@ -120,6 +120,7 @@ def test_a_conversation_goes_on_whoever_dies(three):
     assert bea.verify() in GOOD, "a dead one's ledger is whole, too"
     back(three, talk)
     cut_off(three, talk)
+    swallowed(three, talk)
     for member in three.members:
         assert member.verify() in GOOD
         member.node.stop()
@@ -260,6 +261,22 @@ def cut_off(three, talk):
     assert "answered twice" in ann.home.run("status").good().out
     metrics = ann.node.request("GET", "/metrics").body.decode()
     assert "timmy_route_duplicates 1.0" in metrics
+
+
+def swallowed(three, talk):
+    """A link that takes everything and gives nothing on: no error says that nobody hears."""
+    ann, bea, cid = three.members
+    three.link.swallow()
+    answer = ann.node.say("is she asleep?", conversation=talk)["answer"]
+    assert by(answer)[0] == cid.ledger.hex()
+    assert "is she asleep?" not in str([one["content"] for one in bea.log("message.received")])
+    three.link.mend()
+
+    def home_again():
+        answer = ann.node.say("and now?", conversation=talk)["answer"]
+        return by(answer)[0] == bea.ledger.hex()
+
+    until(home_again, WAIT, "the conversation is at its home again")
 
 
 def status(member):
