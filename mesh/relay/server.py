@@ -18,7 +18,7 @@ from typing import Final, TypeVar
 
 from aiohttp import web
 
-from mesh.core import limits, nip11
+from mesh.core import limits, nip05, nip11
 from mesh.core.negentropy import Item
 from mesh.core.nip01 import Event, VerifiedEvent
 from mesh.core.relay.auth import names_at, relay_name
@@ -67,7 +67,8 @@ class Relay:
         self._store = store
         self._policy = policy
         self._info = info
-        self._names = frozenset(name for url in urls if (name := relay_name(url)))
+        self._urls = tuple(urls)
+        self._names = frozenset(name for url in self._urls if (name := relay_name(url)))
         self._clock = clock
         self._connections_max = connections_max
         self._send_queue_bytes_max = send_queue_bytes_max
@@ -119,6 +120,12 @@ class Relay:
             if not self._connections:
                 self._empty.set()
         return socket
+
+    async def handle_name(self, request: web.Request) -> web.Response:
+        """Answer `GET /.well-known/nostr.json?name=` (NIP-05): whose key the node's name is."""
+        asked = request.query.get("name")
+        body = nip05.document(self._info.name, self._info.pubkey, self._urls, asked=asked)
+        return web.Response(body=body, content_type="application/json", headers=_CORS)
 
     def _connect(self, request: web.Request, socket: web.WebSocketResponse, tap: Tap) -> Connection:
         return Connection(

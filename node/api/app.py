@@ -42,6 +42,7 @@
     GET  /v1/fleet   POST /v1/fleet {action, ...}   and /fleet/: see node.api.fleet
     GET  /v1/witness   POST /v1/witness {action}   and /witness/: see node.api.witness
     GET  /                              the embedded relay (websocket, NIP-11)
+    GET  /.well-known/nostr.json        whose key the name is (NIP-05), where the relay is on
 
 Errors are {"error", "hint"} with a status that fits: 400 a malformed request, 401, 404, 405, 409 a
 known key with another message, 413, 422 well formed and refused, 507 disk full, 500 our fault.
@@ -69,6 +70,7 @@ from ledger.core.errors import (
     TimmyError,
 )
 from ledger.core.event import Event
+from mesh.core import nip05
 from mesh.mirrors import offering
 from node import console
 from node.anchors.delegating import delegate, submission, take_back
@@ -194,6 +196,7 @@ class Api:
             app.add_routes(aggregate.routes(self._parts.aggregating))
         if self._parts.relay is not None:
             app.router.add_route("*", "/", self._parts.relay.handle)
+            app.router.add_get(nip05.PATH, self._parts.relay.handle_name)
         return app
 
     # ---- around every handler -----------------------------------------------------------------
@@ -223,7 +226,7 @@ class Api:
         offers = self._parts.aggregating is not None and path.startswith("/v1/aggregate")
         mesh = (witness.PREFIX, fleet.PREFIX, children.PREFIX, f"{offering.PREFIX}/")
         prefixes = (gateways.PREFIX, *mesh)
-        return path in {"/", "/healthz"} or offers or path.startswith(prefixes)
+        return path in {"/", "/healthz", nip05.PATH} or offers or path.startswith(prefixes)
 
     def _authorised(self, request: web.Request) -> bool:
         given = request.headers.get("Authorization", "")

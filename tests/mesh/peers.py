@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 from aiohttp import web
 
+from mesh.core import nip05
 from mesh.core.nip01 import NostrSigner, UnsignedEvent, VerifiedEvent
 from mesh.core.nip11 import RelayInfo
 from mesh.core.relay.policy import WritePolicy
@@ -53,6 +54,7 @@ async def serving(
     relay = Relay(store or MemoryEventStore(), policy, info, clock, **bounds)
     app = web.Application()
     app.router.add_route("*", "/", relay.handle)
+    app.router.add_get(nip05.PATH, relay.handle_name)
     runner = web.AppRunner(app)
     await runner.setup()
     site = web.TCPSite(runner, "127.0.0.1", port)

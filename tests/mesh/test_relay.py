@@ -3,6 +3,7 @@
 import asyncio
 import json
 import socket
+import threading
 import time
 from contextlib import AsyncExitStack
 from datetime import timedelta
@@ -98,6 +99,42 @@ async def test_a_pipelined_burst_is_answered_in_full(tmp_path):
 async def send_all(wire, events):
     for event in events:
         await wire.send("EVENT", as_object(event))
+
+
+class SlowDisk(MemoryEventStore):
+    """Takes a batch only when it is let, and says what it has taken."""
+
+    def __init__(self):
+        super().__init__()
+        self.taken, self.waiting = set(), lambda: 0
+        self.longest, self.turns = 0, threading.Semaphore(0)
+
+    def add(self, events, *, now):
+        assert self.turns.acquire(timeout=60)
+        self.longest = max(self.longest, self.waiting())
+        outcomes = super().add(events, now=now)
+        self.taken |= {event.id for event in events}
+        return outcomes
+
+
+async def test_a_slow_disk_holds_up_answers_and_fills_no_memory():
+    """OK comes after the commit, however long that takes; what a client may have waiting is bounded,
+    and who only reads is answered meanwhile."""
+    disk = SlowDisk()
+    events = [make(content=str(number)) for number in range(3 * limits.OFFERS_MAX)]
+    async with serving(disk) as (relay, url), client(url) as wire, client(url) as other:
+        disk.waiting = lambda: len(relay._committer._pending)
+        async with asyncio.TaskGroup() as group:
+            group.create_task(send_all(wire, events))
+            for event in events:
+                disk.turns.release()  # one batch for each: more than there are
+                verb, event_id, accepted, _ = await wire.receive()
+                assert (verb, event_id, accepted) == ("OK", event.id, True)
+                assert event_id in disk.taken
+        # a queue of them, one that is being answered, one that waits for the queue
+        assert 0 < disk.longest <= limits.OFFERS_MAX + 2
+        await other.send("REQ", "s", {"limit": 1})
+        assert len(await other.until("EOSE")) == 2
 
 
 async def test_nothing_falls_between_stored_and_live(tmp_path):
