@@ -32,12 +32,17 @@ GATEWAY = -1
 
 @dataclass
 class Fleet:
-    """One message. Members renew leases, die and come back; a link is cut; frames are lost."""
+    """One message. Members renew leases, die and come back; a link is cut; frames are lost.
+
+    Everybody has a clock of his own, up to `clocks_s` off; a lease runs on the clock of who heard
+    of it, as in `node.fleet.leases`.
+    """
 
     seed: int
     dies: bool = True
     cuts: bool = True
     loss: float = 0.05
+    clocks_s: int = 3600
     delivered: list[bytes] = field(default_factory=list)
     duplicates: list[bytes] = field(default_factory=list)
     answered: dict[int, bytes] = field(default_factory=dict)
@@ -47,11 +52,18 @@ class Fleet:
         self.random = random.Random(self.seed)
         self.queue, self.count = [], 0
         self.conversation = self.seed.to_bytes(16, "big")
-        self.letter = Letter(self.conversation, MEMBERS, NOW_S)
-        self.leases = {place: dict.fromkeys(MEMBERS, NOW_S + 60) for place in range(-1, 3)}
+        places = range(-1, 3)
+        self.off = {place: self.random.randint(-self.clocks_s, self.clocks_s) for place in places}
+        self.letter = Letter(self.conversation, MEMBERS, NOW_S + self.off[GATEWAY])
+        self.leases = {
+            place: dict.fromkeys(MEMBERS, NOW_S + self.off[place] + 60) for place in places
+        }
         home = MEMBERS.index(order(self.conversation, MEMBERS)[0])
         self.down = {home: self._span(300)} if self.dies else {}
         self.apart = {home: self._span(600)} if self.cuts else {}
+
+    def clock(self, place, now):
+        return int(now + self.off[place])
 
     def _span(self, longest_s):
         begin = NOW_S + self.random.uniform(-200, 30)
@@ -87,17 +99,16 @@ class Fleet:
         return (self.renew,)
 
     def renew(self, now, number):
-        self.leases[number][MEMBERS[number]] = int(now) + routing.TIMES.lease_s
+        self.heard(now, number, number)
         for other in set(range(-1, 3)) - {number}:
-            self.send(now, number, other, self.heard, number, int(now) + routing.TIMES.lease_s)
+            self.send(now, number, other, self.heard, number)
         self.at(now + routing.TIMES.lease_s / 3, self.renew, number)
 
-    def heard(self, _now, place, member, until_s):
-        known = self.leases[place]
-        known[MEMBERS[member]] = max(known[MEMBERS[member]], until_s)
+    def heard(self, now, place, member):
+        self.leases[place][MEMBERS[member]] = self.clock(place, now) + routing.TIMES.lease_s
 
     def tick(self, now, _place):
-        self.do(now, self.letter.tick(int(now), self.leases[GATEWAY]))
+        self.do(now, self.letter.tick(self.clock(GATEWAY, now), self.leases[GATEWAY]))
 
     def do(self, now, actions):
         for action in actions:
@@ -110,11 +121,12 @@ class Fleet:
                 case Duplicate(answer=answer):
                     self.duplicates.append(answer)
                 case routing.Wake(at_s=at_s):
-                    self.at(max(at_s, now + 1), self.tick, GATEWAY)
+                    self.at(max(at_s - self.off[GATEWAY], now + 1), self.tick, GATEWAY)
 
     def handed(self, now, number):
         """A member takes a message once: it is in its ledger then, and so is the answer."""
-        other = redirect(self.conversation, MEMBERS[number], MEMBERS, self.leases[number], int(now))
+        now_s = self.clock(number, now)
+        other = redirect(self.conversation, MEMBERS[number], MEMBERS, self.leases[number], now_s)
         if other is not None and number not in self.answered:
             self.send(now, number, GATEWAY, self.named, MEMBERS[number], other)
             return
@@ -130,7 +142,8 @@ class Fleet:
             self.send(now + again, number, GATEWAY, self.told, MEMBERS[number], answer)
 
     def named(self, now, _place, by, to):
-        self.do(now, self.letter.redirected(by, to, int(now), self.leases[GATEWAY]))
+        now_s = self.clock(GATEWAY, now)
+        self.do(now, self.letter.redirected(by, to, now_s, self.leases[GATEWAY]))
 
     def told(self, now, _place, by, answer):
         self.do(now, self.letter.answered(by, answer))
