@@ -20,6 +20,7 @@ from node.client import Client, NotRunning
 from node.commands.bus import text as bus_text
 from node.config import load
 from node.fleet.bus import server_of
+from node.fleet.files import fleet_files
 from node.home import Home
 from node.keeping.selfcheck import check_home
 from node.open import node_runs, open_log
@@ -352,6 +353,26 @@ def _diverged(home: Home, name: str) -> Finding:
     return Finding(name=name, ok=None, text=f"logs signed two histories: {named}", hint=hint)
 
 
+def _noticed(home: Home, name: str) -> Finding:
+    """Who else would know that this home is an old copy, or one of two (ADR 28)."""
+    config, fleet = load(home.config), fleet_files(home).load()
+    asked = {
+        "witnesses": len(config.witness.ask),
+        "relays": len(config.publish.relays),
+        "peers": len(config.mesh.peers),
+        "other members": 0 if fleet is None else len(fleet.manifest.members) - 1,
+    }
+    named = ", ".join(f"{number} {who}" for who, number in asked.items() if number)
+    if named:
+        return Finding(name=name, ok=True, text=f"heads are shown to {named}")
+    return Finding(
+        name=name,
+        ok=None,
+        text="nobody else sees this log's heads: an old copy of this machine would not be noticed",
+        hint="name a relay, a peer or a witness in node.toml, or join a fleet",
+    )
+
+
 def _asked_lately(row: dict[str, Any]) -> bool:
     return row["head_age_s"] is not None and row["head_age_s"] <= _HEAD_AGE_MAX_S
 
@@ -371,6 +392,7 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "jobs": _jobs,
     "mirrors": _mirrors,
     "diverged": _diverged,
+    "noticed": _noticed,
     "ledger": _ledger,
     "types": _types,
     "redactions": _redactions,

@@ -76,8 +76,15 @@ def test_a_newcomer_given_one_address_finds_the_rest(founder, place):
     named = {edge["target"] for edge in graph["edges"] if edge["how"].startswith("names as")}
     assert len(named) == 3
     assert "approved" in {edge["how"] for edge in graph["edges"]}
+    assert noticed(founder.home) == "heads are shown to 2 other members"
     proven(founder, one, two)
     removed(founder, one, two)
+
+
+def noticed(home):
+    [row] = [row for row in home.run("--json", "doctor").json if row["name"] == "noticed"]
+    assert (row["ok"] is None) == bool(row["hint"])
+    return row["text"]
 
 
 def proven(founder, *others):
@@ -134,6 +141,7 @@ def test_a_token_is_good_once_and_for_whom_it_was_given(founder, place):
     token = founder.home.run("mesh", "invite", "--roles", "jobs").good().out.strip()
     home = place("one").configure()
     home.run("init").good()
+    assert "would not be noticed" in noticed(home)
     home.run("run", "--join", token[:-3] + "xyz").refused("mistyped")
     assert not (home.path / "fleet").exists()
     answer = founder.request("POST", "/fleet/join", b"\x82\x40\x40", token="")
