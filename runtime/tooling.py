@@ -243,9 +243,7 @@ class Tooling:
             raise NotMade(DENIED, why)
         return entry, arguments, now
 
-    async def _ask(
-        self, asked: Asked, spec: ToolSpec, ruling: Ruling, request: Draft
-    ) -> Answer:
+    async def _ask(self, asked: Asked, spec: ToolSpec, ruling: Ruling, request: Draft) -> Answer:
         if self.approvals is None:
             return Answer(allow=False, by="nobody")
         why = ruling.why

@@ -18,16 +18,6 @@ PLACES = (
     "otsd", "proxy", "redaction", "regtest", "sandbox", "skins", "soul",
 )  # fmt: skip
 """Folders of tests that start processes and wait for them."""
-AGAIN_MAX`, for then something is wrong.
-"""
-
-import json
-import subprocess
-import sys
-from pathlib import Path
-
-PLACES = ("e2e", "gateways", "jobs", "local", "mcp", "mesh", "node", "nostr", "proxy")
-"""Folders of tests that start processes and wait for them."""
 AGAIN_MAX = 4
 """Once in some whole runs one of fourteen thousand was late; four are no accident any more."""
 FAILED = Path(".pytest_cache/v/cache/lastfailed")
