@@ -25,7 +25,6 @@ from rich.console import Console
 from ledger.core import types
 from ledger.core.event import Draft
 from ledger.log import Log
-from ledger.looking import look
 from ledger.memory import MemoryStore
 from ledger.views import Views
 from runtime.hybrid import Clock, ask, hybrid
@@ -36,8 +35,15 @@ DEPTH: Final = 5
 RANKS: Final = 10
 KINDS: Final = ("exact", "paraphrase", "name", "date", "typo", "multi")
 NEGATIVE: Final = "negative"
-_LOOK: Final = 4
-"""Hits looked at for each one wanted, as a node does."""
+_COMMON_WORDS: Final = """
+a about after again all also am an and any are as at be because been before but by can could did
+do does for from get had has have he her here him his how i if in into is it its just know like
+me more my no not now of on one or other our out over she should so some such than that the
+their them then there these they this to too up us was we were what when where which who why
+will with would yes you your
+"""
+"""Words of English that are in most texts: beside others they change the order of nothing."""
+_COMMON: Final = frozenset(_COMMON_WORDS.split())
 
 Way = Callable[[str], list[int]]
 """A question gives positions, best first, at most RANKS."""
@@ -168,12 +174,23 @@ def _fts5(world: World, tokenizer: str) -> Way:
 
 def prefixes(world: World) -> Way:
     """Any of the telling words as a prefix, bm25: what a node did before."""
+    base = sqlite3.connect(f"{world.path.as_uri()}?mode=ro", uri=True)
 
     def way(text: str) -> list[int]:
-        hits = look(world.path, text, limit=_LOOK * RANKS, any_word=True)
-        return [hit.position for hit in hits][:RANKS]
+        found = base.execute(
+            "select rowid from words where words match ? order by rank, rowid desc limit ?",
+            (_any_of(text), RANKS),
+        )
+        return [row[0] for row in found]
 
     return way
+
+
+def _any_of(text: str) -> str:
+    """Any word, as a quoted prefix; a letter or two begin too many words to be one."""
+    terms = list(dict.fromkeys(text.replace('"', " ").lower().split()))
+    telling = [term for term in terms if term.strip(".,;:!?'()[]") not in _COMMON] or terms
+    return " OR ".join(f'"{term}"*' if len(term) > 2 else f'"{term}"' for term in telling)
 
 
 def joined(world: World, *, likenesses: bool = True) -> Way:

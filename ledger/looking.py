@@ -22,17 +22,6 @@ _QUERY_CHARS_MAX: Final = 1000
 _QUERY_TERMS_MAX: Final = 32
 """Each costs a walk over all its matches; the question is clear by then."""
 _SNIPPET_WORDS_MAX: Final = 64
-_SHORT_CHARS: Final = 2
-_COMMON_WORDS: Final = """
-a about after again all also am an and any are as at be because been before but by can could did
-do does for from get had has have he her here him his how i if in into is it its just know like
-me more my no not now of on one or other our out over she should so some such than that the
-their them then there these they this to too up us was we were what when where which who why
-will with would yes you your
-"""
-"""Words of English that are in most texts: beside others, each costs a walk over half of the ledger
-and changes the order of nothing."""
-_COMMON: Final = frozenset(_COMMON_WORDS.split())
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,14 +42,12 @@ def guarded(path: Path) -> Iterator[None]:
             raise StoreDamaged(f"{path} is not ours any more: {error}") from error
 
 
-def look(
-    path: Path, text: str, *, limit: int = 20, snippet_tokens: int = 24, any_word: bool = False
-) -> list[Hit]:
-    """Return the best matches of all words (as prefixes), or of any of them, best first.
+def look(path: Path, text: str, *, limit: int = 20, snippet_tokens: int = 24) -> list[Hit]:
+    """Return the best matches of all words (as prefixes), best first.
 
-    Of any word: common ones count only if there are no others. Raises StoreDamaged, StoreError.
+    Raises StoreDamaged, StoreError.
     """
-    query = _any_of(text) if any_word else _all_of(text)
+    query = _all_of(text)
     if not query:
         return []
     if not path.exists():
@@ -85,21 +72,7 @@ def look(
     ]
 
 
-def _terms(text: str) -> list[str]:
-    words = text[:_QUERY_CHARS_MAX].replace('"', " ").replace("\0", " ").lower().split()
-    return list(dict.fromkeys(words))
-
-
 def _all_of(text: str) -> str:
     """Every word once, as a quoted prefix: no user text is FTS5 syntax."""
-    return " ".join(f'"{term}"*' for term in _terms(text)[:_QUERY_TERMS_MAX])
-
-
-def _any_of(text: str) -> str:
-    """The same for any of the words. A letter or two begin too many words to be a prefix."""
-    terms = _terms(text)
-    telling = [term for term in terms if term.strip(".,;:!?'()[]") not in _COMMON] or terms
-    return " OR ".join(
-        f'"{term}"*' if len(term) > _SHORT_CHARS else f'"{term}"'
-        for term in telling[:_QUERY_TERMS_MAX]
-    )
+    words = text[:_QUERY_CHARS_MAX].replace('"', " ").replace("\0", " ").lower().split()
+    return " ".join(f'"{term}"*' for term in list(dict.fromkeys(words))[:_QUERY_TERMS_MAX])

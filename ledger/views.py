@@ -358,19 +358,9 @@ class Views:
             return False
         return self._delete(connection, targets(event))
 
-    def search(
-        self,
-        text: str,
-        *,
-        limit: int = 20,
-        snippet_tokens: int = 24,
-        any_word: bool = False,
-    ) -> list[Hit]:
-        """Return the best matches of all words (as prefixes), or of any of them, best first."""
-        ask = partial(
-            look, self._path, text,
-            limit=limit, snippet_tokens=snippet_tokens, any_word=any_word,
-        )  # fmt: skip
+    def search(self, text: str, *, limit: int = 20, snippet_tokens: int = 24) -> list[Hit]:
+        """Return the best matches of all words (as prefixes), best first."""
+        ask = partial(look, self._path, text, limit=limit, snippet_tokens=snippet_tokens)
         try:
             found = ask()
         except StoreDamaged:

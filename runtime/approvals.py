@@ -1,8 +1,10 @@
 """Questions to the operator about calls of tools: asked, answered, or ended by the clock with no.
 
 A question is an event, so it is seen wherever the operator looks, and outlives a restart with the
-deadline that it had. Who may answer is the API's to say (the operator's token); a tool and the
-agent process reach neither API nor token. Nothing but an answer of yes makes a call.
+deadline that it had. If it would be another by then, since a path leads elsewhere or the rules are
+others, it is answered with no: a yes is to what was shown. Who may answer is the API's to say (the
+operator's token); a tool and the agent process reach neither API nor token. Nothing but an answer
+of yes makes a call.
 """
 
 import asyncio
@@ -23,6 +25,8 @@ OPERATOR: Final = "operator"
 ASKED_CHARS_MAX: Final = 4_000
 """Of the arguments, in a question: two screens. All of them are in `tool.requested`."""
 DEADLINE: Final = "deadline"
+RULE: Final = "rule"
+"""Who answers where the question would be another now."""
 NOBODY: Final = "nobody"
 """Who answers where nobody is asked: in a replay."""
 
@@ -56,15 +60,19 @@ class Approvals:
 
         `call` is what the rules see of it, a path for example; `arguments` all that it would do.
         """
+        words = {
+            "text": call,
+            "why": why,
+            "arguments": arguments[:ASKED_CHARS_MAX],
+            "left_out": max(0, len(arguments) - ASKED_CHARS_MAX),
+        }
         event = self._journal.log.find(asked.key("approval"))
         if event is None:
-            words = {
-                "text": call,
-                "why": why,
-                "arguments": arguments[:ASKED_CHARS_MAX],
-                "left_out": max(0, len(arguments) - ASKED_CHARS_MAX),
-            }
             event = await self._put(asked, name, words)
+        elif event.content != words:  # or they were erased, and nobody knows what was shown
+            with suppress(NotFound):  # it was answered, or its turn is over
+                await self.answer(event.position, allow=False, by=RULE)
+            return Answer(allow=False, by=RULE)
         return await self._answer_to(event)
 
     async def answer(self, position: int, *, allow: bool, by: str = OPERATOR) -> Event:

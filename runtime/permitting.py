@@ -36,6 +36,20 @@ class Ruling:
     decision: Decision
     call: Call
 
+    @property
+    def why(self) -> str:
+        """Why it is asked about, and where each path of it leads that leads elsewhere."""
+        match self.call:
+            case FileCall(path=path):
+                paths = [path]
+            case ShellCall(paths=known):
+                paths = [*known.values()]
+            case _:
+                paths = []
+        leads = {one.named: one.resolved for one in paths if one.named != one.resolved}
+        told = (f"{named} leads to {resolved}" for named, resolved in leads.items())
+        return "; ".join((self.decision.why, *told))
+
 
 @dataclass(frozen=True, slots=True)
 class Gate:

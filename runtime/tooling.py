@@ -20,7 +20,7 @@ from typing import Any, Final
 
 from ledger.core import types
 from ledger.core.event import Draft, Event
-from runtime.approvals import OPERATOR, Answer, Approvals
+from runtime.approvals import ASKED_CHARS_MAX, OPERATOR, RULE, Answer, Approvals
 from runtime.core import calls, limits
 from runtime.core.approving import Question
 from runtime.core.chat import Reach, ToolOffer
@@ -50,6 +50,10 @@ _INTERRUPTED_TEXT: Final = (
 _DENIED_TEXT: Final = "not allowed: it was decided so before the node stopped"
 _ELSEWHERE_TEXT: Final = (
     "not allowed: while the operator was asked, its path came to lead elsewhere; ask again"
+)
+_OTHERWISE_TEXT: Final = (
+    "not allowed: the operator was asked before the node stopped, and since then its path came to "
+    "lead elsewhere, or its rules changed; ask again"
 )
 
 
@@ -208,7 +212,7 @@ class Tooling:
                 raise NotMade(DENIED, f"not allowed: {decision.why}")
             case Ruled.ASK:
                 await self.journal.append(request)
-                answer = await self._ask(asked, spec, decision, request)
+                answer = await self._ask(asked, spec, ruling, request)
                 if answer.allow:
                     return answer
                 await self.journal.append(_decided(asked, spec, decision, "deny", answer.by))
@@ -235,17 +239,18 @@ class Tooling:
             raise NotMade(DENIED, why)
         return entry, arguments, now
 
-    async def _ask(
-        self, asked: Asked, spec: ToolSpec, decision: Decision, request: Draft
-    ) -> Answer:
+    async def _ask(self, asked: Asked, spec: ToolSpec, ruling: Ruling, request: Draft) -> Answer:
         if self.approvals is None:
             return Answer(allow=False, by="nobody")
+        why = ruling.why
+        if len(why) > ASKED_CHARS_MAX:
+            raise NotMade(REFUSED, "its paths lead to more places than a question can show")
         assert request.content is not None
         return await self.approvals.ask(
             asked,
             name=spec.name,
-            call=decision.call,
-            why=decision.why,
+            call=ruling.decision.call,
+            why=why,
             arguments=request.content["arguments"],
         )
 
@@ -323,6 +328,8 @@ def _decided(asked: Asked, spec: ToolSpec, decision: Decision, effect: str, by: 
 def _not_approved(answer: Answer) -> str:
     if answer.by == OPERATOR:
         return "not allowed: the operator was asked, and said no"
+    if answer.by == RULE:
+        return _OTHERWISE_TEXT
     return "not allowed: it needs the operator's yes, and nobody answered in time"
 
 

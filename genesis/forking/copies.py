@@ -11,6 +11,7 @@ is refused before anything is tried on it.
 """
 
 import os
+import stat
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -18,8 +19,9 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
+from genesis import private
 from genesis.core import limits
-from genesis.core.errors import InvalidExport
+from genesis.core.errors import InvalidExport, PrivateFileError, PrivateFileMissing
 from genesis.core.exported import About
 from genesis.forking.session import REDUCERS, Exported, now_ms
 from ledger.core.errors import InvalidData, StoreError
@@ -44,7 +46,8 @@ _BATCH_EVENTS: Final = 1000
 def save(exported: Exported, folder: Path) -> None:
     """Write `exported` into `folder`, or bring the copy there forward; not for an event loop.
 
-    Raises InvalidExport if something else lies there, StoreFull and StoreError from below.
+    Raises InvalidExport if something else lies there, if the folder or a file in it is somebody
+    else's or open to others; StoreFull and StoreError from below.
     """
     about = exported.about
     if about.size > limits.EXPORT_EVENTS_MAX:
@@ -52,8 +55,11 @@ def save(exported: Exported, folder: Path) -> None:
             f"a session of {about.size} events, at most {limits.EXPORT_EVENTS_MAX}",
             hint="fork it in the node that has it",
         )
-    folder.mkdir(mode=0o700, parents=True, exist_ok=True)
-    _check_folder(folder)
+    try:
+        private.make_folder(folder)
+        _check_folder(folder)
+    except PrivateFileError as error:
+        raise InvalidExport(str(error), hint=error.hint) from error
     with suppress(FileNotFoundError):
         (folder / _ABOUT).unlink()  # until it is there again the copy is not whole
     path = folder / _LEDGER
@@ -66,14 +72,19 @@ def save(exported: Exported, folder: Path) -> None:
 
 
 def _check_folder(folder: Path) -> None:
+    """Refuse what is none of an export's own files: others, links, what somebody else made."""
     known = {f"{name}{end}" for name in (_LEDGER, _SNAPSHOT) for end in ("", "-wal", "-shm")}
     known |= {_ABOUT, "ledger.lock", "ledger.db.erasing"}
-    for entry in os.scandir(folder):
-        if entry.name not in known:
+    for path in folder.iterdir():
+        if path.name not in known:
             raise InvalidExport(
-                f"{folder} holds {entry.name}, which is none of an export's files",
+                f"{folder} holds {path.name}, which is none of an export's files",
                 hint="name an empty folder, or one that an export was written into",
             )
+        status = path.lstat()
+        if not stat.S_ISREG(status.st_mode):
+            raise InvalidExport(f"{path} is not a regular file", hint="name an empty folder")
+        private.check_private(path, status, mode=private.FILE_MODE)
 
 
 def _copy_events(exported: Exported, copy: MirrorLog) -> None:
@@ -127,16 +138,16 @@ def opened(folder: Path, *, digest_key: bytes | None = None) -> Iterator[Exporte
 def _about(folder: Path) -> About:
     path = folder / _ABOUT
     try:
-        fd = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_CLOEXEC)
-    except OSError as error:
+        data = private.read(path, bytes_max=limits.EXPORT_ABOUT_BYTES_MAX)
+        private.check_private(folder, folder.lstat(), mode=private.FOLDER_MODE)
+    except PrivateFileMissing as error:
         raise InvalidExport(
-            f"{path}: {error.strerror}: this is no export, or one that was interrupted",
+            f"{error}: this is no export, or one that was interrupted",
             hint="write it again into the same folder: it goes on where it stopped",
         ) from error
-    with os.fdopen(fd, "rb") as file:
-        if os.fstat(fd).st_mode & 0o077:
-            raise InvalidExport(f"{path} can be read by others", hint=f"chmod go-rwx {path}")
-        return About.decode(file.read(limits.EXPORT_ABOUT_BYTES_MAX + 1))
+    except PrivateFileError as error:
+        raise InvalidExport(str(error), hint=error.hint) from error
+    return About.decode(data)
 
 
 def _check(log: Log, about: About) -> None:

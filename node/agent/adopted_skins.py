@@ -3,7 +3,8 @@
 A skin is a signed document in the ledger, and what is changed in it has no author but the agent. So
 the new text is a document of the agent's own key, with a higher version; the payload names the
 author and the event it was made from. It comes in one commit with `patch.adopted`. A rollback puts
-the document of before back, with its author's signature, unless the operator has put on another.
+the document of before back, with its author's signature, unless the operator has put on another
+since, or taken it away.
 
 Not covered: skins that a canary's conversations wear: they change when the node's stage begins.
 """
@@ -27,6 +28,8 @@ from runtime.journal import Journal
 from runtime.screening import screen_message
 
 _PREFIX: Final = "skins/"
+_ADOPTION: Final = "adoption"
+"""By whom, where an adoption or its rollback changed a skin."""
 _STEPS_MAX: Final = 4_096
 """Newest steps of adoptions among which the one that is taken back is looked for."""
 
@@ -104,7 +107,7 @@ class AdoptedSkins:
                 "author": bytes.fromhex(event.pubkey),
                 "event": bytes.fromhex(event.id),
                 "findings": [[one.rule, one.line] for one in findings(skin.voice)],
-                "by": "adoption",
+                "by": _ADOPTION,
                 "adoption": adoption,
                 **made_from,
             },
@@ -131,7 +134,18 @@ class AdoptedSkins:
     def _is_ours(self, name: str, adoption: int | None) -> bool:
         """Whether what is worn, or is not, is what the adoption left."""
         one = self._known().get(name)
-        return one is None or self.log.read(one.position).payload.get("adoption") == adoption
+        if one is None:
+            return self._removed_by(name) == _ADOPTION
+        return self.log.read(one.position).payload.get("adoption") == adoption
+
+    def _removed_by(self, name: str) -> str:
+        """Return who removed a skin that was there, and is no more."""
+        events = map(self.log.read, reversed(self.log.positions(types.NODE_STREAM, 0)))
+        return next(
+            str(event.payload.get("by"))
+            for event in events
+            if event.type == types.SKIN_REMOVED.name and event.payload.get("name") == name
+        )
 
     def _restored(self, name: str, before: int | None) -> Draft | None:
         event: Event | None = None if before is None else self.log.read(before)
@@ -167,5 +181,5 @@ def _removed(name: str, adoption: int | None) -> Draft:
     return Draft(
         type=types.SKIN_REMOVED.name,
         stream=types.NODE_STREAM,
-        payload={"name": name, "by": "adoption", **named},
+        payload={"name": name, "by": _ADOPTION, **named},
     )

@@ -25,7 +25,6 @@ from typing import Any, Final, Protocol
 import structlog
 
 from genesis import trees
-from genesis.adopting import versions
 from genesis.core.adopting.health import STARTS_MAX, Health, Plan, Step, Why, weigh
 from genesis.core.architecture import Architecture, patched
 from genesis.core.errors import InvalidVerdict, TreeError
@@ -39,7 +38,7 @@ from ledger.replay import reducers_hash
 from node.agent import adoption_told
 from node.agent.adopted_skins import AdoptedSkins
 from node.agent.hosts import Hosts
-from node.agent.layering import Layers
+from node.agent.layering import Layers, open_version
 from node.agent.patching import Patching
 from node.agent.staging import Granted, Staging
 from node.home import Home
@@ -214,25 +213,34 @@ class Adopting:
         Raises TreeError if nothing opens that may be in force.
         """
         async with self._deciding:
-            trial = self.now.under_way
-            if trial is not None and trial.reducers != reducers_hash(REDUCERS):
-                text = "this software folds the ledger otherwise than the one it was staged by"
-                await self._back(trial.result, trial.before, Why.SOFTWARE, text, by=_NODE)
-            elif trial is not None and (fault := self._fault(trial.result)):
-                await self._back(trial.result, trial.before, Why.DAMAGED, fault, by=_NODE)
+            trial, stack = self.now.under_way, self.now.stack
+            if stack and all(map(self._fault, stack)):
+                raise TreeError(
+                    self._fault(stack[-1]),
+                    hint="restore the home from a backup, or run the timmy that adopted it",
+                )
+            if trial is not None:
+                await self._take_over(trial, stack[-1])
             while (now := self.now.in_force) is not None and (fault := self._fault(now)):
                 before = self.now.before
-                if before is None or now.adoption is None or self._no_way_back:
-                    raise TreeError(fault, hint="restore the home from a backup")
-                await self._back(now, before, Why.DAMAGED, fault, by=_NODE)
+                assert before is not None, "one of the stack opens"
+                await self._put_back(now, before, Why.DAMAGED, fault, by=_NODE)
             self._follow()
             await self._append(*self._left_over())
+
+    async def _take_over(self, trial: Adoption, now: Version) -> None:
+        """End the trial that a start finds, if it cannot go on. `now`: what is in force."""
+        if fault := self._fault(trial.result) or self._fault(now):
+            await self._put_back(trial.result, trial.before, Why.DAMAGED, fault, by=_NODE)
+        elif trial.reducers != reducers_hash(REDUCERS):
+            text = "this software folds the ledger otherwise than the one it was staged by"
+            await self._back(trial.result, trial.before, Why.SOFTWARE, text, by=_NODE)
 
     def _fault(self, version: Version) -> str:
         try:
             trees.open_tree(self.home.path, version.tree)
             if version.version is not None:
-                versions.load_version(self.home.path, version.version)
+                open_version(self.home, version.version)
         except TreeError as error:
             return str(error)
         return ""
@@ -320,7 +328,7 @@ class Adopting:
         """Have it in force; or go back if it cannot be, else each start would end here anew."""
         try:
             stored = trial.version
-            version = None if stored is None else versions.load_version(self.home.path, stored)
+            version = None if stored is None else open_version(self.home, stored)
             worn = self.skins.put_on(version, adoption=trial.staged, now_s=self._now_s())
         except TimmyError as error:
             await self._back(trial.result, trial.before, Why.DAMAGED, str(error), by=_NODE)
@@ -374,9 +382,9 @@ class Adopting:
                 await self._back(trial.result, trial.before, health.why, health.text, by=_NODE)
 
     async def _back(self, bad: Version, good: Version, why: Why, text: str, *, by: str) -> None:
-        """Have `good` in force. The process of `bad` ends first: what it does then counts no more.
+        """Have `good` in force, or the way back barred where that does not open.
 
-        Raises TreeError if `good` does not open.
+        Raises TreeError for that if somebody asked for it.
         """
         if fault := self._fault(good):
             self._no_way_back = fault
@@ -385,6 +393,10 @@ class Adopting:
             _log.error("there is no way back", why=why.value, text=text, fault=fault)
             return
         self._no_way_back = ""
+        await self._put_back(bad, good, why, text, by=by)
+
+    async def _put_back(self, bad: Version, good: Version, why: Why, text: str, *, by: str) -> None:
+        """Have `good` in force. The process of `bad` ends first: what it does counts no more."""
         other = bad.tree != good.tree
         try:
             if other:

@@ -282,6 +282,7 @@ class PatchApproval:
                 for event in events
                 if event.type in _WORDS
                 for answer in _read(event.payload, _WORDS[event.type], proposed)
+                if answer.answer.at_ms <= event.ts_ms + SKEW_MS  # else it would begin to count
             ),
         )
 

@@ -16,7 +16,7 @@ import structlog
 from genesis.adopting import versions
 from genesis.core import thresholds
 from genesis.core.adopting.layers import Version
-from genesis.core.errors import TreeError
+from genesis.core.errors import InvalidTree, TreeError
 from genesis.core.thresholds import BOUNDS, Thresholds, parse_thresholds
 from node.config import Config
 from node.home import Home
@@ -43,11 +43,14 @@ class Layers:
     def refresh(self) -> "Layers":
         """Take up the version that the ledger names now. Raises TreeError."""
         now = Adoptions(self.journal.state.entries).in_force
-        named = None if now is None else now.version
+        return self.take(None if now is None else now.version)
+
+    def take(self, named: bytes | None) -> "Layers":
+        """Take up the version of this digest, or none. Raises TreeError."""
         if named is None:
             self.version = None
         elif self.version is None or self.version.digest != named:
-            self.version = versions.load_version(self.home.path, named)
+            self.version = open_version(self.home, named)
         return self
 
     @property
@@ -85,13 +88,31 @@ class Layers:
 def effective(layers: Layers) -> Config:
     """Return the configuration to start with.
 
-    Without the adopted thresholds where their version does not open: it is rolled back, then.
+    With the thresholds of the newest version that opens: the others are rolled back, then.
     """
+    for one in reversed(Adoptions(layers.journal.state.entries).stack):
+        try:
+            return layers.take(one.version).effective()
+        except TreeError as error:
+            _log.warning("an adopted version does not open", why=str(error))
+    return layers.config
+
+
+def open_version(home: Home, digest: bytes) -> Version:
+    """Return a stored version that this software can use.
+
+    Raises TreeError, also for thresholds that an older version of it allowed, and it does not.
+    """
+    version = versions.load_version(home.path, digest)
     try:
-        return layers.refresh().effective()
-    except TreeError as error:
-        _log.warning("the adopted version does not open", why=str(error))
-        return layers.config
+        if (held := version.files.get(thresholds.PATH)) is not None:
+            parse_thresholds(held)
+    except InvalidTree as error:
+        raise TreeError(
+            f"version {digest.hex()} is not for this software: {error}",
+            hint="run the timmy that adopted it, and adopt other thresholds there",
+        ) from error
+    return version
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,7 +9,8 @@
 
 A node does not start on a home with the mark. The same command takes up what was cut short: before
 the genesis event nothing was born, and begins again; after it the very child goes on, for the
-parent gives a known child the certificate that it has.
+parent gives a known child the certificate that it has. What lies in the folder by then is believed
+as far as the passphrase opens its keys and the parent has its certificate on record.
 
 Not covered: a kit that was shown before step 2 was cut short belongs to nobody.
 """
@@ -203,39 +204,50 @@ def _certify(
     gates: Mapping[str, int],
 ) -> Certificate:
     with closing(open_log(child, write=True)) as log:
-        if log.size > PLACE:
-            return _have(log)
-        keys = keystore.unlock_agent(child.path, passphrase, expected=lineage_of(log).genesis.keys)
-        payload = _signed(client, log, keys.log, skills, gates)
+        genesis = lineage_of(log).genesis
+        keys = keystore.unlock_agent(child.path, passphrase, expected=genesis.keys)
+        have = _have(log)
+        payload = _signed(client, log, keys.log, skills, gates, have=have)
         certificate = open_certificate(payload)
-        check_child(
-            certificate,
-            lineage_of(log).genesis,
-            ledger_id=log.ledger_id,
-            position=log.size,
-        )
-        log.append_now(
-            Draft(type=types.PARENT_CERTIFIED.name, stream=types.PARENT_STREAM, payload=payload),
-            expected=PLACE,
-        )
+        check_child(certificate, genesis, ledger_id=log.ledger_id, position=PLACE)
+        if have is None:
+            log.append_now(
+                Draft(
+                    type=types.PARENT_CERTIFIED.name, stream=types.PARENT_STREAM, payload=payload
+                ),
+                expected=PLACE,
+            )
         Release.open(log, child.state, keys.log).head()
     return certificate
 
 
-def _have(log: Log) -> Certificate:
+def _have(log: Log) -> dict[str, Any] | None:
+    """Return the certificate that an earlier try put there, for its parent to compare."""
+    if log.size == PLACE:
+        return None
     event = log.read(PLACE)
-    if event.type != types.PARENT_CERTIFIED.name:
+    if event.type != types.PARENT_CERTIFIED.name or log.size > PLACE + 1:
         raise FatheringBroken(
             "this agent has lived already: a certificate is its second event or none",
             hint="choose another folder for --into",
         )
-    return open_certificate(event.payload)
+    return event.payload
 
 
 def _signed(
-    client: Client, log: Log, own: Signer, skills: Mapping[str, bytes], gates: Mapping[str, int]
+    client: Client,
+    log: Log,
+    own: Signer,
+    skills: Mapping[str, bytes],
+    gates: Mapping[str, int],
+    *,
+    have: Mapping[str, Any] | None,
 ) -> dict[str, Any]:
-    """Have the parent draft the certificate, sign it as child, have it signed and recorded."""
+    """Have the parent draft the certificate, sign it as child, have it signed and recorded.
+
+    Of a child that `have`s one, the parent must have the same on record: what lies in a folder
+    shows nothing.
+    """
     genesis = lineage_of(log).genesis
     drafted = client.call(
         "POST",
@@ -249,8 +261,14 @@ def _signed(
             "gates": dict(gates),
         },
     )
-    if drafted["payload"] is not None:
-        return _payload(drafted["payload"])
+    known = None if drafted["payload"] is None else _payload(drafted["payload"])
+    if have is not None and have != known:
+        raise FatheringBroken(
+            "the certificate that lies here is none of this parent's",
+            hint="choose another folder for --into",
+        )
+    if known is not None:
+        return known
     data = bytes.fromhex(drafted["certificate"])
     certificate = Certificate.from_value(decode(data, bytes_max=_PAYLOAD_BYTES_MAX))
     check_child(certificate, genesis, ledger_id=log.ledger_id, position=log.size)

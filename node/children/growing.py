@@ -1,7 +1,9 @@
 """The child's side: taking the parent's orders, telling it what needs somebody, reports.
 
     obey      an order that is the next one: what it asks is done, then parent.ordered keeps it.
-              Done first, for each deed may be done twice: after a crash between, it is sent again
+              Done first, for each deed may be done twice: after a crash between, it is sent again.
+              One that fails TRIES_MAX times, a reset once, is kept as failed: else it would bar
+              every later order, for they are taken in their order
     tell      parent.told: a report or an alarm, numbered; it waits here until the parent has it
     check     every half hour: "I am alive", what waits, and the orders that this child lacks
     follow    alarms of the heartbeat are told as they are raised, and when they end
@@ -65,6 +67,11 @@ SEALED_AT_ONCE: Final = 16
 """Tellings that are left at relays together: what waited for a week."""
 RETRY_S: Final = 60.0
 """How soon an alarm that did not reach the parent is tried again."""
+TRIES_MAX: Final = 3
+"""Of a deed that fails: a full disk may be gone at the next check, half an hour later."""
+_WHY_CHARS: Final = 500
+FAILED_SHOWN: Final = 8
+"""Newest orders of which it is told whether they failed."""
 FAILED: Final = "failed"
 _NOON: Final = 12
 
@@ -95,6 +102,8 @@ class Growing:
     _heard_ms: int = 0
     _taken: int | None = None
     """How many tellings the parent has; None until it said so, and signed it."""
+    _failing: tuple[int, int] = (0, 0)
+    """The number of the order whose deed failed last, and how often."""
     _deciding: asyncio.Lock = field(default_factory=asyncio.Lock)
     _sending: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting: asyncio.Event = field(default_factory=asyncio.Event)
@@ -124,12 +133,29 @@ class Growing:
             standing = self.ward.now().standing
             if opened.number > standing.chain.number:
                 standing.take(opened)
-                await self._do(opened)
-                await self.journal.append(_kept(types.PARENT_ORDERED.name, opened))
+                failed = await self._try(opened)
+                await self.journal.append(_kept(types.PARENT_ORDERED.name, opened, failed=failed))
                 _log.info("an order of the parent", kind=opened.kind.value, number=opened.number)
             else:
                 check_known(self.ward.orders, opened)
             return self.ward.now().standing.chain.number
+
+    async def _try(self, opened: Opened) -> str:
+        """Do what an order asks; return why it failed if that is final. Raises what it raises else.
+
+        A reset is final at once: the gates that it closes do not wait for a job that cannot pause.
+        """
+        try:
+            await self._do(opened)
+        except Exception as error:  # whatever it is, no later order shall wait for it
+            number, tries = self._failing
+            tries = 1 + (tries if number == opened.number else 0)
+            self._failing = opened.number, tries
+            if tries < TRIES_MAX and opened.kind is not Kind.RESET:
+                raise
+            _log.exception("an order of the parent failed", number=opened.number)
+            return f"{type(error).__name__}: {error}"[:_WHY_CHARS]
+        return ""
 
     async def _do(self, opened: Opened) -> None:
         deeds: dict[Kind, Callable[[Opened], Awaitable[None]]] = {
@@ -163,10 +189,12 @@ class Growing:
             _log.warning("a patch of the parent was refused", why=str(error))
 
     async def _begin_anew(self, _opened: Opened) -> None:
-        for job in list(self.book.jobs):
-            if job.spec.kind not in BUILT_IN and not job.paused:
-                await self.book.pause(job.spec.name, by=PARENT)
-        self.host.begin_anew()
+        try:
+            for job in list(self.book.jobs):
+                if job.spec.kind not in BUILT_IN and not job.paused:
+                    await self.book.pause(job.spec.name, by=PARENT)
+        finally:
+            self.host.begin_anew()
 
     # ---- telling -------------------------------------------------------------------------------
 
@@ -320,7 +348,8 @@ class Growing:
                 f"job {one.name}: {one.fails} in a row, {one.why}"
                 for one in self.book.jobs
                 if one.fails
-            ],
+            ]
+            + [f"order {number}: {why}" for number, why in self._failed()],
             machine=self.machine(),
         )
         asks = f"Before {standing.next}: what is lacking?" if standing.next else "All gates passed."
@@ -408,6 +437,12 @@ class Growing:
 
     # ---- for people ----------------------------------------------------------------------------
 
+    def _failed(self) -> list[tuple[int, str]]:
+        """Orders among the newest whose deeds failed, and why."""
+        newest = self.ward.now().orders[-FAILED_SHOWN:]
+        contents = ((one.number, self.journal.log.read(at).content or {}) for at, one in newest)
+        return [(number, content[FAILED]) for number, content in contents if FAILED in content]
+
     def value(self) -> dict[str, Any] | None:
         """How this child stands with its parent; None for an agent without one."""
         certificate = self.ward.now().certificate
@@ -427,6 +462,7 @@ class Growing:
             "resets": standing.resets,
             "told": self.ward.told.chain.number,
             "lacking": self.lacking,
+            "failed": [{"number": number, "why": why} for number, why in self._failed()],
             "skills": dict(certificate.skills),
             "gates": dict(certificate.gates),
         }
@@ -435,12 +471,12 @@ class Growing:
 _ALARMS: Final = {types.NODE_ESCALATED.name: Kind.ALARM, types.NODE_RELIEVED.name: Kind.RELIEF}
 
 
-def _kept(kind: str, opened: Opened) -> Draft:
-    """The event that keeps a letter to or from the parent."""
-    text = opened.text
+def _kept(kind: str, opened: Opened, *, failed: str = "") -> Draft:
+    """The event that keeps a letter to or from the parent. `failed`: why its deed was not done."""
+    words = {"text": opened.text, FAILED: failed}
     return Draft(
         type=kind,
         stream=types.PARENT_STREAM,
         payload=opened.letter.to_payload(),
-        content={"text": text} if text else None,
+        content={name: text for name, text in words.items() if text} or None,
     )

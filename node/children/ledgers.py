@@ -4,12 +4,11 @@ The parent believes the file, and nothing that the child says beside it: the bun
 whole, it must be of that ledger, and go on from the head that was checked before.
 """
 
-import os
 from collections.abc import Callable
 from contextlib import closing
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Final
+from typing import BinaryIO, Final
 
 from attest.verify.bundle import verify_bundle
 from genesis.core.children.errors import ChildError
@@ -17,6 +16,7 @@ from genesis.core.children.evidence import Evidence
 from ledger.core.bundle import Reader
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.descent import Certificate
+from ledger.core.errors import InvalidData
 from ledger.core.event import Event, Record
 from ledger.proof import export
 from node.home import Home
@@ -42,8 +42,7 @@ class Shown:
 
 def write_ledger(home: Home, head: SignedCheckpoint, target: Path) -> None:
     """Write the ledger up to a released head."""
-    descriptor = os.open(target, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
-    with os.fdopen(descriptor, "wb") as file, closing(open_log(home)) as log:
+    with target.open("xb") as file, closing(open_log(home)) as log:
         export(log, head, file)
 
 
@@ -54,19 +53,21 @@ def read_ledger(path: Path, certificate: Certificate, *, known: tuple[int, bytes
     """
     with path.open("rb") as file:
         report = verify_bundle(file, None)
-    if not report.good or report.purpose != "export":
-        why = report.lines[-1][1] if report.lines else "it is no bundle"
-        raise LedgerRefused(f"the ledger does not verify: {report.verdict}: {why}")
-    if report.ledger_id != certificate.child:
-        raise LedgerRefused("the file is of another ledger", hint="timmy export, at the child")
-    assert report.history is not None
-    tree, size = report.history.tree, report.size
-    assert tree is not None
-    assert size is not None
-    if known is not None:
-        _goes_on(tree.root, size, known)
-    evidence = Evidence(certificate=certificate)
-    _each(path, evidence.take)
+        if not report.good or report.purpose != "export":
+            why = report.lines[-1][1] if report.lines else "it is no bundle"
+            raise LedgerRefused(f"the ledger does not verify: {report.verdict}: {why}")
+        if report.ledger_id != certificate.child:
+            raise LedgerRefused("the file is of another ledger", hint="timmy export, at the child")
+        assert report.history is not None
+        tree, size = report.history.tree, report.size
+        assert tree is not None
+        assert size is not None
+        if known is not None:
+            _goes_on(tree.root, size, known)
+        evidence = Evidence(certificate=certificate)
+        file.seek(0)
+        if _each(file, evidence.take) != report.file_digest:
+            raise LedgerRefused("the file changed while it was read")
     return Shown(size=size, root=tree.root(size), verdict=report.verdict, evidence=evidence)
 
 
@@ -83,9 +84,13 @@ def _goes_on(root_at: Callable[[int], bytes], size: int, known: tuple[int, bytes
         )
 
 
-def _each(path: Path, take: Callable[[Event], None]) -> None:
-    """Give every event of a bundle that verified."""
-    with path.open("rb") as file:
-        for item in Reader(file):
+def _each(file: BinaryIO, take: Callable[[Event], None]) -> bytes | None:
+    """Give every event of a bundle that verified; return the digest of what was read."""
+    try:
+        reader = Reader(file)
+        for item in reader:
             if isinstance(item, Record):
                 take(Event.open(item))
+    except InvalidData as error:
+        raise LedgerRefused(f"the file changed while it was read: {error}") from error
+    return reader.digest

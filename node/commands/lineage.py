@@ -217,6 +217,8 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
             console.out(one_line(f"{key:8} {value or '-'}"))
     for name, digest in found["skills"].items():
         console.out(f"skill    {name}  sha256 {digest[:_ID_CHARS]}")
+    for one in found.get("failed", []):
+        console.out(one_line(f"failed   order {one['number']}: {one['why']}"))
     for letter in found.get("letters", []):
         words = (letter["text"] or "").strip().partition("\n")[0][:80]
         facts = letter["facts"].get("gate") or letter["facts"].get("trigger") or ""

@@ -75,12 +75,12 @@ def answer(home: Home, arguments: argparse.Namespace, position: int) -> int:
             name: body[name] for name in ("word", "verdict", "root", "key", "signature", "at_ms")
         }
         return _hand_in(home, arguments, position, body)
-    question = _derived(home, position)
+    question, ledger_ms = _derived(home, position)
     if arguments.print:
         console.out_json({**_row(question), "word": word.value})
         return 0
     _show(home, position, question)
-    made = _made(question, word, _key(home, arguments))
+    made = _made(question, word, _key(home, arguments), ledger_ms=ledger_ms)
     body = {
         "word": word.value,
         "verdict": question.verdict.hex(),
@@ -92,8 +92,8 @@ def answer(home: Home, arguments: argparse.Namespace, position: int) -> int:
     return _hand_in(home, arguments, position, body)
 
 
-def _derived(home: Home, position: int) -> "Question":
-    """What is asked, from the ledger as it lies there: the node is not believed about it."""
+def _derived(home: Home, position: int) -> tuple["Question", int]:
+    """What is asked, and the ledger's time, from the ledger itself: the node is not believed."""
     from node import config
     from node.agent.approval import asked_about, envelopes_of, proposed_of
     from node.agent.deciders import Deciders
@@ -107,12 +107,13 @@ def _derived(home: Home, position: int) -> "Question":
             home=home, config=settings, lineage=opened.lineage, own=frozenset()
         ).rules()
         found = asked_about(proposed, envelopes_of(opened.log, event), rules)
+        ledger_ms = opened.log.read(opened.log.size - 1).ts_ms
     if found is None:
         raise TimmyError(
             f"no verdict of this node accepts proposal {position}: there is nothing to approve",
             hint=f"timmy patch judge {position}",
         )
-    return found
+    return found, ledger_ms
 
 
 def _row(question: "Question") -> dict[str, Any]:
@@ -133,11 +134,12 @@ def _show(home: Home, position: int, question: "Question") -> None:
             console.say(f"another  {row['keys'][0][:16]} {agrees}")
 
 
-def _made(question: "Question", word: "Word", key: Signer) -> "SignedAnswer":
+def _made(question: "Question", word: "Word", key: Signer, *, ledger_ms: int = 0) -> "SignedAnswer":
+    """Sign it, as of now; by the ledger's time if that is ahead, since that is what counts."""
     from genesis.core.approval import Answer
     from node.open import now_ms
 
-    return Answer(question=question, word=word, at_ms=now_ms()).sign(key)
+    return Answer(question=question, word=word, at_ms=max(now_ms(), ledger_ms)).sign(key)
 
 
 def _member_key(home: Home, arguments: argparse.Namespace) -> Signer:

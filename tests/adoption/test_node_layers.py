@@ -92,6 +92,17 @@ def test_data_is_in_force_at_once_and_the_operator_has_the_last_word(home, seed)
     assert home.run("replay").good()
 
 
+def test_a_rollback_wears_nothing_that_the_operator_took_away_since(home, seed):
+    with home.running() as node:
+        assert apply(node, seed[1], **PLAN).status == 200
+        assert skins(home)[0]["version"] == 2
+        home.run("skins", "remove", "owl").good()
+        home.run("patch", "rollback").good()
+        assert skins(home) == []
+        assert TEA in files(node)[1]
+    assert home.run("replay").good()
+
+
 def test_a_backup_brings_the_adopted_version_along(home, seed, place_of):
     with home.running() as node:
         apply(node, seed[1], **PLAN)

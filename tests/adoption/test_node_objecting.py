@@ -1,10 +1,14 @@
 """A no that comes while a trial lasts: nothing that is not wanted any more goes on to everybody."""
 
+import os
+
 import pytest
 
 from ledger.core.event import Draft
+from ledger.log import Log
+from ledger.sqlite import SqliteStore
 from node.home import Home as RealHome
-from node.open import open_log
+from node.open import now_ms, open_log
 from tests.adoption.test_node_cut_short import stage_only
 from tests.adoption.world import (
     SECONDS,
@@ -18,6 +22,7 @@ from tests.adoption.world import (
 )
 from tests.node.world import until
 
+DAY_MS = 86_400_000
 PLAN = {"share": 1000, "window_s": 1, "turns": 1}
 
 
@@ -72,3 +77,16 @@ def test_it_goes_back_as_soon_as_the_way_back_is_mended(kind):
         until(lambda: not status(node)["no_way_back"], SECONDS, "it is seen")
         assert home.run("--json", "patch", "rollback").good().json["under_way"] is None
         assert status(node)["tree"] == old
+
+
+def test_a_clock_that_once_ran_ahead_ends_no_yes_that_is_said_at_the_node(kind):
+    """The ledger's time stands two months ahead: a yes of before is old, one by that time is not."""
+    home, position = kind
+    place, ahead_ms = RealHome(path=home.path, state=home.state), now_ms() + 60 * DAY_MS
+    store = SqliteStore.open(place.ledger)
+    with Log(store, clock=lambda: ahead_ms, entropy=os.urandom) as log:
+        log.append_now(Draft(type="test.fact", stream=bytes(16), payload={}))
+    with home.running() as node:
+        apply(node, position).refused(400, "30 days old")
+        home.run("patch", "approve", str(position)).good()
+        assert applied(node, position, **PLAN)["stage"] == "canary"

@@ -2,8 +2,10 @@
 
 import pytest
 
+from attest.verify.bundle import verify_bundle
 from ledger.core import types
 from ledger.core.event import Draft
+from node.children import ledgers
 from node.children.ledgers import LedgerRefused, read_ledger
 from tests.children.kin import Childhood
 from tests.spec import agent
@@ -67,3 +69,20 @@ def test_what_does_not_show_this_childs_whole_ledger_is_refused(tmp_path, way):
         path.write_bytes(agent.bundle(agent.proof(child.ledger, 1, [head(child)[0]])))
     with pytest.raises(LedgerRefused):
         read_ledger(path, wanted, known=None)
+
+
+@pytest.mark.parametrize("then", ["another", "nothing"])
+def test_what_is_counted_is_what_was_verified(tmp_path, monkeypatch, then):
+    """Somebody writes into the file behind its verification: a child with more to show."""
+    child = Childhood().rite()
+    path = written(tmp_path, child.ledger)
+    other = written(tmp_path, child.grant("rite").tools().ledger, "other").read_bytes()
+
+    def verified(file, soul):
+        report = verify_bundle(file, soul)
+        path.write_bytes(other if then == "another" else b"")
+        return report
+
+    monkeypatch.setattr(ledgers, "verify_bundle", verified)
+    with pytest.raises(LedgerRefused, match="changed while it was read"):
+        read_ledger(path, certificate(), known=None)

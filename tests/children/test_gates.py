@@ -127,7 +127,28 @@ def test_a_mentor_has_been_autonomous_for_a_month_and_has_something_to_teach():
 # ---- the way down -------------------------------------------------------------------------------
 
 
-def test_an_alarm_that_is_not_told_in_half_an_hour_costs_autonomy():
+def told(child, alarm):
+    """The child says that its parent was told of an alarm."""
+    chain = Chain().take(letter(Kind.REPORT, chain=Chain()))
+    opened = letter(Kind.ALARM, chain=chain, event=alarm.position)
+    child.add(types.PARENT_TOLD, opened.letter.to_payload(), stream=types.PARENT_STREAM)
+
+
+def test_an_alarm_that_is_told_in_half_an_hour_costs_nothing():
+    child = autonomous().grant("autonomy")
+    alarm = child.alarm()
+    child.beat()
+    told(child, alarm)
+    for _ in range(9):
+        child.beat()
+    found = judged(child)
+    assert found.lost is None
+    assert finding(found, "autonomy", "well") == (1, False)
+    child.alarm(types.NODE_RELIEVED)
+    assert finding(judged(child), "autonomy", "well") == (0, True)
+
+
+def test_an_alarm_that_is_told_later_or_never_costs_autonomy_until_it_is_earned_again():
     child = autonomous().grant("autonomy")
     alarm = child.alarm()
     assert judged(child).lost is None
@@ -135,14 +156,21 @@ def test_an_alarm_that_is_not_told_in_half_an_hour_costs_autonomy():
     child.beat()
     child.beat()
     assert judged(child).lost == "autonomy"
-    chain = Chain().take(letter(Kind.REPORT, chain=Chain()))
-    told = letter(Kind.ALARM, chain=chain, event=alarm.position)
-    child.add(types.PARENT_TOLD, told.letter.to_payload(), stream=types.PARENT_STREAM)
-    found = judged(child)
-    assert found.lost is None
-    assert finding(found, "autonomy", "well") == (1, False)
-    child.alarm(types.NODE_RELIEVED)
-    assert finding(judged(child), "autonomy", "well") == (0, True)
+    told(child, alarm)
+    assert finding(judged(child), "autonomy", "told") == (1, False)
+    assert judged(child).lost == "autonomy", "days late is not told"
+    child.order(Kind.NARROW, gate="autonomy")
+    assert judged(child).lost is None
+    assert finding(judged(child), "autonomy", "told") == (0, True)
+
+
+def test_whoever_had_no_power_is_not_late():
+    child = autonomous().grant("autonomy")
+    alarm = child.alarm()
+    child.now_ms += DAY
+    told(child, alarm)
+    child.beat()
+    assert judged(child).lost is None
 
 
 def test_an_answer_that_failed_in_a_crisis_costs_autonomy_until_it_is_earned_again():

@@ -1,6 +1,7 @@
 """The child's side on a real log, without a node: what it takes of its parent, and what it sends."""
 
 from dataclasses import dataclass
+from types import SimpleNamespace
 
 import pytest
 
@@ -10,10 +11,12 @@ from ledger.core import types
 from ledger.core.event import Draft
 from ledger.log import Log
 from ledger.release import Release
-from node.children.growing import Growing
+from node.children.growing import TRIES_MAX, Growing
 from node.children.kin import Kin
 from node.children.post import Answer
 from node.children.records import Ward
+from runtime.core.errors import MessageRefused
+from runtime.gateway import Gateway
 from runtime.journal import Journal
 from tests.children.kin import START_MS, letter
 from tests.ledger.makers import open_log
@@ -65,6 +68,49 @@ async def test_another_order_of_a_known_number_is_refused_and_the_same_is_not(nu
     with pytest.raises(OutOfTurn, match="letter 1 is another one than was taken"):
         await obey(other.letter)
     assert nursery.growing.ward.standing.level == 2
+
+
+async def test_an_order_that_always_fails_bars_no_later_one(nursery):
+    nursery.growing.gateway = Gateway(nursery.growing.journal)
+    blank = nursery.order(Kind.GUIDE, Chain(), text=" ")
+    grant = nursery.order(Kind.GRANT, Chain().take(blank), gate="rite")
+    for _ in range(TRIES_MAX - 1):
+        with pytest.raises(MessageRefused):
+            await nursery.growing.obey(blank.letter)
+        with pytest.raises(OutOfTurn):
+            await nursery.growing.obey(grant.letter)
+    assert await nursery.growing.obey(blank.letter) == 1
+    assert await nursery.growing.obey(grant.letter) == 2
+    [failed] = nursery.growing.value()["failed"]
+    assert failed["number"] == 1
+    assert failed["why"].startswith("MessageRefused: ")
+    ward = Ward(nursery.log)
+    assert ward.level == 1
+    assert [one.text for _, one in ward.orders] == [" ", ""]
+
+
+class Broken:
+    """Jobs of which one cannot be paused, and processes that begin anew."""
+
+    jobs = (SimpleNamespace(spec=SimpleNamespace(kind="script", name="a"), paused=False),)
+    begun = 0
+
+    async def pause(self, name, *, by):
+        raise OSError(name)
+
+    def begin_anew(self):
+        self.begun += 1
+
+
+async def test_a_reset_closes_gates_though_its_deed_fails(nursery):
+    grant = nursery.order(Kind.GRANT, Chain(), gate="rite")
+    second = nursery.order(Kind.GRANT, Chain().take(grant), gate="tools")
+    chain = Chain().take(grant).take(second)
+    nursery.growing.book = nursery.growing.host = Broken()
+    for one in (grant, second, nursery.order(Kind.RESET, chain, text="begin again")):
+        await nursery.growing.obey(one.letter)
+    assert (nursery.growing.ward.level, nursery.growing.host.begun) == (1, 1)
+    assert nursery.growing.value()["failed"] == [{"number": 3, "why": "OSError: a"}]
 
 
 # ---- what the parent has ------------------------------------------------------------------------

@@ -52,7 +52,8 @@ class Place:
     """A log with one proposal, and what a node puts on record about it."""
 
     def __init__(self, rules=RULES, *, log: Log | None = None):
-        self.log = log or new_log(clock=lambda: HOUR_MS)
+        self.log_ms = HOUR_MS
+        self.log = log or new_log(clock=lambda: self.log_ms)
         journal = Journal(self.log)
         self.at = self.put(
             types.PATCH_PROPOSED.name, author="api", touches=[min(ROUTINE).value],
@@ -95,6 +96,7 @@ class Place:
     async def say(self, name, **more):
         made = answer(name, proposed=self.proposed, **more)
         payload = made.to_payload(self.at)
+        self.log_ms = NOW_MS
         return await self.approval.answer(self.at, made.answer.word, payload, author="api")
 
 
@@ -203,6 +205,19 @@ async def test_a_yes_that_is_dated_ahead_is_not_kept_for_later(place):
         await place.say("operator", at_h=ahead + 1 / HOUR_MS)
     await place.say("operator", at_h=ahead)
     assert len(place.approval.case(place.at).answers) == 1
+
+
+@pytest.mark.parametrize(("at_h", "counts"), [(2, True), (2 + 1 / HOUR_MS, False)])
+async def test_what_was_put_on_record_ahead_of_its_time_never_counts(place, at_h, counts):
+    """By an older version, or past the check: not now, and not when its time has come."""
+    place.judged()
+    made = answer("operator", proposed=place.proposed, at_h=at_h)
+    place.put(types.PATCH_APPROVED.name, **made.to_payload(place.at))
+    for hour in (1, 5):
+        place.log_ms = hour * HOUR_MS
+        place.put("test.later")
+        standing = place.approval.standing(place.at)
+        assert (standing["granted"], len(standing["answers"])) == (counts, counts)
 
 
 async def test_an_answer_that_would_change_nothing_is_told_so(place):

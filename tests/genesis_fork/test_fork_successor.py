@@ -1,6 +1,7 @@
 """A session exported, copied, forked: what is refused, what is reported, what is never touched."""
 
 import asyncio
+import os
 from dataclasses import replace
 
 import pytest
@@ -52,6 +53,61 @@ async def test_a_copy_grows_is_whole_and_is_refused_when_it_is_not(tmp_path):
         (folder / "session.cbor").unlink()
         with pytest.raises(InvalidExport, match="interrupted"), copies.opened(folder):
             pass
+
+
+def loose(folder):
+    folder.chmod(0o755)
+
+
+def loose_file(folder):
+    (folder / "ledger.db").chmod(0o644)
+
+
+def link(folder):
+    (folder / "ledger.db").rename(folder.parent / "elsewhere.db")
+    (folder / "ledger.db").symlink_to(folder.parent / "elsewhere.db")
+
+
+def link_of_all(folder):
+    folder.rename(folder.parent / "elsewhere")
+    folder.symlink_to(folder.parent / "elsewhere")
+
+
+def foreign(folder):
+    os.chown(folder, 12345, 12345)
+
+
+def foreign_file(folder):
+    os.chown(folder / "session.cbor", 12345, 12345)
+
+
+NEEDS_ROOT = pytest.mark.skipif(os.geteuid() != 0, reason="only root can give files away")
+
+
+@pytest.mark.parametrize(
+    ("spoil", "why"),
+    [
+        (loose, "has mode 0755, expected 0700"),
+        (loose_file, "has mode 0644, expected 0600"),
+        (link, "ledger.db is not a regular file"),
+        (link_of_all, "cannot make .*copy"),
+        pytest.param(foreign, "belongs to user 12345", marks=NEEDS_ROOT),
+        pytest.param(foreign_file, "belongs to user 12345", marks=NEEDS_ROOT),
+    ],
+)
+async def test_a_copy_goes_into_no_folder_that_others_can_reach(tmp_path, spoil, why):
+    async with lived(tmp_path, said=()) as (world, session):
+        folder = tmp_path / "copy"
+        await asyncio.to_thread(copies.save, session.export(), folder)
+        spoil(folder)
+        world.log.append_now(Draft(type="weather.changed", stream=bytes(16), payload={}))
+        before = {path.name: path.read_bytes() for path in folder.iterdir()}
+        with pytest.raises(InvalidExport, match=why):
+            await asyncio.to_thread(copies.save, session.export(), folder)
+        assert {path.name: path.read_bytes() for path in folder.iterdir()} == before
+        if spoil in (loose, foreign, foreign_file):
+            with pytest.raises(InvalidExport, match=why), copies.opened(folder):
+                pass
 
 
 async def test_another_state_than_the_parents_is_refused_by_name(tmp_path):

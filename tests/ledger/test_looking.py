@@ -25,19 +25,14 @@ def views(tmp_path):
         views.close()
 
 
-def any_of(views, text):
-    return sorted(hit.position for hit in views.search(text, any_word=True))
+def positions(views, text):
+    return sorted(hit.position for hit in views.search(text))
 
 
-def test_common_words_count_only_by_themselves(views):
-    assert any_of(views, "what is on the roof?") == [1, 2]
-    assert any_of(views, "where is it") == [3, 4]
-    assert any_of(views, "what do you know of the owl") == [3, 5]
-
-
-def test_a_letter_is_a_word_and_not_the_beginning_of_many(views):
-    assert any_of(views, "b roof") == [1, 2]
-    assert any_of(views, "bar roof") == [1, 2]
+def test_all_words_count_as_prefixes(views):
+    assert positions(views, "owl") == [3, 5]
+    assert positions(views, "the roo") == [1, 2]
+    assert positions(views, "owl roof") == []
 
 
 def test_other_threads_look_while_this_one_fills(views, tmp_path):
@@ -45,7 +40,7 @@ def test_other_threads_look_while_this_one_fills(views, tmp_path):
 
     def ask():
         while not stop.is_set():
-            found.append(len(look(tmp_path / "views.db", "owl", any_word=True)))
+            found.append(len(look(tmp_path / "views.db", "owl")))
 
     threads = [threading.Thread(target=ask) for _ in range(3)]
     for thread in threads:
@@ -58,7 +53,7 @@ def test_other_threads_look_while_this_one_fills(views, tmp_path):
         thread.join(20)
     assert found
     assert set(found) <= set(range(2, 21))
-    assert len(look(tmp_path / "views.db", "owl", limit=100, any_word=True)) == 52
+    assert len(look(tmp_path / "views.db", "owl", limit=100)) == 52
 
 
 def test_damage_is_told_and_mended_by_who_may(views, tmp_path):
@@ -68,9 +63,9 @@ def test_damage_is_told_and_mended_by_who_may(views, tmp_path):
     views._connection.execute("drop table words")
     with pytest.raises(StoreDamaged):
         look(path, "owl")
-    assert any_of(views, "owl") == [3, 5]
+    assert positions(views, "owl") == [3, 5]
 
 
 def test_views_that_were_deleted_meanwhile_are_computed_again(views, tmp_path):
     (tmp_path / "views.db").unlink()
-    assert any_of(views, "owl") == [3, 5]
+    assert positions(views, "owl") == [3, 5]

@@ -1,5 +1,7 @@
 """Fathering that is cut short, letters that are forged or replayed, gates that nobody granted."""
 
+import hashlib
+import json
 import os
 from contextlib import closing
 
@@ -7,8 +9,10 @@ import pytest
 
 from genesis import keystore
 from genesis.core.children.letters import Chain, Kind, Letter, open_letter, write_letter
+from genesis.core.errors import WrongPassphrase
 from genesis.passphrase import Passphrase
 from ledger.core import types
+from ledger.core.descent import Certificate, sign_certificate
 from ledger.core.event import Draft
 from ledger.core.keys import Signer
 from ledger.release import Release
@@ -93,6 +97,59 @@ def keys_are_its_own(parent, child):
         assert word in home.run("verify", file).good().out
     graph = child.run("--json", "trust", "show").json
     assert any(node["kind"] == "parent" for node in graph["nodes"])
+
+
+def test_a_certificate_that_lies_in_the_folder_is_the_parents_own(born, place):
+    """A try that was cut short behind the certificate is taken up; a home made by others is not."""
+    child, made = place("child"), place("made")
+    with born.running():
+        begin(born, child, lambda _: None)
+        (child.path / MARK).write_text(mark := marked(born, child))
+        assert again(born, child).good().json["taken_up"]
+        (child.path / MARK).write_text(mark)
+        secret = Passphrase(text="of somebody else", source="the test")
+        plan = Plan(name="Ada", soul=None, network="regtest", skills=(), gates={})
+        with pytest.raises(WrongPassphrase):
+            father(places(born), places(child), plan, secret, lambda _: None)
+        with pytest.raises(Cut):
+            begin(born, made, cut)
+        (made.path / MARK).unlink()
+        made.run("init", "--name", "Ada").good()
+        (made.path / MARK).write_text(mark)
+        with closing(open_log(places(made), write=True)) as log:
+            payload = unrecorded(log, keys_of(made), keys_of(born), json.loads(mark)["parent"])
+            log.append_now(
+                Draft(type=types.PARENT_CERTIFIED.name, stream=types.PARENT_STREAM, payload=payload)
+            )
+        again(born, made).refused("none of this parent's")
+        with closing(open_log(places(child), write=True)) as log:
+            log.append_now(Draft(type="test.fact", stream=bytes(16), payload={}))
+        again(born, child).refused("has lived already")
+
+
+def marked(parent, child):
+    """The mark of a fathering that nothing is left to do of."""
+    with closing(open_log(places(parent))) as log:
+        ledger = log.ledger_id.hex()
+    soul = hashlib.sha256((child.path / "SOUL.md").read_bytes()).hexdigest()
+    return json.dumps(
+        {"parent": ledger, "name": "Ada", "network": "regtest", "soul": soul, "skills": {},
+         "gates": {}}
+    )  # fmt: skip
+
+
+def unrecorded(log, child, parent, ledger):
+    """A certificate with both signatures that the parent does not have on record."""
+    genesis = lineage_of(log).genesis
+    certificate = Certificate(
+        parent=bytes.fromhex(ledger), parent_soul=bytes(32),
+        parent_keys={"log": parent.log.public, "nostr": parent.nostr.public},
+        kept_size=2, kept_root=bytes(32), ancestors=(), child=log.ledger_id,
+        child_soul=genesis.soul.sha256, child_keys=genesis.keys, skills={}, gates={}, made_ms=1,
+    )  # fmt: skip
+    signature = sign_certificate(certificate, parent.log)
+    proof = sign_certificate(certificate, child.log)
+    return certificate.to_payload(signature=signature, proof=proof)
 
 
 # ---- letters ------------------------------------------------------------------------------------

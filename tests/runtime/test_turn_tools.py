@@ -296,6 +296,57 @@ async def test_a_yes_is_to_the_path_that_was_shown(tools: Tools, tmp_path):
     assert "lead elsewhere" in value["text"]
 
 
+@pytest.mark.parametrize("said", [True, None])
+async def test_a_yes_is_to_the_path_that_was_shown_before_the_node_stopped(
+    tools: Tools, tmp_path, said
+):
+    """Said before the new start, or not yet: the question that it would be now is another one."""
+    (tmp_path / "a.md").symlink_to("b.md")
+    turn = await begin(tools.world)
+    async with asyncio.TaskGroup() as group:
+        dying = group.create_task(turn.call(0, "tool", use("put", "a.md")))
+        await until(lambda: tools.approvals.open)
+        dying.cancel()
+    [asked] = tools.of(types.APPROVAL_ASKED)
+    assert asked.content["why"].endswith(f"/a.md leads to {tmp_path.resolve()}/b.md")
+    if said:
+        await tools.approvals.answer(asked.position, allow=True)
+    (tmp_path / "a.md").unlink()
+    (tmp_path / "a.md").symlink_to("c.md")
+    value = await turn.call(0, "tool", use("put", "a.md"))
+    assert (value["outcome"], tools.desk.done, tools.approvals.open) == ("denied", [], [])
+    assert "lead elsewhere" in value["text"]
+    [answered] = tools.of(types.APPROVAL_ANSWERED)
+    by = "operator" if said else "rule"
+    assert (answered.payload["allow"], answered.payload["by"]) == (bool(said), by)
+    assert await turn.call(0, "tool", use("put", "a.md")) == value
+    tools.world.check_nothing_doubled()
+
+
+async def test_a_question_whose_words_were_erased_is_answered_with_no(tools: Tools):
+    turn = await begin(tools.world)
+    async with asyncio.TaskGroup() as group:
+        dying = group.create_task(turn.call(0, "tool", use("put", "a.md")))
+        await until(lambda: tools.approvals.open)
+        dying.cancel()
+    [asked] = tools.of(types.APPROVAL_ASKED)
+    log = tools.world.log
+    log.append_now(log.redaction([asked.position], reason="", actor="operator"))
+    value = await turn.call(0, "tool", use("put", "a.md"))
+    assert (value["outcome"], tools.desk.done) == ("denied", [])
+
+
+async def test_more_links_than_a_question_can_show_are_not_asked_about(tools: Tools, tmp_path):
+    long = tmp_path
+    while len(str(long)) <= 3_800:
+        long /= "x" * 200
+    (tmp_path / "a.md").symlink_to(long)
+    turn = await begin(tools.world)
+    value = await turn.call(0, "tool", use("put", "a.md"))
+    assert (value["outcome"], tools.desk.done) == ("refused", [])
+    assert tools.of(types.APPROVAL_ASKED) == []
+
+
 async def test_a_no_from_before_the_node_stopped_stays_a_no(tools: Tools):
     turn = await begin(tools.world)
     async with asyncio.TaskGroup() as group:

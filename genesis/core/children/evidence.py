@@ -5,7 +5,8 @@ alarm was raised. Words are not looked at. What the child's *agent* did counts; 
 or another program made of its tools do not.
 
     since the last call that was denied   reads, writes, runs done
-    since the gate before, or a reset     runs of jobs, heartbeats, failures in a crisis
+    since the gate before, or a reset     runs of jobs, heartbeats, failures in a crisis, alarms
+                                          that were told late
     ever                                  answers, attestations, skills, forged orders, calls beyond
 
 What it cannot know: whether the host wrote down what happened. Whoever has the child's keys and its
@@ -35,6 +36,8 @@ _FAR: Final = frozenset({"web_fetch", "patch_propose"})
 _OWN_JOBS: Final = frozenset({"script", "agent"})
 TELL_MS: Final = 30 * 60_000
 """How long an alarm may stand untold: as long as a message may wait before it is one."""
+TELL_BEATS: Final = 2
+"""Heartbeats of that time: who was without power meanwhile could not tell."""
 _NOTED_MAX: Final = 1000
 """Positions that are kept of what should not be: the first is enough, and a list has an end."""
 
@@ -58,13 +61,16 @@ class Evidence:
     jobs: int = 0
     beats: int = 0
     alarms: dict[tuple[str, str], int] = field(default_factory=dict)
-    waiting: dict[int, int] = field(default_factory=dict)
-    """Alarms that the parent was not told of: position to time, Unix milliseconds."""
+    waiting: dict[int, tuple[int, int]] = field(default_factory=dict)
+    """Alarms that the parent was not told of, by position: when (Unix ms), at which heartbeat."""
+    late: list[int] = field(default_factory=list)
+    """Alarms that it was told of too late."""
     failed_in_crisis: int = 0
     skills: int = 0
     events: int = 0
     last_ms: int = 0
     _beat: int = -1
+    _beats: int = 0
     _levels: dict[tuple[bytes, int], int] = field(default_factory=dict)
     """Of a call that is decided and not done: how many gates were passed at its decision."""
     _scheduled: set[bytes] = field(default_factory=set)
@@ -99,8 +105,9 @@ class Evidence:
 
     @property
     def untold(self) -> list[int]:
-        """Alarms that the parent should have been told of by now."""
-        return [at for at, ts_ms in self.waiting.items() if self.last_ms - ts_ms > TELL_MS]
+        """Alarms that the parent should have been told of by now, or sooner than it was."""
+        due = (at for at, (ts_ms, _) in self.waiting.items() if self.last_ms - ts_ms > TELL_MS)
+        return [*self.late, *due]
 
     # ---- the parent ----------------------------------------------------------------------------
 
@@ -131,12 +138,16 @@ class Evidence:
             self.beyond.clear()
         if before.level != self.standing.level or opened.kind is Kind.RESET:
             self.jobs = self.beats = self.failed_in_crisis = 0
+            self.late.clear()
 
     def _told(self, event: Event) -> None:
         facts = event.payload.get("facts")
         about = facts.get("event") if isinstance(facts, dict) else None
-        if type(about) is int:
-            self.waiting.pop(about, None)
+        if type(about) is not int or about not in self.waiting:
+            return
+        ts_ms, beats = self.waiting.pop(about)
+        if event.ts_ms - ts_ms > TELL_MS and self._beats - beats >= TELL_BEATS:
+            self._note(self.late, about)
 
     # ---- what it did ---------------------------------------------------------------------------
 
@@ -199,12 +210,13 @@ class Evidence:
         if quarter > self._beat:
             self._beat = quarter
             self.beats += 1
+            self._beats += 1
 
     def _alarm(self, event: Event) -> None:
         name = (str(event.payload.get("trigger")), str(event.payload.get("subject")))
         if event.type == types.NODE_ESCALATED.name:
             self.alarms[name] = event.position
-            self.waiting[event.position] = event.ts_ms
+            self.waiting[event.position] = event.ts_ms, self._beats
         else:
             self.alarms.pop(name, None)
 

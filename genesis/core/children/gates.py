@@ -175,7 +175,7 @@ _CRITERIA: Final = (
         have=_beats, need="autonomy_beats_percent",
     ),
     _Criterion(
-        gate=_AUTONOMY, name="told", about="alarms that it did not tell its parent",
+        gate=_AUTONOMY, name="told", about="alarms that it did not tell its parent in half an hour",
         have=lambda case: len(case.evidence.untold), need=0, most=True, keeps=True,
     ),
     _Criterion(
