@@ -323,3 +323,29 @@ def test_three_failures_alike_are_a_streak_and_another_reason_begins_anew():
     told.tell("model.replied", model="tiny-1", tried=[])
     assert list(streaks(told.state.entries)) == []
     assert tallies(told.state.entries)["tally/model/responder"] == 2
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "not for chat", "resting for 14 s after failures", "public, and these words are trusted",
+        "its safety test failed", "it was not tested for safety", "the day's 0.50 dollars are spent",
+        "context overflow (status 400)", "it is being loaded",
+    ],
+)  # fmt: skip
+def test_earlier_versions_said_only_in_words_that_a_link_was_passed_over(why):
+    told = Told()
+
+    def reply(reason: str, **more: bool) -> None:
+        tried = [{"name": "tiny", "reason": reason, **more}]
+        told.tell("model.replied", model="responder", tried=tried)
+
+    for _ in range(3):
+        reply(why)
+    assert list(streaks(told.state.entries)) == []
+    for reason in ("no reply in 60 s", why, "no reply in 60 s"):
+        reply(reason)
+    assert list(streaks(told.state.entries)) == [("model/tiny", "no reply in 60 s", 2)]
+    reply("down", failed=False)
+    reply(why, failed=True)
+    assert list(streaks(told.state.entries)) == [("model/tiny", why, 1)], "its own word comes first"
