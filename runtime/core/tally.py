@@ -2,7 +2,8 @@
 
 Counts only rise; a report is the difference between two of them. A streak is a row of failures of
 one kind for one reason: a success, or another reason, begins it anew. A link of the model chain
-that was passed over neither failed nor succeeded. An alarm stands from the event that raised it
+that was passed over neither failed nor succeeded, nor did a tool that was not called: denied, or
+refused. An alarm stands from the event that raised it
 until the one that says it is over. What raises one is decided in `runtime.core.alarms`; this only
 remembers.
 
@@ -11,7 +12,7 @@ Entries:
     tally/turn/<outcome>    tally/job/<outcome>    tally/model/<name>    tally/refused
     tally/elsewhere         runs of shared jobs that another member did
     tally/shared/<why>      runs of shared jobs that were left, and nobody is known to have done
-    streak/<what>           [reason, how many in a row]
+    streak/<what>           [reason, how many in a row], of: turn, model/<link>, tool/<name>
     alarms                  [[trigger, subject], ...], oldest first
     alarm/<trigger>/<subject>    [position of the event, since]
     beat                    position of the newest heartbeat
@@ -30,6 +31,9 @@ from ledger.core.state import Change
 Entries: TypeAlias = Mapping[str, Any]
 _PREFIX: Final = "tally/"
 _MODEL: Final = "model/"
+_TOOL: Final = "tool/"
+_MADE: Final = {"done": None, "error": "error", "interrupted": "interrupted"}
+"""How calls of tools end that were made: with which reason to count them as failed, or None."""
 _PASSED_OVER: Final = re.compile(
     r"not for |resting for |(local|trusted|public), and these words are |its safety test failed"
     r"|it was not tested for safety|the day's |context overflow|it is being loaded"
@@ -175,6 +179,18 @@ def _stepped(entries: Entries, event: Event) -> Iterable[Change]:
     return _count(entries, "refused") if "refused" in event.payload else ()
 
 
+def _returned(entries: Entries, event: Event) -> Iterable[Change]:
+    name, outcome = (_get(event.payload, field, str) for field in ("name", "outcome"))
+    if name is None or outcome not in _MADE:
+        return ()
+    return _streak(entries, {_TOOL + name: _MADE[outcome]})
+
+
+def _tool_removed(entries: Entries, event: Event) -> Iterable[Change]:
+    name = _get(event.payload, "name", str)
+    return () if name is None else _streak(entries, {_TOOL + name: None})
+
+
 def _job(entries: Entries, event: Event) -> Iterable[Change]:
     outcome = _get(event.payload, "outcome", str)
     return () if outcome is None else _count(entries, f"job/{outcome}")
@@ -227,6 +243,8 @@ _HANDLERS: Final[Mapping[str, Callable[[Entries, Event], Iterable[Change]]]] = {
     types.TURN_FINISHED.name: _turn,
     types.MODEL_REPLIED.name: _model,
     types.TURN_STEPPED.name: _stepped,
+    types.TOOL_RETURNED.name: _returned,
+    types.TOOL_REMOVED.name: _tool_removed,
     types.JOB_FINISHED.name: _job,
     types.JOB_SKIPPED.name: _left,
     types.NODE_ESCALATED.name: _escalated,

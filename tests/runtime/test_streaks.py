@@ -4,11 +4,15 @@ from dataclasses import replace
 
 from ledger.core import types
 from runtime.chain import Chain
+from runtime.core.alarms import ALIKE_MAX
 from runtime.core.breaker import FAILURES_MAX
 from runtime.core.chat import Reach
-from runtime.core.tally import streaks
+from runtime.core.tally import alarms, streaks
 from runtime.gate import NOT_TESTED
+from runtime.tools import reading
+from tests.jobs.test_standing import Home
 from tests.runtime.test_turn_services import ask, begin
+from tests.runtime.test_turn_tools import Tools, use
 from tests.runtime.world import World
 
 
@@ -57,3 +61,31 @@ async def test_a_link_that_rests_after_its_failures_goes_on_having_failed(world:
     world.ask(Chain([replace(world.tiny, name="dead"), world.tiny], clock=lambda: now[0]))
     await replied(world)
     assert standing(world) == {}
+
+
+async def test_a_tool_that_fails_all_night_is_told_and_one_that_was_not_called_is_not(
+    world: World, tmp_path
+):
+    tools = Tools(world, str(tmp_path))
+    tools.box.register(reading.SPEC, reading.ReadFile())
+
+    async def call(*requests: dict) -> list[str]:
+        turn = await begin(world)
+        return [(await turn.call(n, "tool", one))["outcome"] for n, one in enumerate(requests)]
+
+    for _ in range(ALIKE_MAX):
+        assert await call(use("read_file", "gone.txt")) == ["error"]
+        ends = await call(use("put", "my.key"), use("fly"), use("look"))
+        assert ends == ["denied", "refused", "done"]
+    assert standing(world) == {"tool/read_file": ("error", ALIKE_MAX)}
+    async with Home(world.log).running() as home:
+        await home.at(0.25)
+        told = [e.payload for e in home.of(types.NODE_ESCALATED.name)]
+        subject = {"trigger": "failures", "subject": "tool/read_file"}
+        assert subject.items() <= told[-1].items()
+        assert told[-1]["why"] == f"{ALIKE_MAX} in a row: error"
+        (tmp_path / "gone.txt").write_text("here it is\n")
+        assert await call(use("read_file", "gone.txt")) == ["done"]
+        await home.at(0.5)
+        assert subject.items() <= home.of(types.NODE_RELIEVED.name)[-1].payload.items()
+        assert "failures" not in {one.trigger for one in alarms(home.journal.state.entries)}
