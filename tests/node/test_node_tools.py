@@ -139,9 +139,9 @@ def test_the_operator_is_asked_and_answers_elsewhere(desk):
             assert f"approvals          event {waiting['event']} tool write_file" in (
                 home.run("status").good().out
             )
+            assert not (home.path / "work" / "plan.md").exists(), "not before there is an answer"
             more = ["--always"] if made else []
             out = home.run("approvals", answer, str(waiting["event"]), *more).good().out
-            assert (home.path / "work" / "plan.md").exists() == made or not made
             talk.join(60)
             assert (home.path / "work" / "plan.md").exists() == made
         rule = re.search(r'allow = \["(.*)"\]', out)[1]
@@ -278,13 +278,15 @@ def test_a_turn_with_tools_is_told_again_from_the_record(desk):
         ]  # fmt: skip
         assert (len(server.requests), written.read_text()) == (asked, "changed since\n")
         # Another model asks for the same, and for more: what is not on record is read, not written.
+        # What was read once then comes once from the record, under whatever step it is asked for.
         with serving() as (near, _):
             add(home, near, "near", stdin=b"sk-other\n").good()
             says(
                 near,
-                [("write_file", {"path": "notes/a.txt", "text": "a\n"}), ("list_files", {})],
+                [("write_file", {"text": "a\n", "path": "notes/a.txt"}), ("list_files", {})],
                 [("write_file", {"path": "notes/b.txt", "text": "b\n"}),
                  ("read_file", {"path": "notes/a.txt"})],
+                [("read_file", {"path": "notes/a.txt"})],
                 "Another end.",
             )  # fmt: skip
             node.stop()
@@ -293,10 +295,18 @@ def test_a_turn_with_tools_is_told_again_from_the_record(desk):
                     "--json", "replay", "--turn", position, "--model", "near", "--anew"
                 )
                 assert other.json["now"] == "Another end."
-                results = told(near)
-                assert "made notes/a.txt" in results[0] or "replay" in results[0]
-                assert "this is a replay: nothing is written in it" in results[-2]
-                assert "changed since" in results[-1]
+                assert [(s["op"], s["source"]) for s in other.json["steps"]] == [
+                    ("recall", "record"), ("model", "anew"), ("tool", "record"), ("tool", "record"),
+                    ("model", "anew"), ("tool", "anew"), ("tool", "record"),
+                    ("model", "anew"), ("tool", "anew"), ("model", "anew"), ("answer", "anew"),
+                ]  # fmt: skip
+                made, listed, refused, then, now = told(near)
+                assert "made notes/a.txt: 2 bytes" in made
+                assert "notes/a.txt" in listed
+                assert "this is a replay: nothing is written in it" in refused
+                assert "changed since" not in then
+                assert "changed since" in now
+                assert written.read_text() == "changed since\n"
                 assert not (home.path / "work" / "notes" / "b.txt").exists()
 
 
