@@ -308,6 +308,38 @@ def test_a_turn_with_tools_is_told_again_from_the_record(desk):
                 assert "changed since" in now
                 assert written.read_text() == "changed since\n"
                 assert not (home.path / "work" / "notes" / "b.txt").exists()
+                fewer_tools(home, near, position)
+
+
+def fewer_tools(home, near, position: str) -> None:
+    """The same turn had it not had a tool: that one is neither offered nor called."""
+    turn = ("--json", "replay", "--turn", position)
+    refused = home.run(*turn, "--without-tool", "read_file")
+    assert "I was given no words" in refused.json["now"], "a prompt that offered it is another one"
+    same = home.run(*turn, "--without-tool", "nothing_of_this_name")
+    same.refused("there is no tool 'nothing_of_this_name'", "read_file")
+    home.run("replay", "--only-tools", "").refused("of a turn", "--turn")
+    for more, left in (
+        (("--without-tool", "read_file", "--without-tool", "list_files"), {"write_file", "recall"}),
+        (("--only-tools", "write_file"), {"write_file"}),
+    ):
+        says(
+            near,
+            [("list_files", {}), ("read_file", {"path": "notes/a.txt"}),
+             ("write_file", {"path": "notes/a.txt", "text": "a\n"})],
+            "Without it.",
+        )  # fmt: skip
+        again = home.run(*turn, "--model", "near", *more)
+        assert again.json["now"] == "Without it."
+        shown = {tool["function"]["name"] for tool in near.requests[0]["tools"]}
+        assert left <= shown
+        assert not shown & {"read_file", "list_files"}
+        listed, read, written = told(near)
+        assert "there is no tool 'list_files'" in listed
+        assert "there is no tool 'read_file'" in read
+        assert "made notes/a.txt" in written, "what is left comes from the record"
+    noted = home.run("--json", "log", "--type", "turn.retold").good().json[-1]["payload"]
+    assert noted["only_tools"] == ["write_file"]
 
 
 # ---- over HTTP -----------------------------------------------------------------------------------
