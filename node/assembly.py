@@ -387,7 +387,7 @@ def _scheduling(
     post: Post,
     duty: FleetDuty,
 ) -> Scheduling:
-    return make_scheduling(
+    scheduling = make_scheduling(
         opened.home,
         opened.config.jobs,
         journal,
@@ -401,6 +401,9 @@ def _scheduling(
         post.sights.sight,
         duty,
     )
+    if opened.local is not None:
+        scheduling.others.append(opened.local.server.alarms)
+    return scheduling
 
 
 def _healer(opened: Opened, views: Views, journal: Journal, mind: Mind) -> Healer:

@@ -76,7 +76,7 @@ def _replied(aside: Aside, reply: Reply, content: dict[str, Any] | None) -> Draf
             "tokens_out": reply.tokens_out,
             "estimated": reply.estimated,
             "microusd": reply.microusd,
-            "tried": [{"name": name, "reason": why} for name, why in reply.tried],
+            "tried": [one.to_value() for one in reply.tried],
             "reach": aside.reach.word,
         },
         content=content,

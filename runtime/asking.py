@@ -201,7 +201,7 @@ def _replied(asked: Asked, reply: Reply, cause: Cause, reach: Reach) -> Draft:
             tokens_out=reply.tokens_out,
             estimated=reply.estimated,
             microusd=reply.microusd,
-            tried=[{"name": name, "reason": why} for name, why in reply.tried],
+            tried=[one.to_value() for one in reply.tried],
             reach=reach.word,
             **more,
         ),

@@ -4,8 +4,8 @@ A link is passed over if its reach is beyond the words' (`runtime.core.chat.Reac
 other tasks, if its safety test forbids it to speak (`runtime.gate`), if it costs money and the
 day's is spent (`runtime.budget`), or while it rests after failures (`runtime.core.breaker`); it
 fails by any reason of `runtime.core.wire` and `runtime.endpoint`. Nothing is retried: the next
-link is the retry, and who was passed over and why is part of the reply, so that a switch is
-visible.
+link is the retry, and who was passed over or failed, and why, is part of the reply, so that a
+switch is visible.
 """
 
 import math
@@ -14,7 +14,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from runtime.core.breaker import Breaker
-from runtime.core.chat import DraftSink, Link, ModelRequest, Reply, counted
+from runtime.core.chat import DraftSink, Link, ModelRequest, Reply, Tried, counted
 from runtime.core.errors import AgentError, ModelFailed
 
 
@@ -82,14 +82,14 @@ class Chain:
 
     async def complete(self, request: ModelRequest, draft: DraftSink | None = None) -> Reply:
         """Return the first reply. Raises ModelFailed if even the last link gave none."""
-        tried: list[tuple[str, str]] = []
+        tried: list[Tried] = []
         for member in self._members:
-            reason = self._passed_over(member, request)
+            reason, failed = self._passed_over(member, request), False
             if reason is None:
                 try:
                     reply = await member.link.reply(request, draft)
                 except ModelFailed as error:
-                    reason = str(error)
+                    reason, failed = str(error), error.counts
                     if error.counts:
                         member.breaker.failed(self._clock(), error.wait_s)
                     if draft is not None:
@@ -98,8 +98,8 @@ class Chain:
                     member.breaker.succeeded()
                     whole = _accounted(member.link, request, reply)
                     return replace(whole, tried=tuple(tried))
-            tried.append((member.link.name, reason))
-        raise ModelFailed("; ".join(f"{name}: {reason}" for name, reason in tried))
+            tried.append(Tried(member.link.name, reason, failed))
+        raise ModelFailed("; ".join(f"{one.name}: {one.reason}" for one in tried))
 
     def _passed_over(self, member: _Member, request: ModelRequest) -> str | None:
         link = member.link

@@ -1,4 +1,4 @@
-"""A recorded turn once more, otherwise: another tree, another model, on a fork of the log.
+"""A recorded turn once more, otherwise: another tree, model or set of tools, on a fork of the log.
 
 The fork begins where the turn was first given to the agent. Host, protocol, service and screens are
 those of every turn; only results come from the record where a step asks for the same as then: a
@@ -8,17 +8,23 @@ tools that only read are called, those that write only if the caller says so, an
 Nothing of it reaches the ledger but that it was done.
 
 Equal is: the same op with the same arguments at the same step, by the keyed digest of the record,
-or what the caller says is equal.
-Not covered: a status, which tells of now; other conversations of then, whose pending messages are
-left out; words that were erased since, which a recorded result no longer has.
+or what the caller says is equal. Calls of tools are equal by name and arguments, the JSON in any
+order and spelling, whatever step or reply asked for them: other replies number them otherwise. Each
+recorded result is given once, so that what was done twice then is not done once now. Where tools
+are left out, a prompt that offered one of them is another prompt, and its calls are refused.
+Not covered: what a tool would have given after other calls than then; a status, which tells of
+now; other conversations of then, whose pending messages are left out; words that were erased since,
+which a recorded result no longer has.
 """
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field, replace
 from enum import StrEnum
 from pathlib import Path
 from typing import Any, Final, TypeAlias
+
+import msgspec
 
 from ledger.core import types
 from ledger.core.errors import NotFound
@@ -30,9 +36,10 @@ from runtime.connection import Identity, Spawn
 from runtime.core import calls
 from runtime.core.agenda import BEGUN
 from runtime.core.chat import DraftSink, ModelRequest, Reply
-from runtime.core.errors import MessageRefused, ModelFailed
+from runtime.core.errors import MessageRefused, ModelFailed, StepRefused
 from runtime.core.protocol import Call
 from runtime.core.turns import Message
+from runtime.core.wire import arguments_of
 from runtime.fork import Fork
 from runtime.gateway import Gateway
 from runtime.host import AgentHost, HostLimits
@@ -40,7 +47,9 @@ from runtime.journal import Journal, Log
 from runtime.recall import Recall, Search, words_of
 from runtime.service import Service
 from runtime.steps import Outcome
+from runtime.toolbox import Choice
 
+_ALL: Final = Choice()
 Same: TypeAlias = Callable[[Event, Call], bool]
 """Whether a call asks for what a recorded result was given to."""
 
@@ -82,12 +91,18 @@ class Retold:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Recorded:
-    """A turn on record: where it was first given, the results of its steps, how it ended."""
+    """A turn on record: where it was first given, the results of its steps, how it ended.
+
+    `called`: of steps that asked for a tool, what they asked for; not if its words were erased.
+    `offered`: of steps that asked a model, the names of the tools it was told of.
+    """
 
     message: int
     start: int
     turn: bytes
     results: dict[int, Event]
+    called: dict[int, tuple[str, bytes]]
+    offered: dict[int, tuple[str, ...]]
     answer: Event | None
 
 
@@ -100,6 +115,8 @@ def recorded_turn(log: Log, position: int) -> Recorded:
         raise NotFound(f"event {position} is no message", hint="timmy log --type message.received")
     start, turn, answer = None, b"", None
     results: dict[int, Event] = {}
+    called: dict[int, tuple[str, bytes]] = {}
+    offered: dict[int, tuple[str, ...]] = {}
     for event in log.events(position + 1):
         payload = event.payload
         if event.type == types.TURN_STARTED.name and payload.get("message") == position:
@@ -108,13 +125,40 @@ def recorded_turn(log: Log, position: int) -> Recorded:
             answer = event
         elif turn and payload.get("turn") == turn and _is_result(event):
             results[payload["step"]] = event
+        elif turn and payload.get("turn") == turn and event.type == types.TOOL_REQUESTED.name:
+            called |= {payload["step"]: _asked_for(event)} if event.content else {}
+        elif turn and payload.get("turn") == turn and event.type == types.MODEL_REQUESTED.name:
+            offered[payload["step"]] = tuple(payload.get("tools", ()))
         elif event.type == types.TURN_FINISHED.name and payload.get("message") == position:
             break
     if start is None:
         raise MessageRefused(
             f"message {position} was given to no turn", hint="the crisis screen answered it"
         )
-    return Recorded(message=position, start=start, turn=turn, results=results, answer=answer)
+    return Recorded(
+        message=position,
+        start=start,
+        turn=turn,
+        results=results,
+        called=called,
+        offered=offered,
+        answer=answer,
+    )
+
+
+def _asked_for(event: Event) -> tuple[str, bytes]:
+    assert event.content is not None
+    return _call_of(event.payload["name"], event.content["arguments"])
+
+
+def _call_of(name: str, arguments: str) -> tuple[str, bytes]:
+    """Return what a call of a tool asks for: arguments that differ only in how they are spelt are
+    the same, and what is no JSON of an object is the same only to itself.
+    """
+    value = arguments_of(arguments)
+    if value is None:
+        return name, b"?" + arguments.encode()
+    return name, msgspec.json.encode(value, order="deterministic")
 
 
 def _is_result(event: Event) -> bool:
@@ -138,21 +182,36 @@ class _Replaying(Service):
     """
 
     def __init__(
-        self, journal: Journal, recorded: Recorded, *, anew: bool, same: Same | None, **more: Any
+        self,
+        journal: Journal,
+        recorded: Recorded,
+        *,
+        anew: bool,
+        same: Same | None,
+        choice: Choice,
+        **more: Any,
     ) -> None:
         super().__init__(journal, **more)
         self._recorded = recorded
         self._same = same
         self._anew = anew
+        self._choice = choice
         self._places = Places()
-        self.reused: set[int] = set()
+        self._given: dict[int, int] = {}
+        """Of each step of the record that was given again, to which step."""
+
+    @property
+    def reused(self) -> set[int]:
+        """Steps that were given a recorded result."""
+        return set(self._given.values())
 
     async def call(self, message: Message, call: Call) -> Outcome:
-        kept = self._recorded.results.get(call.step)
-        if kept is None or not self._is_same(kept, call) or call.op in calls.LAST_STEPS:
+        kept = self._on_record(call)
+        if kept is None:
             outcome = await super().call(message, replace(call, args=self._places.back(call.args)))
             return replace(outcome, value=self._places.beyond(outcome.value))
-        facts = {k: v for k, v in kept.payload.items() if k != CONTENT_KEY}
+        facts = {k: v for k, v in kept.payload.items() if k not in (CONTENT_KEY, "id")}
+        facts |= {"step": call.step} | ({"id": call.args["id"]} if "id" in call.args else {})
         [event] = await self.journal.append(
             Draft(
                 type=kept.type,
@@ -163,9 +222,45 @@ class _Replaying(Service):
                 idempotency_key=calls.step_key(call.turn, call.step, "result"),
             )
         )
-        self.reused.add(call.step)
         self._places.moved[kept.position] = event.position
         return self.told(kept)
+
+    def _on_record(self, call: Call) -> Event | None:
+        """Return the recorded result for a call, which is given to no other from now on."""
+        if call.op in calls.LAST_STEPS:
+            return None
+        if not self._is_there(call):
+            return None
+        for step in self._candidates(call):
+            kept = self._recorded.results.get(step)
+            if kept is None or self._given.get(step, call.step) != call.step:
+                continue
+            if self._is_same(kept, call) or self._is_same_call(step, call):
+                self._given[step] = call.step
+                return kept
+        return None
+
+    def _is_there(self, call: Call) -> bool:
+        """Whether nothing that a call is about, or that then went with it, was left out."""
+        if call.op == "model":
+            return all(map(self._choice.has, self._recorded.offered.get(call.step, ())))
+        return call.op != "tool" or self._choice.has(str(call.args.get("name")))
+
+    def _candidates(self, call: Call) -> Iterable[int]:
+        """Steps of the record whose results it may be given, the same step first."""
+        yield call.step
+        if call.op == "tool" and self._same is None:
+            yield from (step for step in self._recorded.called if step != call.step)
+
+    def _is_same_call(self, step: int, call: Call) -> bool:
+        if call.op != "tool" or self._same is not None:
+            return False
+        try:
+            args = calls.parse_args(call.op, call.args)
+        except StepRefused:
+            return False
+        assert isinstance(args, calls.ToolArgs)
+        return self._recorded.called.get(step) == _call_of(args.name, args.arguments)
 
     def _is_same(self, kept: Event, call: Call) -> bool:
         if call.op == "model" and self._anew:
@@ -239,6 +334,7 @@ class Teller:
         chain: Completes | None,
         anew: bool,
         writes: bool = False,
+        choice: Choice = _ALL,
         same: Same | None = None,
         state: State | None = None,
     ) -> Retold:
@@ -246,11 +342,13 @@ class Teller:
 
         `chain` is asked for what is not on record, or for every reply if `anew`; None: nobody is.
         Tools that only read are called for what is not on record; those that write, if `writes`.
+        `choice` says which tools there are; NoSuchTool if it names one that is none and never was.
         `same` replaces the comparison with the record. `state`, of a size at which the turn was not
         given yet, saves folding from event 0; it is folded on and belongs to the fork.
         """
         log = self.service.journal.log
         recorded = recorded_turn(log, position)
+        choice.check([*self.service.tools, *(name for name, _ in recorded.called.values())])
         fork = Fork(log, recorded.start, self.clock)
         journal = Journal(fork, state)
         service = _Replaying(
@@ -258,12 +356,13 @@ class Teller:
             recorded,
             anew=anew,
             same=same,
+            choice=choice,
             chain=Nobody() if chain is None else chain,
             recall=Recall(journal, self.search),
             status=self.service.status,
             digest_key=self.service.digest_key,
             privacy=self.service.asking.privacy,
-            tooling=self.service.tooling_for(journal, writes=writes),
+            tooling=self.service.tooling_for(journal, writes=writes, choice=choice),
         )
         await _leave_out_others(journal, position)
         host = AgentHost(
@@ -281,9 +380,11 @@ class Teller:
             host.stop()
         return _retold(recorded, fork, service.reused, outcome)
 
-    async def note(self, told: Retold, *, models: list[str], own_tree: bool) -> Event:
-        """Record that a turn was told otherwise: with which models, and whether by this tree."""
-        payload = {
+    async def note(
+        self, told: Retold, *, models: list[str], own_tree: bool, choice: Choice = _ALL
+    ) -> Event:
+        """Record that a turn was told otherwise: with which models and tools, and by this tree?"""
+        payload: dict[str, Any] = {
             "message": told.message,
             "models": models,
             "own_tree": own_tree,
@@ -291,6 +392,8 @@ class Teller:
             "same": told.same,
             "anew": sum(step.source is Source.ANEW for step in told.steps),
         }
+        payload |= {} if choice.only is None else {"only_tools": sorted(choice.only)}
+        payload |= {"without_tools": sorted(choice.without)} if choice.without else {}
         draft = Draft(type=types.TURN_RETOLD.name, stream=types.NODE_STREAM, payload=payload)
         [event] = await self.service.journal.append(draft)
         return event

@@ -18,7 +18,7 @@ from runtime.core.tool import failed
 from runtime.journal import Journal
 from runtime.permitting import Gate
 from runtime.steps import Asked, Outcome
-from runtime.toolbox import Toolbox
+from runtime.toolbox import Choice, Toolbox
 from runtime.tooling import Tooling, requested
 
 RECORDED: Final = "recorded"
@@ -47,9 +47,9 @@ class EffectLog(Tooling):
     made: list[Effect] = field(default_factory=list)
     effects_max: int
 
-    def elsewhere(self, journal: Journal, *, writes: bool) -> "EffectLog":
-        """Return the same beside another log. `writes` is of no effect: nothing is done here."""
-        del writes
+    def elsewhere(self, journal: Journal, *, writes: bool, choice: Choice) -> "EffectLog":
+        """Return the same beside another log. Nothing is done here, so the rest is of no effect."""
+        del writes, choice
         return replace(self, journal=journal)
 
     def offers(self, names: Iterable[str], reach: Reach) -> tuple[ToolOffer, ...]:

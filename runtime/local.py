@@ -134,6 +134,11 @@ class LocalServer:
             case State.GIVEN_UP:
                 return f"given up: {self.reason}"
 
+    def alarms(self) -> dict[tuple[str, str], str]:
+        """What the heartbeat raises: the chain passes it over, so no failure of it is counted."""
+        given_up = self.state is State.GIVEN_UP
+        return {("failures", "model/local"): f"given up: {self.reason}"} if given_up else {}
+
     def value(self) -> dict[str, Any]:
         """What status tells."""
         child = self._child

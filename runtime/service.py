@@ -35,6 +35,7 @@ from runtime.journal import Journal
 from runtime.recall import Recall
 from runtime.screening import screen_answer, screen_message
 from runtime.steps import Asked, Outcome, record_step, told_reach
+from runtime.toolbox import Choice
 from runtime.tooling import Tooling, tool_value
 from runtime.trails import trail_of
 
@@ -97,9 +98,17 @@ class Service:
         self.status = status
         self.digest_key = digest_key
 
-    def tooling_for(self, journal: Journal, *, writes: bool) -> Tooling | None:
-        """Return the tools beside another log: for a replay."""
-        return None if self._tooling is None else self._tooling.elsewhere(journal, writes=writes)
+    def tooling_for(self, journal: Journal, *, writes: bool, choice: Choice) -> Tooling | None:
+        """Return the chosen tools beside another log: for a replay."""
+        known = self._tooling
+        return None if known is None else known.elsewhere(journal, writes=writes, choice=choice)
+
+    @property
+    def tools(self) -> list[str]:
+        """Names of the tools there are."""
+        if self._tooling is None:
+            return []
+        return [spec.name for spec in self._tooling.toolbox.specs()]
 
     def turn_of(self, message: Message) -> bytes:
         """Return the 16-byte id of the turn that answers `message`."""

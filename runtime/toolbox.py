@@ -39,6 +39,31 @@ class Entry:
     tool: Tool
 
 
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Choice:
+    """Which tools there are where not all are. `only` None: all of them but `without`."""
+
+    only: frozenset[str] | None = None
+    without: frozenset[str] = frozenset()
+
+    @property
+    def narrows(self) -> bool:
+        """Whether it leaves any out."""
+        return self.only is not None or bool(self.without)
+
+    def has(self, name: str) -> bool:
+        """Tell whether the tool of this name is among them."""
+        return name not in self.without and (self.only is None or name in self.only)
+
+    def check(self, known: Iterable[str]) -> None:
+        """Raise NoSuchTool for a name that is none of the known ones: a slip would go unseen."""
+        names = sorted(known)
+        for name in sorted((self.only or frozenset()) | self.without):
+            if name not in names:
+                hint = f"there are {', '.join(names) or 'none'}"
+                raise NoSuchTool(f"there is no tool {name[:64]!r}", hint=hint)
+
+
 class Toolbox:
     """The registry. For one event loop."""
 
@@ -83,6 +108,13 @@ class Toolbox:
         """Return the specs of all tools, or of those named that are here, by name."""
         wanted = self._entries.keys() if names is None else self._entries.keys() & set(names)
         return tuple(self._entries[name].spec for name in sorted(wanted))
+
+    def narrowed(self, choice: Choice) -> "Toolbox":
+        """Return the tools of now that are chosen, apart from this registry but for its locks."""
+        other = Toolbox()
+        other._locks = self._locks
+        other._entries = {name: one for name, one in self._entries.items() if choice.has(name)}
+        return other
 
     def watch(self, told: Callable[[int], None]) -> Callable[[], None]:
         """Have `told` called with each new version; return what ends that."""

@@ -34,7 +34,7 @@ from runtime.journal import Journal
 from runtime.permitting import Gate, Ruling
 from runtime.recall import words_of
 from runtime.steps import Asked, Outcome, told_reach
-from runtime.toolbox import Entry, Toolbox
+from runtime.toolbox import Choice, Entry, Toolbox
 
 DONE: Final = "done"
 ERROR: Final = "error"
@@ -92,9 +92,10 @@ class Tooling:
     """Whether tools that write may be called; not in a replay, unless its operator says so."""
     clock: Callable[[], float] = time.monotonic
 
-    def elsewhere(self, journal: Journal, *, writes: bool) -> "Tooling":
-        """Return the same beside another log, where nobody is asked."""
-        return replace(self, journal=journal, approvals=None, writes=writes)
+    def elsewhere(self, journal: Journal, *, writes: bool, choice: Choice) -> "Tooling":
+        """Return the same with the chosen tools beside another log, where nobody is asked."""
+        box = self.toolbox.narrowed(choice) if choice.narrows else self.toolbox
+        return replace(self, journal=journal, approvals=None, writes=writes, toolbox=box)
 
     @property
     def questions(self) -> list[Question]:

@@ -11,7 +11,8 @@
     POST /v1/cancel {conversation?, author?}   stop what they wait for there
     GET  /v1/chain                      the models, first choice first
     POST /v1/chain/test   /v1/chain/safety {link}
-    POST /v1/retell {message, tree?, models?, anew?, tools?}   a recorded turn, otherwise
+    POST /v1/retell {message, tree?, models?, anew?, tools?, only_tools?, without_tools?}
+                                       a recorded turn, otherwise
     POST /v1/memory {text, author?, key?, project?}
     GET  /v1/memories?last=20&kind=   /v1/memories?q=words   /v1/memories/{position}
     GET  /v1/skills  /v1/skills/{position}   POST to one of either {action}   see node.api.memory

@@ -3,12 +3,14 @@
 import asyncio
 from dataclasses import asdict
 from pathlib import Path
+from typing import Any
 
 from aiohttp import web
 
 from node.api.http import BadRequest, event_stream, json_answer, read_body, required
 from node.assembly import Parts
 from runtime.core.tested import CaseResult
+from runtime.toolbox import Choice
 from runtime.trial import try_chain
 
 
@@ -56,20 +58,39 @@ class ChainApi:
 
     async def _retell(self, request: web.Request) -> web.Response:
         """Tell a recorded turn otherwise; that it was done is an event, what came of it is not."""
-        body = await read_body(request, message=int, tree=str, models=list, anew=bool, tools=bool)
+        body = await read_body(
+            request,
+            message=int,
+            tree=str,
+            models=list,
+            anew=bool,
+            tools=bool,
+            only_tools=list,
+            without_tools=list,
+        )
         position, names = required(body, "message"), body.get("models", [])
         tree = Path(body["tree"]) if "tree" in body else None
         if body.get("anew", False) and not names:
             raise BadRequest("anew asks models, and none is named", hint="models: a list of names")
         if tree is not None and not (tree / "main.py").is_file():
             raise BadRequest(f"{tree} is no tree of an agent", hint="a folder with a main.py")
-        mind = self._parts.mind
+        mind, choice = self._parts.mind, _choice(body)
         told = await mind.teller.tell(
             position,
             tree=tree,
             chain=mind.chain_of(names),
             anew=body.get("anew", False),
             writes=body.get("tools", False),
+            choice=choice,
         )
-        event = await mind.teller.note(told, models=names, own_tree=tree is None)
+        event = await mind.teller.note(told, models=names, own_tree=tree is None, choice=choice)
         return json_answer(asdict(told) | {"same": told.same, "event": event.position})
+
+
+def _choice(body: dict[str, Any]) -> Choice:
+    named = {field: body.get(field, []) for field in ("only_tools", "without_tools")}
+    for field, names in named.items():
+        if not all(isinstance(name, str) for name in names):
+            raise BadRequest(f"field {field!r} is not a list of names", hint="timmy tools list")
+    only = frozenset(named["only_tools"]) if "only_tools" in body else None
+    return Choice(only=only, without=frozenset(named["without_tools"]))

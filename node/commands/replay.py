@@ -6,9 +6,13 @@
                                                 the record, and what it asks otherwise is refused
     timmy replay --turn 41 --tree ./agent --model local         or asked of this model
     timmy replay --turn 41 --model local --anew                 every reply from another model
+    timmy replay --turn 41 --model local --without-tool shell   had it not had this tool
+    timmy replay --turn 41 --model local --only-tools read_file,recall
 
 What tools gave comes from the record as well. One that is asked for otherwise is called if it only
-reads; one that writes is not, unless --tools is given, and nobody is asked for a yes.
+reads; one that writes is not, unless --tools is given, and nobody is asked for a yes. A tool
+that is left out is neither offered nor called: a reply that was given with it on offer is asked for
+anew.
 
 A turn is told again on a fork in memory, by the running node: nothing of it reaches the ledger but
 that it was done.
@@ -45,6 +49,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--tools", action="store_true", help="also call tools that write, for what is not on record"
     )
+    parser.add_argument("--only-tools", metavar="A,B", help="with these tools; '' for none")
+    parser.add_argument(
+        "--without-tool", action="append", default=[], metavar="NAME", help="without this tool"
+    )
     parser.add_argument("--anew", action="store_true", help="ask even for what is on record")
 
 
@@ -52,9 +60,10 @@ def run(arguments: argparse.Namespace) -> int:
     """Replay; exit 1 if a state or an answer differs."""
     if arguments.turn is not None:
         return _retell(arguments)
-    if arguments.tree is not None or arguments.model or arguments.anew or arguments.tools:
+    of_turn = [arguments.tree, arguments.only_tools, arguments.model, arguments.without_tool]
+    if any(one not in (None, []) for one in of_turn) or arguments.anew or arguments.tools:
         raise TimmyError(
-            "--tree, --model, --anew and --tools are of a turn", hint="timmy replay --turn N"
+            "--tree, --model, --anew and those of tools are of a turn", hint="timmy replay --turn N"
         )
     return _replay(arguments)
 
@@ -64,6 +73,11 @@ def _retell(arguments: argparse.Namespace) -> int:
     body |= {"tree": str(arguments.tree.resolve())} if arguments.tree is not None else {}
     body |= {"anew": True} if arguments.anew else {}
     body |= {"tools": True} if arguments.tools else {}
+    if arguments.only_tools is not None:
+        body["only_tools"] = [
+            name for one in arguments.only_tools.split(",") if (name := one.strip())
+        ]
+    body |= {"without_tools": arguments.without_tool} if arguments.without_tool else {}
     told = Client.find(Home.find(arguments.home)).call("POST", "/v1/retell", body, timeout=3600)
     if arguments.json:
         console.out_json(told)

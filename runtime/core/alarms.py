@@ -6,7 +6,8 @@
     swap        more than four fifths of the swap space are in use
     tools       steps of the agent were refused, three or more between two heartbeats
 
-An alarm is raised once, stands while its cause does, and is ended on record when that is gone.
+A tool that failed in three calls in a row is among the failures, whoever called it. An alarm is
+raised once, stands while its cause does, and is ended on record when that is gone.
 """
 
 from collections.abc import Iterable, Mapping

@@ -103,9 +103,25 @@ def without_tools(request: ModelRequest) -> ModelRequest:
     return replace(request, messages=tuple(said), offered=(), called={}, returned={})
 
 
+@dataclass(frozen=True, slots=True)
+class Tried:
+    """A link that gave no reply, and why. `failed`: that speaks against it.
+
+    What does not: it was passed over and nobody was asked, or the prompt was too long for it.
+    """
+
+    name: str
+    reason: str
+    failed: bool
+
+    def to_value(self) -> dict[str, Any]:
+        """Return it as `model.replied` holds it; versions before 2026-11 wrote no `failed`."""
+        return {"name": self.name, "reason": self.reason, "failed": self.failed}
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Reply:
-    """Words, who gave them, and which links were passed over before: (name, reason) each."""
+    """Words, who gave them, and which links gave none before."""
 
     text: str = field(repr=False)
     model: str
@@ -121,7 +137,7 @@ class Reply:
     """Whether a count of tokens is an estimate of ours."""
     microusd: int = 0
     """What it cost; set by the chain."""
-    tried: tuple[tuple[str, str], ...] = ()
+    tried: tuple[Tried, ...] = ()
     quoted: tuple[int, ...] = ()
     """Events that a link of the node itself quotes; their words were in no prompt."""
 

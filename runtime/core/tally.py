@@ -1,22 +1,25 @@
 """Consensus-critical: the reducer that counts how things ended, and what needs a person.
 
 Counts only rise; a report is the difference between two of them. A streak is a row of failures of
-one kind for one reason: a success, or another reason, begins it anew. An alarm stands from the
-event that raised it until the one that says it is over. What raises one is decided in
-`runtime.core.alarms`; this only remembers.
+one kind for one reason: a success, or another reason, begins it anew. A link of the model chain
+that was passed over neither failed nor succeeded, nor did a tool that was not called: denied, or
+refused. An alarm stands from the event that raised it
+until the one that says it is over. What raises one is decided in `runtime.core.alarms`; this only
+remembers.
 
 Entries:
 
     tally/turn/<outcome>    tally/job/<outcome>    tally/model/<name>    tally/refused
     tally/elsewhere         runs of shared jobs that another member did
     tally/shared/<why>      runs of shared jobs that were left, and nobody is known to have done
-    streak/<what>           [reason, how many in a row]
+    streak/<what>           [reason, how many in a row], of: turn, model/<link>, tool/<name>
     alarms                  [[trigger, subject], ...], oldest first
     alarm/<trigger>/<subject>    [position of the event, since]
     beat                    position of the newest heartbeat
     report                  [position of the newest report, its time, the tallies it was made of]
 """
 
+import re
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final, TypeAlias
@@ -28,6 +31,14 @@ from ledger.core.state import Change
 Entries: TypeAlias = Mapping[str, Any]
 _PREFIX: Final = "tally/"
 _MODEL: Final = "model/"
+_TOOL: Final = "tool/"
+_MADE: Final = {"done": None, "error": "error", "interrupted": "interrupted"}
+"""How calls of tools end that were made: with which reason to count them as failed, or None."""
+_PASSED_OVER: Final = re.compile(
+    r"not for |resting for |(local|trusted|public), and these words are |its safety test failed"
+    r"|it was not tested for safety|the day's |context overflow|it is being loaded"
+)
+"""How reasons begin that do not speak against a link, in events that do not say it themselves."""
 _FAILED_TURNS: Final = frozenset({"failed", "diverged"})
 _COUNTED_TYPES: Final = (
     types.MESSAGE_RECEIVED.name,
@@ -139,7 +150,7 @@ def _turn(entries: Entries, event: Event) -> Iterable[Change]:
 
 
 def _model(entries: Entries, event: Event) -> Iterable[Change]:
-    """A link that is not among those that were tried in vain has answered, or was not asked."""
+    """A link that is not among those that were tried in vain has answered, or was not needed."""
     name = _get(event.payload, "model", str)
     if name is None:
         return
@@ -150,13 +161,34 @@ def _model(entries: Entries, event: Event) -> Iterable[Change]:
     for one in _get(event.payload, "tried", list) or ():
         link = one if type(one) is dict else {}
         tried, reason = _get(link, "name", str), _get(link, "reason", str)
-        if tried is not None and reason is not None:
+        if tried is None or reason is None:
+            continue
+        if _failed(link, reason):
             ends[_MODEL + tried] = reason
+        else:
+            ends.pop(_MODEL + tried, None)
     yield from _streak(entries, ends)
+
+
+def _failed(link: dict[str, Any], reason: str) -> bool:
+    said = _get(link, "failed", bool)
+    return _PASSED_OVER.match(reason) is None if said is None else bool(said)
 
 
 def _stepped(entries: Entries, event: Event) -> Iterable[Change]:
     return _count(entries, "refused") if "refused" in event.payload else ()
+
+
+def _returned(entries: Entries, event: Event) -> Iterable[Change]:
+    name, outcome = (_get(event.payload, field, str) for field in ("name", "outcome"))
+    if name is None or outcome not in _MADE:
+        return ()
+    return _streak(entries, {_TOOL + name: _MADE[outcome]})
+
+
+def _tool_removed(entries: Entries, event: Event) -> Iterable[Change]:
+    name = _get(event.payload, "name", str)
+    return () if name is None else _streak(entries, {_TOOL + name: None})
 
 
 def _job(entries: Entries, event: Event) -> Iterable[Change]:
@@ -211,6 +243,8 @@ _HANDLERS: Final[Mapping[str, Callable[[Entries, Event], Iterable[Change]]]] = {
     types.TURN_FINISHED.name: _turn,
     types.MODEL_REPLIED.name: _model,
     types.TURN_STEPPED.name: _stepped,
+    types.TOOL_RETURNED.name: _returned,
+    types.TOOL_REMOVED.name: _tool_removed,
     types.JOB_FINISHED.name: _job,
     types.JOB_SKIPPED.name: _left,
     types.NODE_ESCALATED.name: _escalated,

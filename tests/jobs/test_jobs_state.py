@@ -271,9 +271,10 @@ FIELDS = {
     "attempt": st.integers(1, 3),
     "trigger": st.sampled_from(["schedule", "manual", "disk"]),
     "subject": st.sampled_from(["a", "b"]),
-    "outcome": st.sampled_from(["done", "failed", "answered"]),
+    "outcome": st.sampled_from(["done", "failed", "answered", "error"]),
     "reason": st.sampled_from(["limit", "crashed"]),
     "model": st.sampled_from(["m", "n"]),
+    "name": st.sampled_from(["look", "put"]),
     "tried": st.just([{"name": "m", "reason": "timeout"}]) | st.lists(junk),
     "tallies": st.just({"tally/turn/done": 3}) | st.dictionaries(st.text(max_size=2), junk),
     "refused": st.just("no"),
@@ -285,7 +286,7 @@ FIELDS = {
 KINDS = sorted(
     name
     for name in types.KNOWN
-    if name.split(".")[0] in {"job", "node", "turn", "model", "message"}
+    if name.split(".")[0] in {"job", "node", "turn", "model", "message", "tool"}
 )
 payloads = st.dictionaries(st.sampled_from(list(FIELDS)), junk) | st.fixed_dictionaries(FIELDS)
 
@@ -323,3 +324,38 @@ def test_three_failures_alike_are_a_streak_and_another_reason_begins_anew():
     told.tell("model.replied", model="tiny-1", tried=[])
     assert list(streaks(told.state.entries)) == []
     assert tallies(told.state.entries)["tally/model/responder"] == 2
+
+
+@pytest.mark.parametrize(
+    "why",
+    [
+        "not for chat", "resting for 14 s after failures", "public, and these words are trusted",
+        "its safety test failed", "it was not tested for safety", "the day's 0.50 dollars are spent",
+        "context overflow (status 400)", "it is being loaded",
+    ],
+)  # fmt: skip
+def test_earlier_versions_said_only_in_words_that_a_link_was_passed_over(why):
+    told = Told()
+
+    def reply(reason: str, **more: bool) -> None:
+        tried = [{"name": "tiny", "reason": reason, **more}]
+        told.tell("model.replied", model="responder", tried=tried)
+
+    for _ in range(3):
+        reply(why)
+    assert list(streaks(told.state.entries)) == []
+    for reason in ("no reply in 60 s", why, "no reply in 60 s"):
+        reply(reason)
+    assert list(streaks(told.state.entries)) == [("model/tiny", "no reply in 60 s", 2)]
+    reply("down", failed=False)
+    reply(why, failed=True)
+    assert list(streaks(told.state.entries)) == [("model/tiny", why, 1)], "its own word comes first"
+
+
+def test_a_tool_that_was_taken_out_has_failed_no_more():
+    told = Told()
+    for outcome in ("error", "interrupted", "interrupted", "denied", "refused"):
+        told.tell("tool.returned", name="weather", outcome=outcome)
+    assert list(streaks(told.state.entries)) == [("tool/weather", "interrupted", 2)]
+    told.tell("tool.removed", name="weather")
+    assert list(streaks(told.state.entries)) == []

@@ -154,6 +154,7 @@ async def test_one_that_does_not_live_is_given_up_loudly(model):
             await until(lambda: server._child is None, "dead")
         await until(lambda: server.state is State.GIVEN_UP, "given up")
         assert server.reason.startswith("signal 9")
+        assert server.alarms().keys() == {("failures", "model/local")}
         with pytest.raises(ModelFailed, match="given up: signal 9"):
             await link.reply(REQUEST)
 

@@ -139,9 +139,9 @@ def test_the_operator_is_asked_and_answers_elsewhere(desk):
             assert f"approvals          event {waiting['event']} tool write_file" in (
                 home.run("status").good().out
             )
+            assert not (home.path / "work" / "plan.md").exists(), "not before there is an answer"
             more = ["--always"] if made else []
             out = home.run("approvals", answer, str(waiting["event"]), *more).good().out
-            assert (home.path / "work" / "plan.md").exists() == made or not made
             talk.join(60)
             assert (home.path / "work" / "plan.md").exists() == made
         rule = re.search(r'allow = \["(.*)"\]', out)[1]
@@ -278,13 +278,15 @@ def test_a_turn_with_tools_is_told_again_from_the_record(desk):
         ]  # fmt: skip
         assert (len(server.requests), written.read_text()) == (asked, "changed since\n")
         # Another model asks for the same, and for more: what is not on record is read, not written.
+        # What was read once then comes once from the record, under whatever step it is asked for.
         with serving() as (near, _):
             add(home, near, "near", stdin=b"sk-other\n").good()
             says(
                 near,
-                [("write_file", {"path": "notes/a.txt", "text": "a\n"}), ("list_files", {})],
+                [("write_file", {"text": "a\n", "path": "notes/a.txt"}), ("list_files", {})],
                 [("write_file", {"path": "notes/b.txt", "text": "b\n"}),
                  ("read_file", {"path": "notes/a.txt"})],
+                [("read_file", {"path": "notes/a.txt"})],
                 "Another end.",
             )  # fmt: skip
             node.stop()
@@ -293,11 +295,51 @@ def test_a_turn_with_tools_is_told_again_from_the_record(desk):
                     "--json", "replay", "--turn", position, "--model", "near", "--anew"
                 )
                 assert other.json["now"] == "Another end."
-                results = told(near)
-                assert "made notes/a.txt" in results[0] or "replay" in results[0]
-                assert "this is a replay: nothing is written in it" in results[-2]
-                assert "changed since" in results[-1]
+                assert [(s["op"], s["source"]) for s in other.json["steps"]] == [
+                    ("recall", "record"), ("model", "anew"), ("tool", "record"), ("tool", "record"),
+                    ("model", "anew"), ("tool", "anew"), ("tool", "record"),
+                    ("model", "anew"), ("tool", "anew"), ("model", "anew"), ("answer", "anew"),
+                ]  # fmt: skip
+                made, listed, refused, then, now = told(near)
+                assert "made notes/a.txt: 2 bytes" in made
+                assert "notes/a.txt" in listed
+                assert "this is a replay: nothing is written in it" in refused
+                assert "changed since" not in then
+                assert "changed since" in now
+                assert written.read_text() == "changed since\n"
                 assert not (home.path / "work" / "notes" / "b.txt").exists()
+                fewer_tools(home, near, position)
+
+
+def fewer_tools(home, near, position: str) -> None:
+    """The same turn had it not had a tool: that one is neither offered nor called."""
+    turn = ("--json", "replay", "--turn", position)
+    refused = home.run(*turn, "--without-tool", "read_file")
+    assert "I was given no words" in refused.json["now"], "a prompt that offered it is another one"
+    same = home.run(*turn, "--without-tool", "nothing_of_this_name")
+    same.refused("there is no tool 'nothing_of_this_name'", "read_file")
+    home.run("replay", "--only-tools", "").refused("of a turn", "--turn")
+    for more, left in (
+        (("--without-tool", "read_file", "--without-tool", "list_files"), {"write_file", "recall"}),
+        (("--only-tools", "write_file"), {"write_file"}),
+    ):
+        says(
+            near,
+            [("list_files", {}), ("read_file", {"path": "notes/a.txt"}),
+             ("write_file", {"path": "notes/a.txt", "text": "a\n"})],
+            "Without it.",
+        )  # fmt: skip
+        again = home.run(*turn, "--model", "near", *more)
+        assert again.json["now"] == "Without it."
+        shown = {tool["function"]["name"] for tool in near.requests[0]["tools"]}
+        assert left <= shown
+        assert not shown & {"read_file", "list_files"}
+        listed, read, written = told(near)
+        assert "there is no tool 'list_files'" in listed
+        assert "there is no tool 'read_file'" in read
+        assert "made notes/a.txt" in written, "what is left comes from the record"
+    noted = home.run("--json", "log", "--type", "turn.retold").good().json[-1]["payload"]
+    assert noted["only_tools"] == ["write_file"]
 
 
 # ---- over HTTP -----------------------------------------------------------------------------------

@@ -8,7 +8,7 @@ from ledger.core import types
 from ledger.core.event import Draft
 from runtime.budget import Budget, BudgetLimits
 from runtime.chain import Chain
-from runtime.core.chat import ModelRequest, Price, Reach, Reply, counted
+from runtime.core.chat import ModelRequest, Price, Reach, Reply, Tried, counted
 from runtime.core.errors import StepRefused
 from runtime.core.spending import DAY_MS, SPENT, reduce_spending, spent_on
 from runtime.journal import Journal
@@ -37,7 +37,10 @@ async def test_a_priced_link_is_passed_over_when_the_day_is_spent_until_the_next
     await journal.append(replied())
     assert budget.today.microusd == 140
     reply = await chain.complete(request())
-    assert (reply.link, reply.tried) == ("last", (("dear", "the day's 0.00 dollars are spent"),))
+    assert (reply.link, reply.tried) == (
+        "last",
+        (Tried("dear", "the day's 0.00 dollars are spent", failed=False),),
+    )
     now[0] = 6 * DAY_MS
     assert budget.today.microusd == 0
     assert (await chain.complete(request())).link == "dear"

@@ -6,7 +6,7 @@ from hypothesis import strategies as st
 
 from runtime.chain import Chain
 from runtime.core.breaker import FAILURES_MAX, REST_FIRST_S, REST_MAX_S, Breaker
-from runtime.core.chat import ModelRequest, Reach, Reply
+from runtime.core.chat import ModelRequest, Reach, Reply, Tried
 from runtime.core.errors import ModelFailed
 from runtime.core.privacy import Privacy
 
@@ -42,13 +42,17 @@ async def test_words_go_no_further_than_they_may(words, model):
     assert (reply.link == "there") is (model <= words)
     if model > words:
         assert link.asked == 0
-        assert reply.tried == (("there", f"{model.word}, and these words are {words.word}"),)
+        assert reply.tried == (
+            Tried("there", f"{model.word}, and these words are {words.word}", failed=False),
+        )
 
 
 async def test_a_link_for_other_tasks_is_passed_over():
     link = Scripted("coder", tasks=["code"])
     chain = Chain([link, last()])
-    assert (await chain.complete(request())).tried == (("coder", "not for chat"),)
+    assert (await chain.complete(request())).tried == (
+        Tried("coder", "not for chat", failed=False),
+    )
     assert (await chain.complete(request(task="code"))).link == "coder"
 
 
@@ -57,14 +61,16 @@ async def test_a_link_that_keeps_failing_rests_and_is_tried_again():
     link = Scripted("shaky", fails=FAILURES_MAX + 1)
     chain = Chain([link, last()], clock=lambda: now[0])
     for _ in range(FAILURES_MAX):
-        assert (await chain.complete(request())).tried == (("shaky", "down"),)
+        assert (await chain.complete(request())).tried == (Tried("shaky", "down", failed=True),)
     resting = await chain.complete(request())
-    assert resting.tried == (("shaky", f"resting for {REST_FIRST_S:g} s after failures"),)
+    assert resting.tried == (
+        Tried("shaky", f"resting for {REST_FIRST_S:g} s after failures", failed=False),
+    )
     assert link.asked == FAILURES_MAX
     now[0] = REST_FIRST_S
-    assert (await chain.complete(request())).tried == (("shaky", "down"),)
+    assert (await chain.complete(request())).tried == (Tried("shaky", "down", failed=True),)
     now[0] += 2 * REST_FIRST_S - 1
-    assert "resting" in (await chain.complete(request())).tried[0][1]
+    assert "resting" in (await chain.complete(request())).tried[0].reason
     now[0] += 1
     assert (await chain.complete(request())).link == "shaky"
     assert chain.standings[0].failures == 0
@@ -84,7 +90,7 @@ async def test_a_prompt_that_is_too_long_does_not_speak_against_the_link():
     link = Scripted("small", fails=10, counts=False)
     chain = Chain([link, last()])
     for _ in range(5):
-        assert (await chain.complete(request())).tried == (("small", "down"),)
+        assert (await chain.complete(request())).tried == (Tried("small", "down", failed=False),)
 
 
 @given(st.lists(st.none() | st.floats(0, 1e9), min_size=1, max_size=40))

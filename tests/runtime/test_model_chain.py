@@ -8,7 +8,7 @@ import aiohttp
 import pytest
 
 from runtime.chain import Chain
-from runtime.core.chat import ModelRequest, Reach
+from runtime.core.chat import ModelRequest, Reach, Tried
 from runtime.core.errors import AgentError, ModelFailed
 from runtime.core.openai_wire import OpenAi
 from runtime.endpoint import Endpoint
@@ -77,7 +77,7 @@ async def test_a_link_that_fails_is_passed_over_once(world: World, session, beha
     world.provider.behave = behave
     reply = await chain(world, endpoint(world, session)).complete(REQUEST)
     assert reply.model == "responder"
-    assert reply.tried == (("tiny", reason),)
+    assert reply.tried == (Tried("tiny", reason, failed=True),)
     assert len(world.provider.requests) == 1
 
 
@@ -87,7 +87,7 @@ async def test_an_address_where_nobody_is_is_passed_over(world: World, session):
     dead = endpoint(world, session, name="dead", base_url=f"http://127.0.0.1:{port}/v1")
     reply = await chain(world, dead, endpoint(world, session)).complete(REQUEST)
     assert reply.model == "tiny-1"
-    assert reply.tried == (("dead", "not reachable: ClientConnectorError"),)
+    assert reply.tried == (Tried("dead", "not reachable: ClientConnectorError", failed=True),)
 
 
 async def test_a_key_is_in_no_text(world: World, session, tmp_path):
@@ -162,4 +162,4 @@ async def test_what_failed_is_on_record(world: World):
     world.provider.behave = "429"
     assert json.dumps(world.provider.requests) == "[]"
     reply = await world.service.asking.chain.complete(REQUEST)
-    assert reply.tried == (("tiny", "rate limited (status 429)"),)
+    assert reply.tried == (Tried("tiny", "rate limited (status 429)", failed=True),)

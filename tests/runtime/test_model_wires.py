@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from runtime.chain import Chain
 from runtime.core.anthropic_wire import Anthropic
-from runtime.core.chat import ModelRequest, Reach
+from runtime.core.chat import ModelRequest, Reach, Tried
 from runtime.core.errors import ModelFailed
 from runtime.core.limits import REPLY_BYTES_MAX, STREAM_BYTES_MAX
 from runtime.core.openai_wire import OpenAi
@@ -118,7 +118,7 @@ async def test_half_a_stream_is_no_reply_and_is_taken_back(link, server, session
         )  # fmt: skip
         seen = Seen()
         reply = await Chain([link, good]).complete(REQUEST, seen)
-    assert (reply.link, reply.tried) == ("good", ((link.name, reason),))
+    assert (reply.link, reply.tried) == ("good", (Tried(link.name, reason, failed=True),))
     assert (seen.resets, "".join(seen.pieces)) == (1, TEXT)
 
 

@@ -76,7 +76,7 @@ async def test_a_recalled_private_note_keeps_a_public_prompt_at_home(world: Worl
     assert "knee" not in str(server.requests)
     last = world.of(types.MODEL_REPLIED.name)[-1]
     assert last.payload["tried"] == [
-        {"name": "remote", "reason": "public, and these words are local"}
+        {"name": "remote", "reason": "public, and these words are local", "failed": False}
     ]
 
 
