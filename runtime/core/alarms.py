@@ -1,7 +1,7 @@
 """What needs a person: a pure function of the machine's readings and of what the ledger counted.
 
-    stuck       a message waits for its answer, or a run of a job is under way, for more than half an
-                hour; a run also for more than twice what the job's last good one took
+    stuck       a message waits for its answer for more than half an hour; a run of a job is under
+                way for as long, and for more than twice what the job's last good one took
     failures    three ends alike in a row: of turns, of a model's link, of a job
     disk        less than a tenth of the home's disk is free
     swap        more than four fifths of the swap space are in use
