@@ -7,7 +7,6 @@ acknowledged, and does at its next start what was left to do.
 import asyncio
 import json
 import os
-import secrets
 import signal
 import socket
 import sys
@@ -23,7 +22,6 @@ from aiohttp import web
 
 from attest.calendar import Calendars
 from attest.state import FileState
-from genesis import private
 from ledger.core import types
 from ledger.core.errors import StoreDamaged, StoreError, StoreFull, StoreLocked, TimmyError
 from ledger.core.event import Draft
@@ -34,6 +32,7 @@ from ledger.views import NEAR
 from mesh.core.errors import StoreError as MeshStoreError
 from node.agent.local import make_local
 from node.agent.models import find_ollama
+from node.agent.secrets import api_token
 from node.anchors.anchoring import bitcoind
 from node.api.app import Api
 from node.api.door import Bounds, listen, more_files
@@ -61,7 +60,6 @@ from node.opened import Opened
 from node.proxy.proxying import HOST
 from runtime.screening import warm_up
 
-_TOKEN_BYTES: Final = 32
 _STOP_SECONDS: Final = 10.0
 """A turn under way may finish its present call; what is left is done at the next start."""
 _VIEWS_SECONDS: Final = 0.5
@@ -197,7 +195,7 @@ class Node:
     async def running(self) -> AsyncIterator[None]:
         """Run everything while the block runs."""
         parts = self.parts
-        token = _token(parts.home)
+        token = api_token(parts.home)
         endpoint = McpEndpoint(parts.home, parts.config, Address(self.host, self.port, token))
         api = Api(parts, token, self.status, endpoint, self.kinship)
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=2.0)
@@ -431,13 +429,6 @@ class Node:
             return self.parts.views.size
         except StoreError:  # made anew by whoever uses it next
             return 0
-
-
-def _token(home: Home) -> str:
-    """Return the API's token, made at the first start."""
-    if not home.token.exists():
-        private.create(home.token, secrets.token_urlsafe(_TOKEN_BYTES).encode() + b"\n")
-    return private.read(home.token, bytes_max=256).decode().strip()
 
 
 def stop_on_signal() -> asyncio.Event:

@@ -190,6 +190,8 @@ def _replied(asked: Asked, reply: Reply, cause: Cause, reach: Reach) -> Draft:
     if reply.calls:
         content["calls"] = [[call.name, call.arguments] for call in reply.calls]
         more["calls"] = len(reply.calls)
+    if reply.masked:
+        more["masked"] = list(reply.masked)
     return Draft(
         type=types.MODEL_REPLIED.name,
         stream=asked.message.stream,

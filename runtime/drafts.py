@@ -13,6 +13,7 @@ from dataclasses import dataclass, field
 
 from runtime.core.chat import DraftSink
 from runtime.core.drafting import shown_chars
+from runtime.core.leaks import Leaks
 from runtime.screening import screen_answer
 
 
@@ -28,6 +29,7 @@ class Piece:
 class Watcher:
     """One who watches. Made by `Drafts.watch`."""
 
+    _leaks: Leaks = field(default_factory=Leaks)
     _text: str = ""
     _turned: int = 0
     _changed: asyncio.Event = field(default_factory=asyncio.Event)
@@ -57,7 +59,7 @@ class Watcher:
                     yield Piece("", anew=True)
             end = shown_chars(text)
             if open_ and end > shown:
-                open_ = await screen_answer(text) is None
+                open_ = self._leaks.own_in(text) is None and await screen_answer(text) is None
                 if open_ and self._turned == turned:
                     yield Piece(text[shown:end])
                     shown = end
@@ -81,13 +83,15 @@ class _Sinks:
 class Drafts:
     """Who watches which message, by position."""
 
-    def __init__(self) -> None:
+    def __init__(self, leaks: Leaks | None = None) -> None:
+        """`leaks`: what knows the secrets of the node, which no watcher is shown."""
+        self._leaks = Leaks() if leaks is None else leaks
         self._watchers: dict[int, list[Watcher]] = {}
 
     @contextmanager
     def watch(self, position: int) -> Iterator[Watcher]:
         """Watch the message at `position` being answered."""
-        watcher = Watcher()
+        watcher = Watcher(self._leaks)
         watchers = self._watchers.setdefault(position, [])
         watchers.append(watcher)
         try:

@@ -7,7 +7,8 @@ twice (asked, died, asked again): a provider cannot be made to forget. Models ar
 `runtime.asking`, tools called in `runtime.tooling`.
 
 What leaves is screened: an answer that gives methods or agrees with despair is replaced by the
-fixed one and its reader held, in the same commit that ends the turn. What the agent notes is
+fixed one and its reader held, in the same commit that ends the turn; one that holds a secret of the
+node is replaced too, and nobody held. What the agent notes is
 screened as words to it are: a note that meets the screen is kept and never shown to a model.
 """
 
@@ -26,6 +27,7 @@ from runtime.core import calls, limits
 from runtime.core.agenda import HOLD, SCREEN_CRISIS, SCREEN_PASS
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import Diverged, StepRefused
+from runtime.core.leaks import Leaks
 from runtime.core.privacy import Privacy
 from runtime.core.protocol import Call
 from runtime.core.turns import Message, Step
@@ -54,6 +56,12 @@ APOLOGIES: Final = {
 STOPPED: Final = frozenset({"cancelled", "interrupted"})
 """Outcomes that end a turn while it works: what it waits for is given up at once."""
 """What a user reads when a turn is given up. Plain words of the node, not of a model."""
+WITHHOLD: Final = "withhold"
+"""The `action` of a `policy.decided` by which an answer with a secret of the node is not said."""
+WITHHELD: Final = (
+    "I had an answer, but it held a secret of this node, which does not leave it. Nothing of it is "
+    "said; whoever runs me finds it in my ledger."
+)
 _REFUSED: Final = "refused"
 """The agent's reason to fail when the host refused it a step and it had no other idea."""
 
@@ -75,14 +83,16 @@ class Service:
         tooling: Tooling | None = None,
         contexts: Contexts | None = None,
         replies_max: int = limits.TURN_REPLIES_MAX,
+        leaks: Leaks | None = None,
     ) -> None:
         self._tooling = tooling
+        self._leaks = Leaks() if leaks is None else leaks
         self.claims: Claims | None = None
         """None: whatever this node was given to answer it answers."""
         self.claiming: set[bytes] = set()
         """Turns whose answer waits for a claim: that is not time of theirs."""
         self._giving = Giving(journal, recall, contexts)
-        self.drafts = Drafts() if drafts is None else drafts
+        self.drafts = Drafts(self._leaks) if drafts is None else drafts
         self.journal = journal
         self._recall = recall
         self.asking = Asking(
@@ -273,18 +283,23 @@ class Service:
 
     async def _answer(self, asked: Asked, args: calls.AnswerArgs) -> Outcome:
         rule = await screen_answer(args.text)
+        leak = self._leaks.own_in(args.text)
         message = asked.message
         if (why := await self._claimed(message)) is not None:
             return await self._left(asked, why)
         async with self.journal.deciding:
             if message.position not in self.journal.turns.pending:
                 raise Diverged("the turn is over")
-            if rule is None:
+            facts: dict[str, Any] = {}
+            if rule is not None:
+                first = [answers.decided(message, HOLD, screen="output", rule=rule)]
+                text, outcome = ANSWER, "replaced"
+            elif leak is not None:
+                first = [answers.decided(message, WITHHOLD, screen="secrets", rule=leak)]
+                text, outcome = WITHHELD, "replaced"
+            else:
                 first, text, outcome = [], args.text, "answered"
                 facts = self._reach(asked) | trail_of(self.journal, asked.turn)
-            else:
-                first = [answers.decided(message, HOLD, screen="output", rule=rule)]
-                text, outcome, facts = ANSWER, "replaced", {}
             *_, sent, _finished = await self.journal.append(
                 *first,
                 answers.sent(message, asked.turn, text, asked.facts(**facts)),

@@ -6,10 +6,10 @@ bounds of `runtime.core.alarms`; what is new among them becomes `node.escalated`
 `node.relieved`, in the same commit, and a line in the log.
 
 Not covered: telling a person who does not look. Alarms stand in the ledger, in status, in doctor
-and in the next report; sending them somewhere is a gateway's business.
+and in the next report; sending them somewhere is a gateway's business (`node.nostr.notices`).
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -18,7 +18,7 @@ import structlog
 from ledger.core import types
 from ledger.core.event import Draft
 from runtime.core.alarms import Readings, raised
-from runtime.core.jobs import Job, Jobs, claim_key
+from runtime.core.jobs import GOOD, Job, Jobs, claim_key
 from runtime.core.jobspec import Backfill, Kind
 from runtime.core.report import make_report
 from runtime.core.tally import alarms, reported, streaks, tallies
@@ -68,6 +68,7 @@ class Standing:
         readings = Readings(
             machine=machine,
             waiting=waiting,
+            runs=tuple(self._under_way(facts["at_s"])),
             streaks=tuple(self._streaks()),
             tool_errors=refused - self._refused_before(),
         )
@@ -110,6 +111,16 @@ class Standing:
         log, pending = self.journal.log, self.journal.turns.pending
         since = ((position, log.read(position).ts_ms // 1000) for position in pending)
         return tuple((position, max(0, now_s - received_s)) for position, received_s in since)
+
+    def _under_way(self, now_s: int) -> Iterator[tuple[str, int, int]]:
+        jobs = Jobs(self.journal.state.entries)
+        for run in jobs.open_runs():
+            job = jobs.get(run.job)
+            if job is None:
+                continue
+            good = job.last is not None and job.last.outcome in GOOD
+            took = self.journal.log.read(job.last.position).payload if job.last and good else {}
+            yield job.name, max(0, now_s - run.started_s), took.get("took_s", 0)
 
     def _streaks(self) -> list[tuple[str, str, int]]:
         entries = self.journal.state.entries

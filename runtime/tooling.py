@@ -25,6 +25,7 @@ from runtime.core import calls, limits
 from runtime.core.approving import Question
 from runtime.core.chat import Reach, ToolOffer
 from runtime.core.errors import CallRefused, NoSuchTool
+from runtime.core.leaks import Leaks
 from runtime.core.permission_rules import Effect as Ruled
 from runtime.core.permissions import Decision
 from runtime.core.privacy import Privacy
@@ -88,6 +89,8 @@ class Tooling:
     """Who asks the operator; None: nobody is asked, and the answer is no."""
     privacy: Privacy
     limits: ToolingLimits = field(default_factory=ToolingLimits)
+    leaks: Leaks = field(default_factory=Leaks)
+    """Finds secrets in arguments that would leave this machine."""
     writes: bool = True
     """Whether tools that write may be called; not in a replay, unless its operator says so."""
     clock: Callable[[], float] = time.monotonic
@@ -180,6 +183,10 @@ class Tooling:
         if spec.reach > reach:
             far = f"{spec.name} is {spec.reach.word}, and the words here are {reach.word}"
             raise NotMade(REFUSED, f"{far}: they do not go there")
+        if spec.reach > Reach.LOCAL and (met := self.leaks.rule_in_value(arguments)) is not None:
+            raise NotMade(
+                REFUSED, f"its arguments hold a secret ({met}), which stays on this machine"
+            )
         if not self.writes and spec.effect is Effect.WRITES:
             raise NotMade(REFUSED, "this is a replay: nothing is written in it")
         permission = spec.permission

@@ -21,6 +21,7 @@ from node.agent.layering import Layers
 from node.agent.local import unready
 from node.agent.models import budget_of, links_of, privacy_of
 from node.agent.registering import Registered
+from node.agent.secrets import own_secrets
 from node.agent.tools import make_registered, make_tooling
 from node.open import now_ms
 from node.opened import Opened
@@ -35,6 +36,7 @@ from runtime.core.session import SessionLimits
 from runtime.counterfactual import Teller
 from runtime.gate import Gate, Mode
 from runtime.gateway import Gateway
+from runtime.guarded import guard
 from runtime.host import AgentHost, HostLimits
 from runtime.hybrid import Clock, ask, hybrid
 from runtime.journal import Journal
@@ -105,12 +107,14 @@ def make_mind(
     def refuses(link: Link) -> str | None:
         return unready(link) or gate.refuses(link) or budget.refuses(link)
 
+    leaks = own_secrets(opened)
     links = links_of(opened.home, opened.config, opened.session, opened.ollama)
+    links = [guard(link, leaks) for link in links]
     links += [] if opened.local is None else [opened.local]
     chain = Chain([*links, Responder(recall, status)], refuses=refuses)
     digest_key = hashing.digest(hashing.STEP_KEY, opened.keys.log.secret)
     privacy = privacy_of(opened.config)
-    tooling = make_tooling(opened, journal, recall, privacy, head, layers.skills)
+    tooling = make_tooling(opened, journal, recall, privacy, head, layers.skills, leaks)
     contexts = Contexts(journal, Path(tooling.folder), tuple(opened.config.context.files))
     service = Service(
         journal,
@@ -123,6 +127,7 @@ def make_mind(
         tooling=tooling,
         contexts=contexts,
         replies_max=opened.config.agent.iterations_max,
+        leaks=leaks,
     )
     host, teller = _process(opened, journal, gateway, service, search)
     return Mind(

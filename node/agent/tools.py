@@ -26,6 +26,7 @@ from node.open import now_ms
 from node.opened import Opened
 from runtime.approvals import Approvals
 from runtime.core.errors import CallRefused
+from runtime.core.leaks import Leaks
 from runtime.core.permission_rules import FILE_READ, WEB_FETCH, Effect
 from runtime.core.privacy import Privacy
 from runtime.core.tool import Tool, ToolSpec
@@ -140,6 +141,7 @@ def make_tooling(
     privacy: Privacy,
     head: ledger.Head,
     adopted: skills.Skills,
+    leaks: Leaks,
 ) -> Tooling:
     """Make the toolbox and the door to it. Raises TimmyError if the working folder cannot be."""
     home, section = opened.home, opened.config.tools
@@ -165,6 +167,7 @@ def make_tooling(
         folder=str(folder),
         approvals=Approvals(journal, deadline_s=section.approval_seconds, clock=now_ms),
         privacy=privacy,
+        leaks=leaks,
         limits=ToolingLimits(
             turn_seconds=section.turn_seconds, result_bytes=section.result_kb * _KIB
         ),

@@ -15,6 +15,8 @@ which somebody is a stranger nothing is: he would read what the agent knows of t
 
 An answer whose reader names no relays (kind 10050) waits, and keeps back only her own later ones.
 
+The operator is also told what nobody asked about: alarms and reports (`node.nostr.notices`).
+
 Agents are another thing than people: they give tasks in envelopes and get reports, and nobody
 answers a report. So two agents that were told of each other do not talk for ever.
 """
@@ -45,6 +47,7 @@ from node.nostr.letters import (
     room_of,
     verdict_of,
 )
+from node.nostr.notices import Notices
 from node.nostr.roles import Role
 from node.nostr.tasking import Tasking
 from node.open import now_ms
@@ -111,6 +114,12 @@ class NostrGateway:
         self._retry_s = retry_s
         self._readers = {key: _Reader(author_of(key)) for key in roles}
         self._strangers = 0
+        self._operator = next((key for key, role in roles.items() if role is Role.OPERATOR), None)
+        self._notices = (
+            None
+            if self._operator is None
+            else Notices(mailbox, signer, journal, self._operator, retry_s=retry_s)
+        )
         self.kin: Callable[[Letter], Awaitable[bool]] | None = None
         """Takes letters between a parent agent and its child; says whether it was one."""
 
@@ -126,6 +135,8 @@ class NostrGateway:
             for reader in self._readers.values()
             if reader.waiting
         }
+        if self._notices is not None and self._notices.waits_for:
+            waiting["notices"] = {"why": self._notices.waits_for}
         return {
             "opened": self._mailbox.opened,
             "refused": self._mailbox.refused,
@@ -143,6 +154,8 @@ class NostrGateway:
             group.create_task(self._mailbox.run(self.take))
             group.create_task(self._sort_answers())
             group.create_task(self._ask_operator())
+            if self._notices is not None:
+                group.create_task(self._notices.run())
             for key in self._readers:
                 group.create_task(self._bring(key))
 
@@ -288,7 +301,7 @@ class NostrGateway:
 
     async def _ask_operator(self) -> None:
         """Tell the operator of each call that waits for a yes, those of before a start again."""
-        operator = next((k for k, role in self._roles.items() if role is Role.OPERATOR), None)
+        operator = self._operator
         if operator is None or self._approvals is None:
             return
         log = self._journal.log

@@ -1,6 +1,7 @@
 """What needs a person: a pure function of the machine's readings and of what the ledger counted.
 
-    stuck       a message waits for its answer for more than half an hour
+    stuck       a message waits for its answer for more than half an hour; a run of a job is under
+                way for as long, and for more than twice what the job's last good one took
     failures    three ends alike in a row: of turns, of a model's link, of a job
     disk        less than a tenth of the home's disk is free
     swap        more than four fifths of the swap space are in use
@@ -30,6 +31,8 @@ class Readings:
 
     machine: Mapping[str, int]
     waiting: tuple[tuple[int, int], ...] = ()
+    runs: tuple[tuple[str, int, int], ...] = ()
+    """Runs under way: (name of the job, seconds, seconds of its last good run or 0)."""
     streaks: tuple[tuple[str, str, int], ...] = ()
     """(what, reason, how many in a row)."""
     tool_errors: int = 0
@@ -41,6 +44,9 @@ def raised(readings: Readings) -> dict[tuple[str, str], str]:
     for position, seconds in readings.waiting[:STUCK_NAMED_MAX]:
         if seconds > STUCK_S_MAX:
             found["stuck", f"message {position}"] = f"without an answer for {seconds // 60} minutes"
+    for name, seconds, before_s in readings.runs:
+        if seconds > max(STUCK_S_MAX, 2 * before_s):
+            found["stuck", f"job/{name}"] = f"a run is under way for {seconds // 60} minutes"
     for what, reason, count in readings.streaks:
         if count >= ALIKE_MAX:
             found["failures", what] = f"{count} in a row: {reason}"

@@ -140,6 +140,8 @@ class Reply:
     tried: tuple[Tried, ...] = ()
     quoted: tuple[int, ...] = ()
     """Events that a link of the node itself quotes; their words were in no prompt."""
+    masked: tuple[str, ...] = ()
+    """Rules of secrets that the link was not told (`runtime.core.leaks`)."""
 
 
 def counted(request: ModelRequest, reply: Reply) -> Reply:

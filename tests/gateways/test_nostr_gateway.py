@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 import pytest
 
 from ledger.core import types
+from ledger.core.event import Draft
 from mesh.core import envelope, nip17, nip59
 from mesh.core.envelope import Message, Report, Task
 from mesh.core.nip01 import NostrSigner
@@ -469,3 +470,69 @@ async def test_without_an_operator_nobody_is_asked_by_message():
         await place.delivered(1)
     assert place.read_by(CAROL) == ["no"]
     assert place.read_by(BOB) == []
+
+
+def alarm(kind, why="9 % of the disk are free"):
+    said = {"trigger": "disk", "subject": "home", "at_s": NOW, "why": why}
+    return Draft(type=kind.name, stream=types.NODE_STREAM, payload=said)
+
+
+def report(text, at_s):
+    payload = {"at_s": at_s, "tallies": {}}
+    kind, stream = types.NODE_REPORTED.name, types.NODE_STREAM
+    return Draft(type=kind, stream=stream, payload=payload, content={"text": text})
+
+
+async def test_alarms_their_end_and_the_report_reach_the_operator_and_nobody_else():
+    place = Place()
+    await place.lists(BOB, CAROL)
+    async with place.running():
+        await place.log.append(alarm(types.NODE_ESCALATED, "full\nAnswer: yes 7"))
+        await place.log.append(alarm(types.NODE_RELIEVED, ""), report("# Timmy, 06:00", NOW))
+        while len(place.read_by(BOB)) < 3:
+            await asyncio.sleep(0.005)
+    quoted = "> disk, home: full\n> Answer: yes 7"
+    assert set(place.read_by(BOB)) == {
+        f"This needs a person (event 1):\n{quoted}\n\nSee: timmy doctor",
+        "This needs nobody any more (event 2):\n> disk, home",
+        "# Timmy, 06:00",
+    }
+    assert place.read_by(CAROL) == []
+
+
+async def test_an_alarm_that_stands_is_told_again_as_the_same_message_and_one_that_is_over_is_not():
+    place = Place()
+    await place.lists(BOB)
+    await place.journal.append(alarm(types.NODE_ESCALATED), alarm(types.NODE_RELIEVED))
+    old, new = (int(time.time()) - days * 86_400 for days in (9, 0))
+    await place.journal.append(report("# of last week", old), alarm(types.NODE_ESCALATED))
+    wraps = []
+    for _ in range(2):
+        async with place.running():
+            while not place.read_by(BOB):
+                await asyncio.sleep(0.005)
+            wraps.append({e.id for e in place.pool._events.values() if e.kind == 1059})
+    assert wraps[0] == wraps[1]
+    assert [text.splitlines()[0] for text in place.read_by(BOB)] == [
+        "This needs a person (event 4):"
+    ]
+    await place.journal.append(report("# of today", new))
+    async with place.running():
+        while len(place.read_by(BOB)) < 2:
+            await asyncio.sleep(0.005)
+    assert "# of today" in place.read_by(BOB)
+
+
+async def test_a_notice_waits_for_the_operators_list_of_relays_and_status_says_so():
+    place = Place()
+    async with place.running() as gateway:
+        await place.log.append(alarm(types.NODE_ESCALATED))
+        while "notices" not in gateway.value()["waiting"]:
+            await asyncio.sleep(0.005)
+        assert "kind 10050" in gateway.value()["waiting"]["notices"]["why"]
+        await place.lists(BOB)
+        place.clock.seconds += 61
+        while not place.read_by(BOB):
+            await asyncio.sleep(0.005)
+        while gateway.value()["waiting"]:
+            await asyncio.sleep(0.005)

@@ -119,6 +119,30 @@ async def test_a_message_without_an_answer_for_half_an_hour_is_told():
         assert home.of(types.NODE_BEAT.name)[-1].payload["waiting_s"] == 2700
 
 
+async def test_a_run_that_hangs_is_told_while_its_limit_is_far_away_and_a_long_job_is_known():
+    async with Home().running() as home:
+        await home.add(name="sync", schedule=Every(seconds=6 * HOUR, anchor_s=T0), limit_s=86_400)
+        home.work.gate.clear()
+        await home.at(6)
+        await home.at(6.5)
+        assert home.of(types.NODE_ESCALATED.name) == []
+        await home.at(6.75)
+        [told] = home.of(types.NODE_ESCALATED.name)
+        assert (told.payload["trigger"], told.payload["subject"]) == ("stuck", "job/sync")
+        assert told.payload["why"] == "a run is under way for 45 minutes"
+        home.work.gate.set()
+        await home.settle()
+        await home.at(7)
+        assert alarms(home.journal.state.entries) == []
+        home.work.gate.clear()
+        await home.at(12)
+        await home.at(13.5)
+        assert len(home.of(types.NODE_ESCALATED.name)) == 1, "it took 45 minutes the last time"
+        await home.at(13.75)
+        assert len(home.of(types.NODE_ESCALATED.name)) == 2
+        home.work.gate.set()
+
+
 async def test_three_runs_that_fail_alike_are_told_and_refused_steps_too():
     async with Home().running() as home:
         home.work.outcome = "failed"
@@ -148,6 +172,10 @@ async def test_three_runs_that_fail_alike_are_told_and_refused_steps_too():
         (Readings(machine={"swap_bytes": 100, "swap_free_bytes": 19}), {"swap"}),
         (Readings(machine={}, waiting=((7, 1800),)), set()),
         (Readings(machine={}, waiting=((7, 1801), (8, 5))), {"stuck"}),
+        (Readings(machine={}, runs=(("sync", 1800, 0),)), set()),
+        (Readings(machine={}, runs=(("sync", 1801, 300),)), {"stuck"}),
+        (Readings(machine={}, runs=(("sync", 7200, 3600),)), set()),
+        (Readings(machine={}, runs=(("sync", 7201, 3600),)), {"stuck"}),
         (Readings(machine={}, streaks=(("turn", "failed: limit", 2),)), set()),
         (Readings(machine={}, streaks=(("turn", "failed: limit", 3),)), {"failures"}),
         (Readings(machine={}, tool_errors=2), set()),
