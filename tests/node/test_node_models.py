@@ -252,6 +252,12 @@ def test_a_model_that_fails_its_safety_test_speaks_to_nobody(lived, provider):
         assert (tested["payload"]["passed"], len(tested["payload"]["cases"])) == (False, 112)
         assert "owl" not in json.dumps(tested)
         assert "does not speak: its safety test failed" in lived.run("models", "list").good().out
+        asked = len(server.requests)
+        tested = lived.run("--json", "models", "test")
+        assert tested.code == 1
+        assert tested.json["alone"][0]["reason"] == "does not speak: its safety test failed"
+        assert [one["answered_by"] for one in tested.json["falls"]] == ["responder"] * 2
+        assert len(server.requests) == asked
         node.say("how many owls")
         replied = node.log("model.replied")[-1]["payload"]
         assert (replied["link"], replied["tried"][0]["reason"]) == (
