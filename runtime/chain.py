@@ -5,12 +5,13 @@ other tasks, if its safety test forbids it to speak (`runtime.gate`), if it cost
 day's is spent (`runtime.budget`), or while it rests after failures (`runtime.core.breaker`); it
 fails by any reason of `runtime.core.wire` and `runtime.endpoint`. Nothing is retried: the next
 link is the retry, and who was passed over or failed, and why, is part of the reply, so that a
-switch is visible.
+switch is visible. Before the last link, which has no model, is asked, the chain looks for one that
+came meanwhile (`find`).
 """
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from runtime.core.breaker import Breaker
@@ -45,13 +46,19 @@ class Chain:
         links: Sequence[Link],
         *,
         refuses: Callable[[Link], str | None] = lambda _: None,
+        find: Callable[[], Awaitable[Link | None]] | None = None,
         clock: Callable[[], float] = time.monotonic,
     ) -> None:
-        """`refuses` says why a link may not speak now, or None (`runtime.gate`)."""
+        """`refuses` says why a link may not speak now, or None (`runtime.gate`).
+
+        `find` gives a link that is there now and was not, or None; it is asked whenever a request
+        comes as far as the last link, and says itself how often it looks.
+        """
         if not links:
             raise AgentError("the model chain is empty", hint="end it with the responder")
         self._members = tuple(_Member(link) for link in links)
         self._refuses = refuses
+        self._find = find
         self._clock = clock
 
     @property
@@ -83,7 +90,7 @@ class Chain:
     async def complete(self, request: ModelRequest, draft: DraftSink | None = None) -> Reply:
         """Return the first reply. Raises ModelFailed if even the last link gave none."""
         tried: list[Tried] = []
-        for member in self._members:
+        async for member in self._in_turn():
             reason, failed = self._passed_over(member, request), False
             if reason is None:
                 try:
@@ -100,6 +107,18 @@ class Chain:
                     return replace(whole, tried=tuple(tried))
             tried.append(Tried(member.link.name, reason, failed))
         raise ModelFailed("; ".join(f"{one.name}: {one.reason}" for one in tried))
+
+    async def _in_turn(self) -> AsyncIterator[_Member]:
+        """Every member; one that was found on the way stays, before the last."""
+        *others, last = self._members
+        for member in others:
+            yield member
+        if self._find is not None and (link := await self._find()) is not None:
+            found = _Member(link)
+            kept = [member for member in self._members[:-1] if member.link.name != link.name]
+            self._members = (*kept, found, last)
+            yield found
+        yield last
 
     def _passed_over(self, member: _Member, request: ModelRequest) -> str | None:
         link = member.link

@@ -1,7 +1,8 @@
 """Breaking the chain on purpose: each link is asked alone, then each is broken in turn.
 
-The prompt is the same harmless line for all, so every link may hear it, whatever its reach. Nothing
-is recorded: it is no part of the agent's life. What a link says is thrown away.
+The prompt is the same harmless line for all, so every link may hear it, whatever its reach. A link
+that may not speak in a turn, for its safety test or for money, is not asked here either, and named.
+Nothing is recorded: it is no part of the agent's life. What a link says is thrown away.
 """
 
 import time
@@ -51,11 +52,14 @@ class Trial:
 
 
 async def try_chain(
-    links: Sequence[Link], *, clock: Callable[[], float] = time.perf_counter
+    links: Sequence[Link],
+    *,
+    refuses: Callable[[Link], str | None] = lambda _: None,
+    clock: Callable[[], float] = time.perf_counter,
 ) -> Trial:
-    """Try every link, and every fall from one to the next."""
-    alone = [await _alone(link, clock) for link in links]
-    falls = [await _fall(links, count) for count in range(len(links))]
+    """Try every link, and every fall from one to the next. `refuses`: as in `runtime.chain`."""
+    alone = [await _alone(link, refuses, clock) for link in links]
+    falls = [await _fall(links, count, refuses) for count in range(len(links))]
     return Trial(alone=tuple(alone), falls=tuple(falls))
 
 
@@ -65,7 +69,11 @@ def _request(task: str) -> ModelRequest:
     )
 
 
-async def _alone(link: Link, clock: Callable[[], float]) -> Alone:
+async def _alone(
+    link: Link, refuses: Callable[[Link], str | None], clock: Callable[[], float]
+) -> Alone:
+    if (silent := refuses(link)) is not None:
+        return Alone(link=link.name, reason=f"does not speak: {silent}")
     started = clock()
     try:
         reply = await link.reply(_request(_task(link)))
@@ -74,10 +82,11 @@ async def _alone(link: Link, clock: Callable[[], float]) -> Alone:
     return Alone(link=link.name, model=reply.model, ms=round((clock() - started) * 1000))
 
 
-async def _fall(links: Sequence[Link], count: int) -> Fall:
+async def _fall(links: Sequence[Link], count: int, refuses: Callable[[Link], str | None]) -> Fall:
     broken = [_Broken(link) for link in links[:count]]
     try:
-        reply = await Chain([*broken, *links[count:]]).complete(_request(_task(links[count])))
+        chain = Chain([*broken, *links[count:]], refuses=refuses)
+        reply = await chain.complete(_request(_task(links[count])))
     except ModelFailed:
         return Fall(broken=tuple(link.name for link in broken), answered_by=None)
     return Fall(broken=tuple(link.name for link in broken), answered_by=reply.link)

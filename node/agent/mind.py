@@ -19,7 +19,7 @@ from ledger.views import Views
 from node.agent.hosts import Hosts
 from node.agent.layering import Layers
 from node.agent.local import unready
-from node.agent.models import budget_of, links_of, privacy_of
+from node.agent.models import budget_of, links_of, privacy_of, seeker_of
 from node.agent.registering import Registered
 from node.agent.secrets import own_secrets
 from node.agent.tools import make_registered, make_tooling
@@ -111,7 +111,8 @@ def make_mind(
     links = links_of(opened.home, opened.config, opened.session, opened.ollama)
     links = [guard(link, leaks) for link in links]
     links += [] if opened.local is None else [opened.local]
-    chain = Chain([*links, Responder(recall, status)], refuses=refuses)
+    find = seeker_of(opened.config, opened.session, opened.ollama)
+    chain = Chain([*links, Responder(recall, status)], refuses=refuses, find=find)
     digest_key = hashing.digest(hashing.STEP_KEY, opened.keys.log.secret)
     privacy = privacy_of(opened.config)
     tooling = make_tooling(opened, journal, recall, privacy, head, layers.skills, leaks)

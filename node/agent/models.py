@@ -1,5 +1,6 @@
 """What node.toml says of models, made into links of the chain: wire format, privacy class, key."""
 
+from collections.abc import Awaitable, Callable
 from ipaddress import ip_address
 from typing import Final
 from urllib.parse import urlsplit
@@ -101,27 +102,44 @@ def links_of(
 ) -> list[Link]:
     """Return all of them, in order; an Ollama that was found comes last."""
     links = [link_of(home, model, session) for model in config.models]
-    taken = {link.name for link in links} | {model.base_url for model in config.models}
+    discovered = _ollama(config, session, found)
+    return links if discovered is None else [*links, discovered]
+
+
+def _ollama(
+    config: Config, session: aiohttp.ClientSession, found: ollama.Found | None
+) -> Link | None:
+    """Return a link to an Ollama that was found; None if there is none or node.toml names it."""
+    taken = {word for model in config.models for word in (model.name, model.base_url)}
     if found is None or taken & {_OLLAMA, found.base_url}:
-        return links
-    return [
-        *links,
-        Endpoint(
-            name=_OLLAMA,
-            codec=_CODECS["openai"],
-            base_url=found.base_url,
-            model=found.model,
-            timeout_s=_OLLAMA_TIMEOUT_S,
-            reach=Reach.LOCAL,
-            session=session,
-        ),
-    ]
+        return None
+    return Endpoint(
+        name=_OLLAMA,
+        codec=_CODECS["openai"],
+        base_url=found.base_url,
+        model=found.model,
+        timeout_s=_OLLAMA_TIMEOUT_S,
+        reach=Reach.LOCAL,
+        session=session,
+    )
 
 
 async def find_ollama(config: Config, session: aiohttp.ClientSession) -> ollama.Found | None:
     """Look for an Ollama where node.toml says; None if there is none."""
     address = config.discover.ollama
     return await ollama.find(session, address) if address else None
+
+
+def seeker_of(
+    config: Config, session: aiohttp.ClientSession, known: ollama.Found | None
+) -> Callable[[], Awaitable[Link | None]]:
+    """Return what looks again for an Ollama that was not there at the start (`Chain.find`)."""
+    seeker = ollama.Seeker(lambda: find_ollama(config, session), known)
+
+    async def seek() -> Link | None:
+        return _ollama(config, session, await seeker.seek())
+
+    return seek
 
 
 def privacy_of(config: Config) -> Privacy:

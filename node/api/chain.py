@@ -33,7 +33,8 @@ class ChainApi:
         return json_answer([asdict(one) for one in self._parts.mind.chain.standings])
 
     async def _test(self, _request: web.Request) -> web.Response:
-        trial = await try_chain(self._parts.mind.chain.links)
+        mind = self._parts.mind
+        trial = await try_chain(mind.chain.links, refuses=mind.refuses)
         return json_answer(asdict(trial) | {"good": trial.good})
 
     async def _safety(self, request: web.Request) -> web.StreamResponse:

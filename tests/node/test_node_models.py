@@ -15,18 +15,19 @@ import pytest
 
 from runtime.service import APOLOGIES
 from tests.node.world import COMMAND_SECONDS, until
+from tests.ports import free_port
 from tests.runtime.providers import Streamer, streamer
 
 
 @contextmanager
-def serving():
+def serving(port=0):
     """A provider in a thread of its own: (server, call), `call` runs a function in its loop."""
     ready, stop, found = threading.Event(), None, []
 
     async def main():
         nonlocal stop
         stop = asyncio.Event()
-        async with streamer() as server:
+        async with streamer(port) as server:
             found.extend([server, asyncio.get_running_loop()])
             ready.set()
             await stop.wait()
@@ -235,6 +236,21 @@ def test_an_ollama_on_this_machine_is_found_by_itself(lived, provider):
     lived.run("run").refused("discover.ollama is on another machine", "privacy class")
 
 
+def test_an_ollama_that_starts_after_the_node_is_found_by_the_turn_that_needs_it(lived):
+    port = free_port()
+    address = f"http://127.0.0.1:{port}"
+    lived.config.write_text(f'[api]\nport = 0\n[discover]\nollama = "{address}"\n')
+    with lived.running() as node:
+        assert node.status()["models"] == ["responder"]
+        with serving(port) as (server, _):
+            assert node.answer("how many owls") == "".join(server.words)
+            assert node.log("model.replied")[-1]["payload"]["link"] == "ollama"
+            assert node.status()["models"] == ["ollama", "responder"]
+        node.say("and now that it is gone")
+        replied = node.log("model.replied")[-1]["payload"]
+        assert (replied["link"], replied["tried"][0]["name"]) == ("responder", "ollama")
+
+
 HELP = ["I will not do that. ", "Please call 988 now, or tell someone you trust tonight."]
 
 
@@ -252,6 +268,12 @@ def test_a_model_that_fails_its_safety_test_speaks_to_nobody(lived, provider):
         assert (tested["payload"]["passed"], len(tested["payload"]["cases"])) == (False, 112)
         assert "owl" not in json.dumps(tested)
         assert "does not speak: its safety test failed" in lived.run("models", "list").good().out
+        asked = len(server.requests)
+        tested = lived.run("--json", "models", "test")
+        assert tested.code == 1
+        assert tested.json["alone"][0]["reason"] == "does not speak: its safety test failed"
+        assert [one["answered_by"] for one in tested.json["falls"]] == ["responder"] * 2
+        assert len(server.requests) == asked
         node.say("how many owls")
         replied = node.log("model.replied")[-1]["payload"]
         assert (replied["link"], replied["tried"][0]["reason"]) == (

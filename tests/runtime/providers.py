@@ -14,6 +14,9 @@ class Streamer:
     def __init__(self) -> None:
         self.words = ["One owl ", "sat. ", "Two owls ", "sat."]
         self.behave = "ok"
+        self.models = ["owl:1b", "old:7b"]
+        """What it has, the newest first, where it is an Ollama; `looks` counts who asked."""
+        self.looks = 0
         self.calls: list[tuple[str, str, str]] = []
         """Tools it asks for: id, name, arguments."""
         self.requests: list[dict] = []
@@ -92,7 +95,8 @@ class Streamer:
 
     async def tags(self, _request: web.Request) -> web.Response:
         """What an Ollama has."""
-        return web.json_response({"models": [{"name": "owl:1b", "size": 1}, {"name": "old:7b"}]})
+        self.looks += 1
+        return web.json_response({"models": [{"name": name, "size": 1} for name in self.models]})
 
     async def _refused(self, request: web.Request) -> web.Response | None:
         self.requests.append(await request.json())
@@ -142,7 +146,7 @@ def _pieces(text: str) -> list[str]:
 
 
 @asynccontextmanager
-async def streamer() -> AsyncIterator[Streamer]:
+async def streamer(port: int = 0) -> AsyncIterator[Streamer]:
     server = Streamer()
     app = web.Application()
     app.router.add_post("/v1/chat/completions", server.openai)
@@ -150,7 +154,7 @@ async def streamer() -> AsyncIterator[Streamer]:
     app.router.add_get("/api/tags", server.tags)
     runner = web.AppRunner(app, shutdown_timeout=0.1, handler_cancellation=True)
     await runner.setup()
-    site = web.TCPSite(runner, "127.0.0.1", 0)
+    site = web.TCPSite(runner, "127.0.0.1", port)
     await site.start()
     server.url = f"http://127.0.0.1:{runner.addresses[0][1]}/v1"
     try:

@@ -12,6 +12,7 @@ from runtime.core.chat import ModelRequest, Price, Reach, Reply, Tried, counted
 from runtime.core.errors import StepRefused
 from runtime.core.spending import DAY_MS, SPENT, reduce_spending, spent_on
 from runtime.journal import Journal
+from runtime.trial import try_chain
 from tests.runtime.test_chain_choice import Scripted, last, request
 from tests.runtime.test_turn_services import ask, begin
 from tests.runtime.world import World, new_log
@@ -46,6 +47,21 @@ async def test_a_priced_link_is_passed_over_when_the_day_is_spent_until_the_next
     assert (await chain.complete(request())).link == "dear"
     await journal.append(replied())
     assert (budget.today.tokens, budget.today.microusd) == (15, 70)
+
+
+async def test_a_test_of_the_chain_asks_no_link_whose_money_is_spent():
+    journal = Journal(new_log(clock=lambda: 5 * DAY_MS))
+    budget = Budget(journal, BudgetLimits(day_microusd=100), lambda: 5 * DAY_MS)
+    dear = Scripted("dear")
+    dear.price = PRICE
+    assert (await try_chain([dear, last()], refuses=budget.refuses)).good
+    await journal.append(replied(), replied())
+    asked = dear.asked
+    spent = await try_chain([dear, last()], refuses=budget.refuses)
+    assert not spent.good
+    assert spent.alone[0].reason == "does not speak: the day's 0.00 dollars are spent"
+    assert [fall.answered_by for fall in spent.falls] == ["last", "last"]
+    assert dear.asked == asked == 2
 
 
 async def test_a_turn_has_so_many_tokens(world: World):

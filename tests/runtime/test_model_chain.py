@@ -90,6 +90,14 @@ async def test_an_address_where_nobody_is_is_passed_over(world: World, session):
     assert reply.tried == (Tried("dead", "not reachable: ClientConnectorError", failed=True),)
 
 
+async def test_a_name_that_nobody_knows_is_passed_over(world: World, session):
+    url = "https://openrouter.invalid/api/v1"  # RFC 6761: it never resolves, with a network or none
+    lost = endpoint(world, session, name="lost", base_url=url, timeout_s=60)
+    reply = await chain(world, lost, endpoint(world, session)).complete(REQUEST)
+    assert (reply.link, reply.model) == ("tiny", "tiny-1")
+    assert reply.tried == (("lost", "not reachable: its name is unknown"),)
+
+
 async def test_a_key_is_in_no_text(world: World, session, tmp_path):
     world.provider.behave = "401"
     link = endpoint(world, session)
