@@ -4,7 +4,7 @@ ENVELOPE_BYTES_MAX = 16 * 1024
 """Fits a C2SP tile entry (64 KiB) four times over; 64 causes of 80 bytes are 5 KiB."""
 
 PAYLOAD_BYTES_MAX = 64 * 1024
-"""Control fields are small; anything larger belongs into content or a blob."""
+"""Control fields are small; anything larger belongs into content."""
 
 CONTENT_BYTES_MAX = 1024 * 1024
 """One message. A 10 MB paste is refused with an error that names this number."""

@@ -27,7 +27,6 @@ MODEL_KINDS: Final = frozenset(
 )
 _NUMBER: Final = re.compile(r"\d[\d.,:]*\d|\d")
 _NAME: Final = re.compile(r"(?<![.!?]\s)(?<!^)\b[A-Z][\w'-]{2,}")
-_JSON: Final = re.compile(r"\{.*\}", re.DOTALL)
 
 INSTRUCTIONS: Final = (
     "You read a stretch of a conversation and list what is worth remembering for months: "
@@ -56,9 +55,10 @@ class Claims:
 
 def read_claims(reply: str, messages: Mapping[int, str]) -> Claims:
     """Check a model's reply against the messages it was shown, by position. Never raises."""
-    match = _JSON.search(reply[:REPLY_CHARS_MAX])
+    reply = reply[:REPLY_CHARS_MAX]
+    begin, end = reply.find("{"), reply.rfind("}") + 1
     try:
-        value = json.loads(match[0]) if match else None
+        value = json.loads(reply[begin:end]) if 0 <= begin < end else None
     except (ValueError, RecursionError):
         value = None
     claims = value.get("facts") if isinstance(value, dict) else None

@@ -82,7 +82,7 @@ def parse(data: bytes, suite: Suite) -> tuple[Labelled, ...]:
         raise InvalidSuite(f"{len(data)} bytes, at most {limits.SUITE_BYTES_MAX}")
     try:
         table = tomllib.loads(data.decode())
-    except (UnicodeDecodeError, tomllib.TOMLDecodeError) as error:
+    except (UnicodeDecodeError, tomllib.TOMLDecodeError, RecursionError) as error:
         raise InvalidSuite(f"not TOML: {error}") from error
     rows = table.get("replies")
     if set(table) != {"replies"} or not isinstance(rows, list):

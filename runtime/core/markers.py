@@ -11,11 +11,10 @@ from dataclasses import dataclass
 from typing import Final
 
 MARK: Final = "[MEMORY MARKER]"
-_FORM: Final = re.compile(
-    r"\s*\[MEMORY MARKER\]\s*(?:(?P<kind>[A-Za-z][A-Za-z _-]{0,31}):\s*)?"
-    r"(?P<text>.*?)(?:\s+Source:\s*(?P<source>[^\n]{1,128}?)\.?)?\s*",
-    re.DOTALL,
-)
+_KIND: Final = re.compile(r"\s*(?P<kind>[A-Za-z][A-Za-z _-]{0,31}):")
+_SOURCE: Final = re.compile(r"\s+Source:\s*(?P<source>[^\n]{1,128}?)\.?\Z")
+_TAIL_CHARS: Final = 256
+"""Where a source may stand: looked for in all of a long text it would take quadratic time."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -39,10 +38,17 @@ def to_marker(kind: str, text: str, source: str | None) -> str:
 
 def parse_marker(text: str) -> Marker | None:
     """Return what a marker says; None for a text that is none, or that says nothing."""
-    if MARK not in text[: len(MARK) + 64]:
+    text = text.strip()
+    if not text.startswith(MARK):
         return None
-    match = _FORM.fullmatch(text)
-    if match is None or not match["text"].strip():
+    rest = text.removeprefix(MARK)
+    named = _KIND.match(rest)
+    if named is not None:
+        rest = rest[named.end() :]
+    cut = max(0, len(rest) - _TAIL_CHARS)
+    told = _SOURCE.search(rest, cut)
+    words = (rest if told is None else rest[: told.start()]).strip()
+    if not words:
         return None
-    kind = (match["kind"] or "fact").strip().lower().replace(" ", "-")
-    return Marker(kind=kind, text=match["text"].strip(), source=match["source"])
+    kind = (named["kind"] if named is not None else "fact").strip().lower().replace(" ", "-")
+    return Marker(kind=kind, text=words, source=None if told is None else told["source"])

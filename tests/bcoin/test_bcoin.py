@@ -22,6 +22,18 @@ from attest.core.transaction import OutPoint, Transaction, TxOut, display
 from attest.records import LinkRecord, Mined, Variant
 from attest.state import MemoryState
 from tests.attest.test_anchorer import rival
+from tests.attest.test_handover import (
+    HANDOFF,
+    RECOVERED,
+    check,
+    funded,
+    heir_of,
+    keys,
+    old_keys,
+    opened_for_recovery,
+    rounds,
+    wanting,
+)
 from tests.attest.world import FAUCET_SCRIPT, World, digest, kernel_node
 from tests.bcoin.second_node import HRP, SEGWIT_HEIGHT, Bcoin, absence, second_node
 from tests.regtest.miner import build_block
@@ -83,6 +95,14 @@ async def take(world: World, bcoin) -> None:
     assert bcoin("getbestblockhash") == display(tip.block_hash)
 
 
+def has_mined(bcoin, links) -> None:
+    """bcoin finds each link where Core's node has it."""
+    for link in links:
+        block = bcoin("getblock", bcoin("getblockhash", link.height), True)
+        assert display(link.txid) in block["tx"]
+        assert bcoin("getrawtransaction", display(link.txid), False)
+
+
 async def test_bcoin_takes_our_opening_anchors_and_a_replacement(world, bcoin):
     state = MemoryState()
     anchorer, opening = await world.opened(state)
@@ -94,10 +114,7 @@ async def test_bcoin_takes_our_opening_anchors_and_a_replacement(world, bcoin):
     status = await anchorer.advance()
     assert status.links[2].variants == 2
     await take(world, bcoin)
-    for link in status.links:
-        block = bcoin("getblock", bcoin("getblockhash", link.height), True)
-        assert display(link.txid) in block["tx"]
-        assert bcoin("getrawtransaction", display(link.txid), False)
+    has_mined(bcoin, status.links)
     digests = [digest("opening"), digest(1), digest(2)]
     found = world.verify(opening, await world.prove(anchorer, 3), digests)
     assert bcoin("gettxout", display(found.seal.txid), found.seal.index)["value"] == 0.0001
@@ -123,6 +140,11 @@ async def test_both_refuse_a_second_history(world, bcoin):
     second = await rival(world, world.seal, "another history")
     await world.anchored(anchorer, digest(1))
     await take(world, bcoin)
+    await both_refuse(world, bcoin, second)
+
+
+async def both_refuse(world: World, bcoin, second: Transaction) -> None:
+    """A block with this double spend; the same block without it they take."""
     tip = bcoin("getbestblockhash")
     for transaction, verdict in (
         (second, "rejected: bad-txns-inputs-missingorspent"),
@@ -134,6 +156,40 @@ async def test_both_refuse_a_second_history(world, bcoin):
         assert (bcoin("getbestblockhash") == tip) is (verdict is not None)
         refused = await world.node.call("submitblock", block.hex())
         assert (refused is None) is (verdict is None)
+
+
+async def test_bcoin_takes_a_handoff_and_a_recovery_and_no_second_spend_of_what_they_close(
+    world, bcoin
+):
+    """Of the links it judges amounts, places and double spends; the two signatures are Core's."""
+    old, new, later, state = old_keys(world), keys(), keys(), MemoryState()
+    anchorer, opening, kit = await opened_for_recovery(world, state)
+    await world.anchored(anchorer, digest(1))
+    goes_on = await rival(world, world.seal, "the old key goes on")
+    handing = await wanting(world, new, state)
+    await rounds(world, handing, 2)  # the enrolment, then the handoff
+    await handing.anchor(digest(2))
+    await rounds(world, handing, 1)
+    await take(world, bcoin)
+    await both_refuse(world, bcoin, goes_on)
+
+    await funded(world, later, 50_000)
+    recovering = heir_of(world, later, state, past=[])
+    await recovering.recover(RECOVERED, kit)
+    await rounds(world, recovering, 1)
+    await recovering.anchor(digest(3))
+    links = (await rounds(world, recovering, 1)).links
+    await take(world, bcoin)
+    kinds = [Kind.OPENING, Kind.ANCHOR, Kind.HANDOFF, Kind.ANCHOR, Kind.RECOVERY, Kind.ANCHOR]
+    assert [link.kind for link in links] == kinds
+    has_mined(bcoin, links)
+    steps = [(digest("opening"), old), (digest(1), old), (HANDOFF, new), (digest(2), new)]
+    steps += [(RECOVERED, later), (digest(3), later)]
+    found = await check(opening, recovering, *steps)
+    spent = [bcoin("gettxout", display(link.txid), 1) is None for link in links]
+    assert spent == [True, True, True, False, True, False], "the recovery leaves the lost seal"
+    assert bcoin("gettxout", display(links[0].txid), 2) is None, "a recovery seal serves once"
+    assert bcoin("gettxout", display(found.seal.txid), found.seal.index)["value"] == 0.0001
 
 
 async def test_a_chain_that_bcoin_mined_is_proven_from_its_answers(world, bcoin):

@@ -4,12 +4,15 @@ from . import (
     targets_attest,
     targets_fleet,
     targets_homes,
+    targets_kin,
     targets_ledger,
     targets_mirrors,
     targets_patches,
     targets_permissions,
     targets_sealed,
+    targets_store,
     targets_wires,
+    targets_words,
 )
 
 TARGETS = {
@@ -24,6 +27,9 @@ TARGETS = {
         targets_patches,
         targets_permissions,
         targets_fleet,
+        targets_kin,
+        targets_store,
+        targets_words,
     )
     for target in module.TARGETS
 }

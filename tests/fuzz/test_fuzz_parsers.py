@@ -1,6 +1,8 @@
 """Every parser of untrusted or stored bytes: accept, or a documented error, at linear cost."""
 
+import ast
 import json
+import re
 from pathlib import Path
 
 import pytest
@@ -8,6 +10,7 @@ import pytest
 from .engine import Broken, Target, check, cost, inputs, minimise, same, sample
 from .targets import TARGETS
 
+ROOT = Path(__file__).parents[2]
 CORPUS = Path(__file__).parent / "corpus"
 FOUND = sorted(CORPUS.glob("*/*.bin"))
 SAMPLE = 160
@@ -68,6 +71,51 @@ def test_no_depth_of_nesting_gets_through(target):
         check(target, nested)
         check(target, b'{"text":' + nested + b"}")
         check(target, b'{"a":' * depth + b"1" + b"}" * depth)
+
+
+# ---- every parser ---------------------------------------------------------------------------------
+
+PARSER = re.compile(r"(parse|decode|load)(_\w+)?|open_\w+|from_json")
+"""Names of functions that read bytes or a text, or verify what was read."""
+ELSEWHERE = {
+    "genesis.core.front": "the front matter of target `proposal`",
+    "runtime.core.bash_tree": "reads for target `shell-line`",
+    "runtime.core.jobs": "`open_runs` lists what a reducer wrote",
+    "runtime.core.permission_globs": "reads for target `permission-rule`",
+    "runtime.core.permission_kinds": "reads for target `permission-rule`",
+    "runtime.core.proxied": "`open_key` and `open_requests` are of a reducer's entries",
+}
+"""Modules with such a function and no target of their own, and why."""
+
+
+def parsers():
+    """Modules of every core with a public function that reads, by name."""
+    found = {}
+    for path in sorted(ROOT.glob("*/core/**/*.py")):
+        names = [
+            node.name
+            for node in ast.walk(ast.parse(path.read_text()))
+            if isinstance(node, ast.FunctionDef) and PARSER.fullmatch(node.name)
+        ]
+        if names:
+            found[".".join(path.relative_to(ROOT).with_suffix("").parts)] = names
+    return found
+
+
+def imported():
+    """Modules that a file of targets names."""
+    found = set()
+    for path in Path(__file__).parent.glob("targets_*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.ImportFrom) and node.module:
+                found |= {node.module, *(f"{node.module}.{one.name}" for one in node.names)}
+    return found
+
+
+def test_every_module_of_a_core_that_reads_is_in_a_target_or_explained():
+    known, reached = parsers(), imported()
+    assert len(known) > 50
+    assert {name for name in known if name not in reached} == set(ELSEWHERE)
 
 
 # ---- the fuzzer itself -----------------------------------------------------------------------------

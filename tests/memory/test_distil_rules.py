@@ -78,6 +78,17 @@ def test_the_seeds_marker_is_understood_and_written():
     assert (fact.kind, fact.text) == ("decision", "use SQLite for state, not Redis.")
 
 
+def test_a_long_text_that_pretends_to_be_a_marker_is_read_at_once():
+    """Looking for its source in all of it took six hours for a message of a mebibyte."""
+    blanks = " " * 10**6
+    for text in (f"{MARK} x{blanks}y", f"{MARK}{blanks}x"):
+        assert parse_marker(text).source is None
+    assert len(parse_marker(f"{MARK} x" + " Source: " * 10**5).source) <= 128
+    marker = parse_marker(f"{MARK} Decision: x{blanks} Source: s-1.{blanks}")
+    assert (marker.kind, marker.text, marker.source) == ("decision", "x", "s-1")
+    assert parse_marker(f"{MARK} Fact: Source: s-1.") is None
+
+
 MESSAGES = {
     7: "We met Dr. Amsel on Monday, the brace costs 3,900 euros.",
     9: "I prefer tea, thanks.",

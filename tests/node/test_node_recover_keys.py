@@ -110,6 +110,23 @@ def test_without_the_old_keystore_it_works_by_the_kit_alone(born, tmp_path, lost
     ]
 
 
+def test_a_stolen_nostr_key_outlives_handoffs_and_ends_with_a_keystore_moved_away(born, tmp_path):
+    """Its own keystore, written by the handoff, does not bring it back."""
+    home = born.copy(tmp_path / "user")
+    stolen = keystore.unlock_agent(home.path, PASSPHRASE, log_n_min=1).nostr.public
+    home.run("handoff", *kits(home)).good()
+    now = keystore.unlock_agent(home.path, PASSPHRASE, log_n_min=1)
+    assert keystore.nostr_path(home.path).exists()
+    assert now.nostr.public == stolen
+    keystore.agent_path(home.path).rename(tmp_path / "kept.keystore")
+    home.run("recover", *kits(home, old="new-kit.txt", new="x"), "--new-keys", "--yes").good()
+    after = keystore.unlock_agent(home.path, PASSPHRASE, log_n_min=1)
+    assert after.nostr.public != stolen
+    assert lineage(home).newest.cause is Cause.RECOVERY
+    with home.running() as node:
+        assert node.answer("is it you?")
+
+
 def test_a_kit_of_any_tenure_recovers_and_a_stranger_s_does_not(born, tmp_path):
     home = born.copy(tmp_path / "user")
     home.run("handoff", *kits(home)).good()

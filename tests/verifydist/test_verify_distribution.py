@@ -108,6 +108,7 @@ def test_another_soul_by_one_byte_is_broken(site, tmp_path):
     soul.write_bytes((EXAMPLES / "SOUL.md").read_bytes() + b"\n")
     found = isolated(site, EXAMPLES / "good.proof", "--soul", soul)
     assert (found.returncode, "identity:      does not hold" in found.stdout) == (1, True)
+    assert "BROKEN" in found.stdout
 
 
 @pytest.mark.parametrize(
