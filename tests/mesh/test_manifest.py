@@ -105,6 +105,7 @@ def body(**changes):
     value = {
         "version": 1, "number": 0, "previous": b"", "operator": OPERATOR.public,
         "members": [A.to_value()], "quorum": 1, "needed": 0,
+        "since": 0,
     }  # fmt: skip
     value |= changes
     return encode({key: item for key, item in value.items() if item is not None})
@@ -114,6 +115,7 @@ BAD = {
     "version": body(version=2), "no quorum": body(quorum=None), "more": body(more=1),
     "bool": body(quorum=True), "negative": body(quorum=-1), "too few": body(quorum=0),
     "too many": body(quorum=2), "needed": body(needed=2), "number": body(number=2**31 + 1),
+    "since": body(since=1), "no since": body(since=None), "late": body(number=1, previous=bytes(32), since=2**37 + 1),
     "previous": body(previous=bytes(32)), "none before": body(number=1),
     "operator": body(operator=bytes(31)), "members": body(members={}),
     "twice": body(members=[A.to_value(), A.to_value()], quorum=2),
