@@ -3,7 +3,8 @@
     POST /fleet/join?after=N    a newcomer's request, signed; answers with manifests from N on, 64
     POST /fleet/presence    a member's word about itself; answers with the number known here
     POST /fleet/manifest    the next manifest; it proves itself
-    POST /fleet/words       a message of a gateway, and what became of it; answers with an envelope
+    POST /fleet/words?hops=N   a message of a gateway, and what became of it; answers with an
+                            envelope. N: how often it was brought on by members it is not for
     POST /fleet/gossip      heads and proofs, to and fro, with members (NIP-98)
     POST /fleet/bus         a live word of a member, unless the fleet talks over a server
     GET  /v1/fleet?conversation=NAME   members, who is there, who waits; who answers there
@@ -87,7 +88,9 @@ class FleetApi:
         return json_answer({"number": fleet.manifest.number})
 
     async def _words(self, request: web.Request) -> web.Response:
-        reply = await self._homing.asked(await bounded(request, passing.BYTES_MAX))
+        hops = number(request.query.get("hops", "0"), "hops")
+        data = await bounded(request, passing.BYTES_MAX)
+        reply = await self._homing.asked(data, hops=hops)
         return web.Response(body=reply, content_type="application/json")
 
     async def _gossip(self, request: web.Request) -> web.Response:

@@ -197,18 +197,20 @@ class Manifest:
                 "members": [one.to_value() for one in self.members],
                 "quorum": self.quorum,
                 "needed": self.needed,
-                "since": self.since,
             }
+            | ({"since": self.since} if self.since else {})
         )
 
     @classmethod
     def parse(cls, data: bytes) -> "Manifest":
         """Read what `encode` gives, and nothing else. Raises InvalidManifest."""
         value = _decode(data)
+        dated = {"since": int} if isinstance(value, Mapping) and "since" in value else {}
         fields = _fields(
             value, version=int, number=int, previous=bytes, operator=bytes, members=list,
-            quorum=int, needed=int, since=int,
+            quorum=int, needed=int, **dated,
         )  # fmt: skip
+        _need(not dated or fields["since"] != 0, "a time of 0 is left out")
         version = fields.pop("version")
         _need(version == VERSION, f"version {version}, expected {VERSION}")
         _need(len(fields["members"]) <= MEMBERS_MAX, f"more than {MEMBERS_MAX} members")
