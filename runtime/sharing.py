@@ -18,7 +18,7 @@ from ledger.core import hashing, types
 from ledger.core.event import Draft, Event
 from ledger.core.limits import IDEMPOTENCY_KEY_BYTES
 from runtime.core.cases import Case
-from runtime.core.jobs import SCHEDULED, Job
+from runtime.core.jobs import SCHEDULED, Job, run_id
 from runtime.core.jobspec import Backfill, Shared
 from runtime.core.limits import (
     JOB_CASES_MAX,
@@ -63,6 +63,10 @@ class Duty(Protocol):
         """Say whether this member begins the run; may take until `until_s`."""
         ...
 
+    def serve(self, has: Callable[[bytes, int], bool]) -> None:
+        """Tell members that ask whether this one has the job of a run planned then: `has` says."""
+        ...
+
     async def began(self, case: Case, mine: Mine) -> None:
         """Tell the others of a run whose beginning is recorded, until `until_s`."""
         ...
@@ -89,6 +93,14 @@ class Sharing:
         self._book = book
         self._duty = duty
         self._deciding: set[bytes] = set()
+        duty.serve(self.has)
+
+    def has(self, run: bytes, planned_s: int) -> bool:
+        """Whether a run planned then is of a shared job of this node."""
+        return any(
+            job.spec.shared is not None and run_id(job.id, planned_s) == run
+            for job in self._book.jobs
+        )
 
     def known(self, run: bytes) -> bool:
         """Whether a run was awaited before: its fleet decided, or does."""

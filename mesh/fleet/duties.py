@@ -6,6 +6,8 @@ asks, waits and says whether to begin it here. Whoever begins records it, calls 
 it.
 
     duty.ask.<voter>   request: an ask; answer: a grant or a refusal
+    duty.turn.<member> request: an ask by who comes after it; answer: a refusal. Its `why` is LACKS
+                       if it has not got the job: nobody waits for its turn then
     duty.begun         live: begun, told again each TELL_SECONDS until the run's window is over, so
                        that a member that was off, or cut off, hears it within its grace
 
@@ -31,6 +33,7 @@ from ledger.core.keys import Signer
 from mesh.core.errors import BusError, InvalidDuty
 from mesh.core.fleet.duty import (
     ANSWER_RUN_BYTES,
+    LACKS,
     Action,
     Ask,
     Begin,
@@ -40,10 +43,11 @@ from mesh.core.fleet.duty import (
     Questions,
     Refusal,
     Skip,
+    Turns,
     Wake,
 )
 from mesh.core.fleet.duty_wire import Begun, Signed, author, read, sign
-from mesh.core.fleet.manifest import Manifest
+from mesh.core.fleet.manifest import Fleet, Manifest
 from mesh.fleet.bus import Live, Message
 from mesh.fleet.grants import GrantBook
 from mesh.tasks import Timer, wait
@@ -59,6 +63,7 @@ HEARD_MAX: Final = 10_000
 TOLD_MAX: Final = 1000
 """Runs that this member began and tells of; beyond it the oldest is told of no more."""
 _BEGUN: Final = "duty.begun"
+_HAS: Final = "the turn is mine"
 _DOES_JOBS: Final = "jobs"
 """The role of members that may do a run."""
 _ANSWERS: Final = ("gateway", "home")
@@ -68,6 +73,11 @@ _ANSWERS: Final = ("gateway", "home")
 def ask_subject(voter: bytes) -> str:
     """Where a voter is asked."""
     return f"duty.ask.{voter.hex()}"
+
+
+def turn_subject(member: bytes) -> str:
+    """Where a member is asked whether it has a job."""
+    return f"duty.turn.{member.hex()}"
 
 
 def doers(manifest: Manifest) -> tuple[bytes, ...]:
@@ -82,9 +92,12 @@ def askers(manifest: Manifest, run: bytes) -> tuple[bytes, ...]:
     return tuple(one.nostr for one in manifest.members if not set(_ANSWERS).isdisjoint(one.roles))
 
 
-def voters(manifest: Manifest) -> tuple[bytes, ...]:
-    """Ids of the members that grant runs."""
-    return tuple(one.nostr for one in manifest.voters)
+def voters(fleet: Fleet, planned_s: int) -> tuple[tuple[bytes, ...], int]:
+    """Ids of the members that grant runs planned then, and how many who do are no members now."""
+    deciding = fleet.voters_at(planned_s)
+    members = {one.nostr for one in fleet.manifest.members}
+    left = tuple(one for one in deciding if one in members)
+    return left, len(deciding) - len(left)
 
 
 @dataclass(slots=True)
@@ -117,8 +130,11 @@ class Duties:
         manifest: Callable[[], Manifest],
         clock: Callable[[], int],
         timer: Timer = wait,
+        has: Callable[[bytes, int], bool | None] = lambda _run, _planned_s: None,
     ) -> None:
-        """`signer` has the Nostr key; `book`: if this member votes; `clock`: Unix seconds."""
+        """`signer` has the Nostr key; `book`: if this member votes; `clock`: Unix seconds; `has`:
+        whether this member has the job of a run planned then, None as long as it cannot tell.
+        """
         self._bus = bus
         self._signer = signer
         self._me = signer.public
@@ -126,6 +142,7 @@ class Duties:
         self._manifest = manifest
         self._clock = clock
         self._timer = timer
+        self._has = has
         self.listening = asyncio.Event()
         """Set while `run` hears what there is to hear."""
         self._since_s: int | None = None
@@ -140,6 +157,7 @@ class Duties:
         try:
             async with (
                 self._bus.subscribe(ask_subject(self._me)) as asked,
+                self._bus.subscribe(turn_subject(self._me)) as turns,
                 self._bus.subscribe(_BEGUN) as begun,
                 asyncio.TaskGroup() as group,
             ):
@@ -147,6 +165,7 @@ class Duties:
                 self.listening.set()
                 if self._book is not None:
                     group.create_task(self._answer(self._book, asked, worker))
+                group.create_task(self._say_what_is_here(turns))
                 group.create_task(self._hear(begun))
                 group.create_task(self._tell())
         finally:
@@ -189,25 +208,43 @@ class Duties:
         for action in case.take(case.candidate.tick(now_s)):
             if isinstance(action, Wake):
                 seconds = max(0.0, float(action.at_s - now_s))
-            elif isinstance(action, Questions):
+            elif isinstance(action, Questions | Turns):
+                asks, of = (
+                    (self._ask, action.voters)
+                    if isinstance(action, Questions)
+                    else (self._ask_turn, action.members)
+                )
                 tasks[:] = [task for task in tasks if not task.done()]
-                for voter in action.voters:
-                    if voter not in case.asking:
-                        case.asking.add(voter)
-                        tasks.append(group.create_task(self._ask(case, voter, action.ask)))
+                for member in of:
+                    if member not in case.asking:
+                        case.asking.add(member)
+                        tasks.append(group.create_task(asks(case, member, action.ask)))
         return seconds
 
     async def _ask(self, case: _Case, voter: bytes, ask: Ask) -> None:
+        word = await self._answer_to(case, ask_subject(voter), voter, ask)
+        if word is not None:
+            case.take(case.candidate.answered(word, self._clock()))
+
+    async def _ask_turn(self, case: _Case, member: bytes, ask: Ask) -> None:
+        word = await self._answer_to(case, turn_subject(member), member, ask)
+        if isinstance(word, Refusal) and word.ask == ask:
+            case.candidate.told_of(member, has=word.why != LACKS)
+            case.changed.set()
+
+    async def _answer_to(
+        self, case: _Case, subject: str, member: bytes, ask: Ask
+    ) -> Grant | Refusal | None:
+        """What a member answers; None if it is to be asked again."""
         message = sign(ask, self._signer)
         try:
-            reply = await self._bus.request(ask_subject(voter), message, seconds=ASK_SECONDS)
+            reply = await self._bus.request(subject, message, seconds=ASK_SECONDS)
             word = read(reply).word
         except (BusError, InvalidDuty):
-            return  # it is asked again
+            return None
         finally:
-            case.asking.discard(voter)
-        if isinstance(word, Grant | Refusal) and word.voter == voter:
-            case.take(case.candidate.answered(word, self._clock()))
+            case.asking.discard(member)
+        return word if isinstance(word, Grant | Refusal) and word.voter == member else None
 
     async def began(self, plan: Plan, begin: Begin) -> None:
         """Tell of a run whose beginning is recorded, now and until its window is over."""
@@ -255,6 +292,18 @@ class Duties:
         if case is not None and word.member in case.candidate.plan.members:
             case.take(case.candidate.heard_begun(word.member))
 
+    async def _say_what_is_here(self, asked: AsyncIterator[Message]) -> None:
+        """Tell members whose turn is after ours whether we have the job of a run."""
+        async for message in asked:
+            signed = _read(message.data)
+            if signed is None or not isinstance(ask := signed.word, Ask):
+                continue
+            has = self._has(ask.run, ask.planned_s)
+            if has is not None and ask.member in doers(self._manifest()):
+                word = Refusal(ask=ask, voter=self._me, why=_HAS if has else LACKS)
+                with suppress(BusError):
+                    await message.reply(sign(word, self._signer))
+
     # ---- a voter -----------------------------------------------------------------------------
 
     async def _answer(self, book: GrantBook, asked: AsyncIterator[Message], worker: Worker) -> None:
@@ -271,11 +320,13 @@ class Duties:
 
             def answer(
                 ask: Ask = ask,
-                known: bytes = manifest.digest,
+                known: Manifest = manifest,
                 members: tuple[bytes, ...] = members,
                 now_s: int = now_s,
             ) -> bytes:
-                word = book.asked(ask, now_s, manifest=known, members=members)
+                word = book.asked(
+                    ask, now_s, manifest=known.digest, members=members, number=known.number
+                )
                 return sign(word, self._signer)
 
             try:

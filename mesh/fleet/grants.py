@@ -9,6 +9,7 @@ begins with a floor beyond SKEW_S_MAX ahead of the clock: a voter grants no run 
 before its time, so none that is planned later can have been granted already. It costs a voter that
 lost its file an hour. Who opens it as `fresh` says that this voter never had one; then there is no
 floor. A second process on the same file cannot grant what the first did: the row is there.
+With them is what it promised when it signed a manifest that names other voters (`Voter.promise`).
 Not covered: an old copy of the file put back; do not restore it from a backup, remove it.
 """
 
@@ -18,11 +19,11 @@ from pathlib import Path
 from typing import Final
 
 from ledger.core.errors import StoreError
-from ledger.sql import check_schema, connect, translated
+from ledger.sql import check_application, check_schema, connect, translated
 from mesh.core.fleet.duty import SKEW_S_MAX, Ask, Grant, Refusal, Voter
 
 APPLICATION_ID: Final = 0x544D4752  # "TMGR"
-VERSION: Final = 1
+VERSION: Final = 2
 _SCHEMA: Final = """
 CREATE TABLE grants (
     run       BLOB PRIMARY KEY,
@@ -32,6 +33,14 @@ CREATE TABLE grants (
 CREATE INDEX grants_planned ON grants (planned_s);
 CREATE TABLE floor (one INTEGER PRIMARY KEY CHECK (one = 1), floor_s INTEGER NOT NULL) STRICT;
 """
+_PROMISE: Final = """
+CREATE TABLE promise (
+    one     INTEGER PRIMARY KEY CHECK (one = 1),
+    number  INTEGER NOT NULL,
+    since_s INTEGER NOT NULL
+) STRICT;
+"""
+"""Since version 2."""
 _GRANT: Final = """
 INSERT INTO grants VALUES (?1, ?2, ?3)
 ON CONFLICT (run) DO UPDATE SET planned_s = ?3 WHERE member = ?2
@@ -64,6 +73,9 @@ class GrantBook:
                 self._db.execute(_SCHEMA)
                 self._db.execute("INSERT INTO floor VALUES (1, ?)", (floor_s,))
                 self._db.pragma("application_id", APPLICATION_ID)
+                self._db.pragma("user_version", 1)
+            if check_application(self._db, self._what, APPLICATION_ID) == 1:
+                self._db.execute(_PROMISE)
                 self._db.pragma("user_version", VERSION)
         check_schema(self._db, self._what, APPLICATION_ID, VERSION)
 
@@ -71,7 +83,8 @@ class GrantBook:
         rows = self._db.execute("SELECT run, member, planned_s FROM grants")
         granted = {run: (member, planned_s) for run, member, planned_s in rows}
         floor_s = self._db.execute("SELECT floor_s FROM floor").get
-        return Voter(me, granted, floor_s)
+        promised = self._db.execute("SELECT number, since_s FROM promise").fetchone()
+        return Voter(me, granted, floor_s, promised)
 
     @property
     def granted(self) -> dict[bytes, tuple[bytes, int]]:
@@ -79,14 +92,35 @@ class GrantBook:
         with self._lock:
             return dict(self._voter.granted)
 
+    @property
+    def promises_s(self) -> int:
+        """The earliest time that `promise` takes."""
+        with self._lock:
+            return self._voter.promises_s
+
+    def promise(self, number: int, since_s: int) -> bool:
+        """Promise as Voter.promise; it is on disk before the answer. Raises StoreError."""
+        with self._lock:
+            held = self._voter.promise(number, since_s)
+            if held and self._voter.promised is not None:
+                try:
+                    with translated(self._what), self._db:
+                        self._db.execute(
+                            "INSERT OR REPLACE INTO promise VALUES (1, ?, ?)", self._voter.promised
+                        )
+                except BaseException:
+                    self._again()
+                    raise
+            return held
+
     def asked(
-        self, ask: Ask, now_s: int, *, manifest: bytes, members: Iterable[bytes]
+        self, ask: Ask, now_s: int, *, manifest: bytes, members: Iterable[bytes], number: int = 0
     ) -> Grant | Refusal:
         """Answer as Voter.asked; what it changed is on disk. On StoreError say nothing."""
         with self._lock:
             voter = self._voter
             floor_s, known = voter.floor_s, voter.granted.get(ask.run)
-            answer = voter.asked(ask, now_s, manifest=manifest, members=members)
+            answer = voter.asked(ask, now_s, manifest=manifest, members=members, number=number)
             new = voter.granted.get(ask.run)
             if new != known or voter.floor_s != floor_s:
                 try:

@@ -3,11 +3,12 @@
     POST /fleet/join?after=N    a newcomer's request, signed; answers with manifests from N on, 64
     POST /fleet/presence    a member's word about itself; answers with the number known here
     POST /fleet/manifest    the next manifest; it proves itself
-    POST /fleet/words       a message of a gateway, and what became of it; answers with an envelope
+    POST /fleet/words?hops=N   a message of a gateway, and what became of it; answers with an
+                            envelope. N: how often it was brought on by members it is not for
     POST /fleet/gossip      heads and proofs, to and fro, with members (NIP-98)
     POST /fleet/bus         a live word of a member, unless the fleet talks over a server
     GET  /v1/fleet?conversation=NAME   members, who is there, who waits; who answers there
-    POST /v1/fleet {action, ...}   draft {url?, add?, remove?}   take {manifest}
+    POST /v1/fleet {action, ...}   draft {url?, add?, remove?, lead_s?}   take {manifest}
                                    approve {manifest: digest}   invite {url?, roles, hours?}
                                    refuse {npub}
 
@@ -38,6 +39,8 @@ from node.fleet.members_shown import members_value
 from node.fleet.routing import Routing
 
 PREFIX: Final = "/fleet/"
+_LEAD_S_MAX: Final = 7 * 24 * 3600
+"""Beyond a week an operator has mistyped."""
 
 
 class FleetApi:
@@ -85,7 +88,9 @@ class FleetApi:
         return json_answer({"number": fleet.manifest.number})
 
     async def _words(self, request: web.Request) -> web.Response:
-        reply = await self._homing.asked(await bounded(request, passing.BYTES_MAX))
+        hops = number(request.query.get("hops", "0"), "hops")
+        data = await bounded(request, passing.BYTES_MAX)
+        reply = await self._homing.asked(data, hops=hops)
         return web.Response(body=reply, content_type="application/json")
 
     async def _gossip(self, request: web.Request) -> web.Response:
@@ -108,11 +113,11 @@ class FleetApi:
     async def _act(self, request: web.Request) -> web.Response:
         body = await read_body(
             request, action=str, url=str, add=list, remove=list, manifest=str, roles=list,
-            hours=int, npub=str,
+            hours=int, npub=str, lead_s=int,
         )  # fmt: skip
         match required(body, "action"):
             case "draft":
-                return json_answer({"manifest": self._draft(body)})
+                return json_answer({"manifest": await self._draft(body)})
             case "take":
                 data = hex_bytes(required(body, "manifest"), "manifest")
                 fleet = await self._fleet.take(data, approve=True)
@@ -132,7 +137,7 @@ class FleetApi:
                     f"unknown action {action!r}", hint="draft, take, approve, invite or refuse"
                 )
 
-    def _draft(self, body: dict[str, Any]) -> bytes:
+    async def _draft(self, body: dict[str, Any]) -> bytes:
         fleet = self._fleet.fleet
         if fleet is None:
             return self._fleet.draft(self._url(body)).encode()
@@ -143,7 +148,16 @@ class FleetApi:
         members = {one.ledger: one for one in fleet.manifest.members}
         gone = [hex_bytes(one, "remove") for one in body.get("remove", [])]
         remove = {_known(members, one, "is a member").ledger for one in gone}
-        return next_manifest(fleet.manifest, add=add, remove=remove).encode()
+        lead_s = body.get("lead_s")
+        if lead_s is not None and not 0 <= lead_s <= _LEAD_S_MAX:
+            raise BadRequest(f"lead_s is {lead_s}", hint=f"0 to {_LEAD_S_MAX}")
+        made = next_manifest(fleet.manifest, add=add, remove=remove)
+        if made.electorate != fleet.manifest.electorate and self._fleet.vote is not None:
+            mine = any(one.ledger == self._fleet.own.ledger for one in fleet.manifest.voters)
+            alone = fleet.manifest.quorum <= mine
+            since = await self._fleet.vote.since(lead_s, alone=alone)
+            made = next_manifest(fleet.manifest, add=add, remove=remove, since=since)
+        return made.encode()
 
     def _invite(self, body: dict[str, Any]) -> str:
         wanted = required(body, "roles")

@@ -28,6 +28,7 @@ timmy --home ~/.timmy/mirrors/LEDGER verify. A home of it: export from there, th
 import argparse
 import os
 import sys
+import time
 from pathlib import Path
 from typing import Any, Final
 
@@ -67,6 +68,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--url", metavar="URL", help="found, invite: how others reach this node")
     parser.add_argument("--roles", default="home,jobs,witness", help="invite: what it may be")
     parser.add_argument("--hours", type=int, default=24, help="invite: how long (default 24)")
+    parser.add_argument(
+        "--lead", type=int, metavar="MINUTES",
+        help="admit, remove: until new voters decide (default 120; at once if nobody else decides)",
+    )  # fmt: skip
     parser.add_argument("--due", type=int, metavar="SECONDS", help="task: of no use after that")
     parser.add_argument("--epoch", type=int, default=0, help="proof: of this epoch (default 0)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="proof: where to")
@@ -130,7 +135,8 @@ def _wanted(client: Client, arguments: argparse.Namespace, what: str) -> dict[st
     if not found:
         text = "nobody asks to join" if what == "admit" else "nobody is named"
         raise TimmyError(text, hint="timmy mesh members shows who is there and who waits")
-    return {"action": "draft", "add" if what == "admit" else "remove": found}
+    lead = {} if arguments.lead is None else {"lead_s": 60 * arguments.lead}
+    return {"action": "draft", "add" if what == "admit" else "remove": found, **lead}
 
 
 def _proposed(client: Client, arguments: argparse.Namespace) -> str:
@@ -209,12 +215,16 @@ def _members(found: dict[str, Any]) -> None:
         if "home" in one["roles"]:
             facts += f"; lease {one['lease_s']} s"
         console.out(one_line(f"{one['name']:9} {one['ledger']} {facts}"))
+    if found["since"] > time.time():
+        names = ", ".join(found["deciding"])
+        console.out(one_line(f"voters    until {console.when(1000 * found['since'])}: {names}"))
     _routing(found)
     if (next_ := found["proposal"]) is not None:
         yes = ", ".join(next_["approved"]) or "nobody"
         facts = f"voters {', '.join(next_['voters'])}; witnesses {', '.join(next_['witnesses'])}"
         then = next_["then"]
         facts += f"; quorum {then['quorum']}, {then['needed']} cosignatures needed"
+        facts += f"; its voters decide from {console.when(1000 * next_['since'])} on"
         text = f"proposed  {next_['digest']}: {facts}; {yes} of {next_['quorum']} said yes"
         console.out(one_line(text))
     for one in found["waiting"]:

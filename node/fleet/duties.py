@@ -9,8 +9,10 @@ that could be forgotten. So the file is made as soon as the node is of a fleet, 
 vote. Not covered: a voter whose disk is lost, and who is taken in anew within the hour by a member
 that has not heard yet that he was one.
 
-A plan holds under one manifest. If voters refuse it because they know another, it is asked again
-under the newest one, until the window is over: manifests reach everybody within a minute.
+A plan holds under one manifest. If voters refuse it because they know another, or have signed the
+next one, it is asked again under the newest one, until the window is over: manifests reach
+everybody within a minute. Before this node signs other voters, its file has to hold the promise
+that goes with that (`mesh.core.fleet.duty`).
 """
 
 import asyncio
@@ -24,17 +26,18 @@ import structlog
 
 from ledger.core.errors import StoreError
 from ledger.core.keys import Signer
-from mesh.core.errors import BusError
+from mesh.core.errors import BusError, Refused
 from mesh.core.fleet.duty import (
+    AGAIN,
     BEGUN_BY_ANOTHER,
-    OTHER_MANIFEST,
+    SKEW_S_MAX,
     Begin,
     Plan,
     Skip,
     order,
 )
 from mesh.core.fleet.duty import Mode as MeshMode
-from mesh.core.fleet.manifest import Manifest, Member
+from mesh.core.fleet.manifest import Fleet, Manifest, Member
 from mesh.fleet.bus import Live
 from mesh.fleet.direct_bus import DirectBus
 from mesh.fleet.duties import Duties, doers, voters
@@ -52,6 +55,13 @@ AGAIN_SECONDS: Final = 5.0
 """A voter that knows another manifest is asked again so soon: manifests travel meanwhile."""
 _OPEN_SECONDS: Final = 60.0
 """How soon a voter's file that cannot be read is tried again: somebody has to remove it."""
+_BOOK_SECONDS: Final = 10.0
+"""For the voter's file, which a node that has just begun opens."""
+LEAD_S: Final = SKEW_S_MAX + 3600
+"""How soon new voters decide where several have to say yes. They have an hour for it, whatever is
+granted meanwhile: nothing is that is planned more than SKEW_S_MAX ahead."""
+_LEAD_ALONE_S: Final = 60
+"""The same where this node's yes is enough, and it has granted runs: it may do so once more."""
 _ROLE: Final = "jobs"
 _HINT: Final = "timmy mesh members shows the fleet and its roles"
 
@@ -67,7 +77,13 @@ class FleetDuty:
     signer: Signer
     fleet: FleetNode
     _duties: Duties | None = None
+    _has: Callable[[bytes, int], bool] | None = None
+    _book: GrantBook | None = None
+    _opened: asyncio.Event = field(default_factory=asyncio.Event)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def __post_init__(self) -> None:
+        self.fleet.vote = self
 
     async def run(self) -> None:
         """Answer other members, listen and tell, once this node is of a fleet."""
@@ -77,7 +93,12 @@ class FleetDuty:
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
         me = self.signer.public
         book = await self._open(path, me, fresh=self.fleet.newcomer)
-        duties = Duties(self.live, self.signer, book, manifest=self._manifest, clock=_now_s)
+        self._book = book
+        self._opened.set()
+        duties = Duties(
+            self.live, self.signer, book, manifest=self._manifest, clock=_now_s,
+            has=self._has_job,
+        )  # fmt: skip
         try:
             async with asyncio.TaskGroup() as group:
                 if isinstance(self.live, DirectBus):
@@ -88,6 +109,7 @@ class FleetDuty:
                 self._ready.set()
         finally:
             self._ready.clear()
+            self._opened.clear()
             book.close()
 
     async def _open(self, path: Path, me: bytes, *, fresh: bool = False) -> GrantBook:
@@ -103,6 +125,38 @@ class FleetDuty:
 
     def _manifest(self) -> Manifest:
         return known(self.fleet)
+
+    # ---- a change of voters ----------------------------------------------------------------------
+
+    async def since(self, lead_s: int | None, *, alone: bool) -> int:
+        """From when on voters of a manifest that is drafted now may decide. `alone`: this node's
+        yes is enough for it. Raises Refused.
+        """
+        book = await self._voting()
+        if lead_s is None:
+            lead_s = LEAD_S if not alone else _LEAD_ALONE_S if book.granted else 0
+        return max(_now_s() + 1 + lead_s, book.promises_s)
+
+    async def promise(self, number: int, since_s: int) -> None:
+        """Grant nothing planned at `since_s` or later under manifest `number`, from now on.
+
+        Raises Refused if such a run may have been granted here, StoreError.
+        """
+        book = await self._voting()
+        if not await asyncio.to_thread(book.promise, number, since_s):
+            raise Refused(
+                f"its voters are to decide from {since_s} on, and this voter has granted, or may "
+                f"have granted, what is planned later; from {book.promises_s} on they could",
+                hint="have it proposed anew, and say yes sooner (timmy mesh admit --lead MINUTES)",
+            )
+
+    async def _voting(self) -> GrantBook:
+        with suppress(TimeoutError):
+            async with asyncio.timeout(_BOOK_SECONDS):
+                await self._opened.wait()
+        if self._book is None or not self._opened.is_set():
+            raise Refused("this voter's file of grants is not open", hint="timmy status; try again")
+        return self._book
 
     # ---- what the operator asks ------------------------------------------------------------------
 
@@ -164,19 +218,27 @@ class FleetDuty:
             end = await duties.decide(plan)
             if isinstance(end, Begin):
                 return Mine(fence=end.fence, manifest=plan.manifest)
-            if OTHER_MANIFEST not in end.why or _now_s() > case.until_s:
+            if not _passes(end) or _now_s() > case.until_s:
                 return self._left(end)
             await asyncio.sleep(AGAIN_SECONDS)
 
-    async def ask(self, make: Callable[[Manifest], Plan]) -> Begin | Skip:
+    async def ask(self, make: Callable[[Fleet], Plan]) -> Begin | Skip:
         """Decide a run of this node's own making, under whatever manifest is the newest."""
         while True:
             duties = await self._listening()
-            plan = make(self._manifest())
+            assert self.fleet.fleet is not None
+            plan = make(self.fleet.fleet)
             end = await duties.decide(plan)
-            if isinstance(end, Begin) or OTHER_MANIFEST not in end.why or _now_s() > plan.until_s:
+            if isinstance(end, Begin) or not _passes(end) or _now_s() > plan.until_s:
                 return end
             await asyncio.sleep(AGAIN_SECONDS)
+
+    def _has_job(self, run: bytes, planned_s: int) -> bool | None:
+        return None if self._has is None else self._has(run, planned_s)
+
+    def serve(self, has: Callable[[bytes, int], bool]) -> None:
+        """From now on, tell members that ask whether this node has the job of a run."""
+        self._has = has
 
     async def began(self, case: Case, mine: Mine) -> None:
         """Tell the others of a run whose beginning is recorded."""
@@ -194,14 +256,16 @@ class FleetDuty:
         return self._duties
 
     def _plan(self, case: Case, shared: Shared) -> Plan:
-        manifest = self._manifest()
+        manifest, fleet = self._manifest(), self.fleet.fleet
+        those, gone = ((), 0) if fleet is None else voters(fleet, case.planned_s)
         pinned = shared.mode is Mode.PINNED
         return Plan(
             run=case.run,
             planned_s=case.planned_s,
             mode=MeshMode(shared.mode.value),
             members=(shared.member,) if pinned else doers(manifest),
-            voters=voters(manifest),
+            voters=those,
+            gone=gone,
             manifest=manifest.digest,
             window_s=case.until_s - case.planned_s,
         )
@@ -213,6 +277,11 @@ class FleetDuty:
         if end.why == BEGUN_BY_ANOTHER:
             return Left(why=f"done by {name}", holder=end.holder)
         return Left(why=f"{end.why}: {name}")  # granted or pinned, which is not done
+
+
+def _passes(end: Skip) -> bool:
+    """Whether voters said no because of their manifests, which meet soon."""
+    return any(why in end.why for why in AGAIN)
 
 
 def make_duty(home: Home, live: Live, signer: Signer, fleet: FleetNode) -> FleetDuty:

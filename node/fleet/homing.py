@@ -4,7 +4,9 @@ A message is taken once, whatever is sent again: its key in the ledger is made o
 fleet. The answer is this node's own, made and screened as any, and given as often as it is asked
 for, with its place in the ledger and the newest head. A message of which another member is the
 home, as far as is known here, is not taken: that one is named. What is addressed to another member
-is brought to it and its answer brought back, unread: the one who asks does not reach it.
+is brought to it and its answer brought back, unread: the one who asks does not reach it. It is
+brought on once: who names a home reaches it, so a second bearer would mean that addresses lead
+elsewhere, and two of those that lead to each other would hand it to and fro for good.
 
 Only members that the manifest calls gateways are listened to. Not covered: whether a gateway tells
 the truth about who said what; a fleet trusts its gateways with that.
@@ -48,6 +50,8 @@ _log = structlog.get_logger("node.fleet.homing")
 
 CATCH_UP_SECONDS: Final = 10.0
 """For what was said elsewhere: a head is signed within a second, and copied in another."""
+HOPS_MAX: Final = 1
+"""An envelope goes through one other member at the most."""
 _WAITING_MAX: Final = 256
 """Requests that wait for an answer at once; who comes beyond is told to ask again."""
 _WITHDRAWN_MAX: Final = 1000
@@ -79,8 +83,8 @@ class Homing:
     _waiting: int = 0
     _withdrawn: deque[str] = field(default_factory=lambda: deque(maxlen=_WITHDRAWN_MAX))
 
-    async def asked(self, data: bytes) -> bytes:
-        """Answer one envelope of a gateway with another.
+    async def asked(self, data: bytes, *, hops: int = 0) -> bytes:
+        """Answer one envelope of a gateway with another. `hops`: how often it was brought on.
 
         Raises InvalidEnvelope, NotMember, Refused.
         """
@@ -89,7 +93,9 @@ class Homing:
         payload = passed.payload
         passing.check_fresh(payload, now_ms() // 1000)
         if payload.to != self.log.ledger_id.hex():
-            return await self._bring(payload, data)
+            if hops >= HOPS_MAX:
+                raise Refused("it was brought on once, and is not for this node: see its address")
+            return await self._bring(payload, data, hops + 1)
         if isinstance(payload, Words):
             reply = await self._words(passed, payload, sender)
         elif isinstance(payload, Settled):
@@ -105,13 +111,13 @@ class Homing:
                 return one
         raise NotMember(f"{passed.node_id} is no gateway of this fleet")
 
-    async def _bring(self, payload: passing.Payload, data: bytes) -> bytes:
+    async def _bring(self, payload: passing.Payload, data: bytes, hops: int) -> bytes:
         """Bring an envelope to the member that it is for, and its answer back."""
         known = None if self.fleet.fleet is None else self.fleet.fleet.manifest
         member = None if known is None else known.member(bytes.fromhex(payload.to))
         for url in () if member is None else member.urls:
             answer = await self.fleet.post(
-                f"{url}/fleet/words", data, self._wait_s + CATCH_UP_SECONDS
+                f"{url}/fleet/words?hops={hops}", data, self._wait_s + CATCH_UP_SECONDS
             )
             if answer is not None:
                 return answer

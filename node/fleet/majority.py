@@ -15,7 +15,7 @@ from typing import Any, Final
 from ledger.log import Log
 from mesh.core.fleet.duty import Begin, Plan
 from mesh.core.fleet.majority import Term, plan_of, run_of, term_of
-from mesh.core.fleet.manifest import Manifest
+from mesh.core.fleet.manifest import Fleet
 from mesh.fleet.duties import voters
 from node.fleet.duties import FleetDuty
 from node.fleet.leases import leases
@@ -39,10 +39,11 @@ class Majority:
 
     def term(self) -> Term:
         """How many voters are within their lease now."""
-        manifest = None if self.fleet.fleet is None else self.fleet.fleet.manifest
-        ids = () if manifest is None else tuple(one.ledger for one in manifest.voters)
+        now_s, fleet = now_ms() // 1000, self.fleet.fleet
+        keys, gone = ((), 0) if fleet is None else voters(fleet, now_s)
+        ids = tuple(self._ledger(key) for key in keys)
         own = self.fleet.own.ledger
-        return term_of(ids, own, leases(self.fleet), now_ms() // 1000, self.fleet.times)
+        return term_of(ids, own, leases(self.fleet), now_s, self.fleet.times, gone=gone)
 
     def may_begin(self) -> bool:
         """Whether this node may begin an answer now."""
@@ -89,9 +90,11 @@ class Majority:
             return b""
         run = run_of(fleet.fleet_id, message)
 
-        def plan(manifest: Manifest) -> Plan:
-            me = self.duty.signer.public
-            return plan_of(run, taken_s, me=me, voters=voters(manifest), manifest=manifest.digest)
+        def plan(fleet: Fleet) -> Plan:
+            me, (those, gone) = self.duty.signer.public, voters(fleet, taken_s)
+            return plan_of(
+                run, taken_s, me=me, voters=those, gone=gone, manifest=fleet.manifest.digest
+            )
 
         end = await self.duty.ask(plan)
         if isinstance(end, Begin):

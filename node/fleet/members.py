@@ -10,7 +10,7 @@ import os
 import secrets
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Final, Protocol
 
 import aiohttp
 import structlog
@@ -54,6 +54,18 @@ _OK: Final = 200
 _log = structlog.get_logger("node.fleet.members")
 
 
+class Vote(Protocol):
+    """What a voter has granted, as far as a change of voters has to ask for it."""
+
+    async def since(self, lead_s: int | None, *, alone: bool) -> int:
+        """From when on voters of a manifest that is drafted now may decide. Raises Refused."""
+        ...
+
+    async def promise(self, number: int, since_s: int) -> None:
+        """Grant nothing planned then or later under that manifest any more. Raises Refused."""
+        ...
+
+
 @dataclass(slots=True, kw_only=True)
 class FleetNode:
     """This node's part in a fleet."""
@@ -68,6 +80,8 @@ class FleetNode:
     times: Times = TIMES
     started_ms: int = field(default_factory=now_ms)
     load: Callable[[], float] = lambda: os.getloadavg()[0]
+    vote: Vote | None = None
+    """This node's grants; None where it keeps none at all, and has nothing to promise."""
     fleet: Fleet | None = None
     proposal: SignedManifest | None = None
     """The next manifest, as far as voters have approved it. In memory: it is told again."""
@@ -153,7 +167,7 @@ class FleetNode:
         if known is None:
             fleet = self._beginning(one, approve=approve)
         else:
-            one = self._approved(known, one, approve=approve)
+            one = await self._approved(known, one, approve=approve)
             try:
                 fleet = known.advance(one)
             except MissingQuorum:
@@ -180,8 +194,13 @@ class FleetNode:
             raise Refused("another one is proposed by now", hint=hint)
         return await self.take(self.proposal.encode(), approve=True)
 
-    def _approved(self, fleet: Fleet, one: SignedManifest, *, approve: bool) -> SignedManifest:
-        if approve and self.signer.public in {member.nostr for member in fleet.manifest.voters}:
+    async def _approved(
+        self, fleet: Fleet, one: SignedManifest, *, approve: bool
+    ) -> SignedManifest:
+        old, new = fleet.manifest, one.manifest
+        if approve and self.signer.public in {member.nostr for member in old.voters}:
+            if self.vote is not None and new.electorate != old.electorate:
+                await self.vote.promise(old.number, new.since)
             one = one.approved(self.signer)
         follows = one.manifest.number == fleet.manifest.number + 1
         return fleet.merged(one, self.proposal) if follows else one
@@ -341,17 +360,24 @@ def _named(secret: bytes) -> str:
     return hashlib.sha256(secret).hexdigest()
 
 
-def next_manifest(manifest: Manifest, *, add: list[Member], remove: set[bytes]) -> Manifest:
-    """The manifest after one, with some taken in and some removed, and the least quorum."""
+def next_manifest(
+    manifest: Manifest, *, add: list[Member], remove: set[bytes], since: int = 0
+) -> Manifest:
+    """The manifest after one, with some taken in and some removed, and the least quorum.
+
+    `since`: from when on its voters decide, if they are others.
+    """
     added = {one.ledger: one for one in add}
     kept = [m for m in manifest.members if m.ledger not in remove | added.keys()]
     members = (*kept, *added.values())
     voters = sum(VOTER in one.roles for one in members)
     witnesses = sum(WITNESS in one.roles for one in members)
     quorum = max(min(manifest.quorum, voters), voters // 2 + 1 if voters else 0)
-    return manifest.following(
-        members=members, quorum=quorum, needed=min(manifest.needed, witnesses)
-    )
+    changes = {"members": members, "quorum": quorum, "needed": min(manifest.needed, witnesses)}
+    made = manifest.following(**changes)
+    if made.electorate == manifest.electorate:
+        return made
+    return manifest.following(**changes, since=max(since, manifest.since))
 
 
 def make_fleet(opened: Opened) -> FleetNode:

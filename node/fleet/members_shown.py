@@ -3,7 +3,7 @@
 from typing import Any
 
 from mesh.core.fleet.duty import order
-from mesh.core.fleet.manifest import Member
+from mesh.core.fleet.manifest import Fleet, Member
 from mesh.core.fleet.routing import holds
 from mesh.core.nip19 import npub
 from node.fleet.leases import HOME, having, leases
@@ -25,6 +25,8 @@ def members_value(node: FleetNode, conversation: str = "") -> dict[str, Any]:
         "operator": manifest.operator,
         "quorum": manifest.quorum,
         "needed": manifest.needed,
+        "since": manifest.since,
+        "deciding": _deciding(node.fleet),
         "members": [_shown(node, one) for one in manifest.members],
         "answers": _answers(node, conversation) if conversation else [],
         "waiting": [
@@ -34,6 +36,12 @@ def members_value(node: FleetNode, conversation: str = "") -> dict[str, Any]:
         "joining": node.joining,
         "proposal": None if node.proposal is None else shown(node.proposal, manifest),
     }
+
+
+def _deciding(fleet: Fleet) -> list[str]:
+    """Names of the voters who decide what is planned now; a key for one who is no member now."""
+    names = {one.nostr: one.name for one in fleet.manifest.members}
+    return [names.get(one, one.hex()[:16]) for one in fleet.voters_at(now_ms() // 1000)]
 
 
 def _answers(node: FleetNode, conversation: str) -> list[dict[str, Any]]:

@@ -22,6 +22,7 @@ def shown(proposal: SignedManifest, now: Manifest) -> dict[str, Any]:
         "quorum": now.quorum,
         "then": {"quorum": then.quorum, "needed": then.needed},
         "voters": [_called(one, now) for one in then.voters],
+        "since": then.since,
         "witnesses": [_called(one, now) for one in then.witnesses],
         "members": [_called(one, now) for one in then.members],
     }

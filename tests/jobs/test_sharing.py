@@ -49,6 +49,9 @@ class Says:
         await self.gate.wait()
         return self.ends.pop(0) if self.ends else BY_OTHER
 
+    def serve(self, has):
+        self.has = has
+
     async def began(self, case, mine):
         self.told.append(((case.planned_s - T0) // 60, mine.fence))
 
@@ -357,3 +360,15 @@ async def test_events_of_another_shape_are_passed_over():
         await made.log.append(Draft(type="job.awaited", stream=job, payload=half))
         assert made.book.cases.open() == []
         assert Cases({}).open() == []
+
+
+async def test_who_has_not_got_the_job_of_a_run_can_say_so():
+    async with world().running() as made:
+        job = await add(made)
+        has = made.duty.has
+        assert has(run_id(job, T0 + HOUR), T0 + HOUR)
+        assert not has(run_id(job, T0 + HOUR), T0), "a run of another time"
+        assert not has(run_id(b"j" * 16, T0 + HOUR), T0 + HOUR)
+        own = await made.book.add(replace(SPEC, name="own"), TRUE, by="test")
+        alone = own.payload["job"]
+        assert not has(run_id(alone, T0 + HOUR), T0 + HOUR), "no member's turn but its own"

@@ -15,11 +15,31 @@ from aiohttp import web
 
 from ledger.core.keys import Signer
 from mesh.core.errors import Unanswered
-from mesh.core.fleet.duty import SKEW_S_MAX, Ask, Begin, Grant, Mode, Plan, Refusal, Skip, order
+from mesh.core.fleet.duty import (
+    LACKS,
+    LATE_S,
+    SKEW_S_MAX,
+    Ask,
+    Begin,
+    Grant,
+    Mode,
+    Plan,
+    Refusal,
+    Skip,
+    order,
+)
 from mesh.core.fleet.duty_wire import Begun, read, sign
-from mesh.core.fleet.manifest import Manifest, Member
+from mesh.core.fleet.manifest import Fleet, Manifest, Member, sign_manifest
 from mesh.fleet.direct_bus import PLACE, DirectBus
-from mesh.fleet.duties import ASK_SECONDS, TELL_SECONDS, Duties, ask_subject, doers, voters
+from mesh.fleet.duties import (
+    ASK_SECONDS,
+    TELL_SECONDS,
+    Duties,
+    ask_subject,
+    doers,
+    turn_subject,
+    voters,
+)
 from mesh.fleet.grants import GrantBook
 from mesh.fleet.local_bus import LocalBus
 from tests.mesh.natsd import NatsServer
@@ -40,6 +60,7 @@ FLEET = Manifest(
     quorum=2,
 )
 MANIFEST = FLEET.digest
+CHAIN = Fleet.begin(sign_manifest(FLEET, SIGNERS[0]))
 
 
 def plan(number: int, mode=Mode.QUORUM, planned_s=NOW, **more) -> Plan:
@@ -48,7 +69,7 @@ def plan(number: int, mode=Mode.QUORUM, planned_s=NOW, **more) -> Plan:
         planned_s=planned_s,
         mode=mode,
         members=doers(FLEET),
-        voters=voters(FLEET),
+        voters=voters(CHAIN, planned_s)[0],
         manifest=MANIFEST,
         **more,
     )
@@ -105,6 +126,7 @@ class Trio:
 
     def __init__(self, folder, buses, clock):
         self.folder, self.buses, self.clock = folder, buses, clock
+        self.lacks = set()
         self.duties, self.books = {}, {}
 
     @asynccontextmanager
@@ -122,6 +144,7 @@ class Trio:
                     manifest=lambda: FLEET,
                     clock=self.clock,
                     timer=self.clock.timer,
+                    has=lambda _run, _planned_s, of=number: of not in self.lacks,
                 )
                 self.duties[number], self.books[number] = duties, book
                 tasks.append(group.create_task(duties.run()))
@@ -208,6 +231,40 @@ async def test_when_the_first_is_off_the_next_does_it_a_grace_later(trio, mode):
             run=planned.run, why="begun by another member", holder=MEMBERS[second]
         )
     assert off not in ends
+
+
+async def test_a_member_without_the_job_says_so_and_the_next_begins_within_seconds(trio):
+    planned = plan(14)
+    lacking, second, third = ranked(planned)
+    trio.lacks = {lacking}
+    async with trio.up(0, 1, 2), asyncio.TaskGroup() as group:
+        deciding = group.create_task(trio.all_decide(planned, second, third))
+        await until(lambda: len(trio.duties[second]._cases) == 1)
+        trio.clock.now += LATE_S
+        ends = await deciding
+    assert isinstance(ends[second], Begin)
+    assert ends[third].holder == MEMBERS[second]
+    assert trio.clock.now < NOW + planned.grace_s
+
+
+async def test_only_doers_are_told_what_a_member_has(trio):
+    planned = plan(15)
+    _, asked, _ = ranked(planned)
+    async with trio.up(asked):
+        for signer in (STRANGER, SIGNERS[asked - 1]):
+            ask = Ask(
+                run=planned.run, planned_s=NOW, until_s=NOW, member=signer.public, manifest=MANIFEST
+            )
+            question = trio.buses[asked - 1].request(
+                turn_subject(MEMBERS[asked]), sign(ask, signer), seconds=1
+            )
+            if signer is STRANGER:
+                with pytest.raises(Unanswered):
+                    await question
+            else:
+                word = read(await question).word
+                assert isinstance(word, Refusal), "it is no vote, whatever else it says"
+                assert word.why != LACKS
 
 
 async def test_a_minority_skips_and_says_how_many_voters_it_had(trio):

@@ -24,6 +24,7 @@ from mesh.core.fleet.duty import (
     Questions,
     Refusal,
     Skip,
+    Turns,
     Voter,
     Wake,
 )
@@ -39,6 +40,8 @@ class Fleet:
 
     mode: Mode
     seed: int
+    lacks: frozenset[int] = frozenset()
+    """Members that have the role, and not the job: they begin nothing, and say so when asked."""
     loss: float = 0.05
     late: float = 0.02
     clocks_s: int = 400
@@ -91,7 +94,7 @@ class Fleet:
                 self.at(now + 0.05 + late, what, receiver, *more)
 
     def run(self):
-        for number in range(5):
+        for number in set(range(5)) - self.lacks:
             self.at(PLANNED_S - 500, self.tick, number)
             for _, end in self.down[number]:
                 self.at(end, self.restart, number)
@@ -107,7 +110,8 @@ class Fleet:
         """Everything but what is on disk is gone: a voter's grants, and that a run was begun."""
         if not self.recorded[number]:
             self.candidates[number] = Candidate(self.plan, MEMBERS[number])
-        self.tick(now, number)
+        if number not in self.lacks:
+            self.tick(now, number)
 
     def tick(self, now, number):
         if not self.recorded[number]:
@@ -117,7 +121,7 @@ class Fleet:
         for action in actions:
             match action:
                 case Begin():
-                    self.recorded[number] = True
+                    self.recorded[number], self.begun_s = True, now - PLANNED_S
                     self.begun.append(number)
                     for other in set(range(5)) - {number}:
                         for again in range(0, 900, 20):  # an outbox tries until it is taken
@@ -127,6 +131,9 @@ class Fleet:
                 case Questions(ask=ask, voters=voters):
                     for voter in voters:
                         self.send(now, number, MEMBERS.index(voter), self.asked, ask, number)
+                case Turns(members=members):
+                    for member in members:
+                        self.send(now, number, MEMBERS.index(member), self.turn, number)
                 case _:
                     late = action.at_s - self.clock(number, now)
                     self.at(now + max(late, 0.5), self.tick, number)
@@ -136,6 +143,13 @@ class Fleet:
             ask, self.clock(number, now), manifest=b"m" * 32, members=MEMBERS
         )
         self.send(now, number, sender, self.answered, answer)
+
+    def turn(self, now, number, sender):
+        self.send(now, number, sender, self.told, MEMBERS[number], number not in self.lacks)
+
+    def told(self, now, number, member, has):
+        self.candidates[number].told_of(member, has=has)
+        self.tick(now, number)
 
     def answered(self, now, number, answer):
         if not self.recorded[number]:
@@ -284,9 +298,10 @@ def test_who_looks_a_moment_late_was_there_in_time():
     first, second, *_ = duty.order(RUN, MEMBERS)
     moment_s = PLANNED_S + duty.LATE_S
     assert isinstance(Candidate(plan, first, PLANNED_S).tick(moment_s)[0], Begin)
-    assert Candidate(plan, second, PLANNED_S).tick(moment_s) == [
-        Wake(at_s=PLANNED_S + plan.grace_s)
-    ]
+    in_time = Candidate(plan, second, PLANNED_S)
+    assert in_time.tick(moment_s - 1) == [Wake(at_s=moment_s)], "then it asks after the first"
+    [turns, wake] = in_time.tick(moment_s)
+    assert (turns.members, wake) == ((first,), Wake(at_s=moment_s + 15))
     later = Wake(at_s=moment_s + 1 + plan.grace_s)
     assert Candidate(plan, first, PLANNED_S).tick(moment_s + 1) == [later]
     listens = Wake(at_s=moment_s + plan.grace_s)
@@ -301,8 +316,42 @@ def test_a_fleet_that_was_off_as_a_whole_splits_no_votes():
         window_s=duty.WINDOW_S_MAX,
     )  # fmt: skip
     back_s = PLANNED_S + 7200
-    wakes = [Candidate(plan, member).tick(back_s) for member in duty.order(RUN, MEMBERS)]
-    assert wakes == [[Wake(at_s=back_s + rank * plan.grace_s)] for rank in range(1, 6)]
+    back = [Candidate(plan, member) for member in duty.order(RUN, MEMBERS)]
+    first_s = back_s + plan.grace_s
+    for rank, candidate in enumerate(back):
+        assert candidate.tick(back_s) == [Wake(at_s=first_s + rank * duty.LATE_S)]
+        for turn_s in range(first_s, first_s + rank * plan.grace_s):
+            assert not any(isinstance(one, Questions) for one in candidate.tick(turn_s))
+        assert isinstance(candidate.tick(first_s + rank * plan.grace_s)[0], Questions)
+
+
+def test_who_has_not_got_the_job_says_so_and_is_not_waited_for():
+    plan = Plan(run=RUN, planned_s=PLANNED_S, mode=Mode.OWNER, members=MEMBERS)
+    first, second, third, *_ = duty.order(RUN, MEMBERS)
+    one = Candidate(plan, third, PLANNED_S)
+    assert one.tick(PLANNED_S) == [Wake(at_s=PLANNED_S + 10)]
+    [turns, wake] = one.tick(PLANNED_S + 10)
+    assert turns.members == (first, second)
+    assert turns.ask.member == third
+    assert wake == Wake(at_s=PLANNED_S + 25), "a question that got no answer is asked again"
+    one.told_of(first, has=False)
+    one.told_of(b"stranger", has=False)
+    assert one.tick(PLANNED_S + 11)[0] == Turns(ask=turns.ask, members=(second,))
+    one.told_of(second, has=True)
+    assert one.tick(PLANNED_S + 12) == [Wake(at_s=PLANNED_S + 60)], "one grace, not two"
+    one.told_of(second, has=False)
+    assert isinstance(one.tick(PLANNED_S + 13)[0], Begin)
+
+
+def test_members_without_the_job_cost_seconds():
+    """Up to three of five, in both modes: without a word of theirs each would cost a grace."""
+    for mode in (Mode.QUORUM, Mode.OWNER):
+        for seed in range(60):
+            fleet = Fleet(mode, seed, frozenset(range(seed % 4)), loss=0, late=0)
+            fleet.skews, fleet.down, fleet.cut = [0] * 5, [[]] * 5, []
+            assert len(fleet.run().begun) == 1
+            assert fleet.begun[0] not in fleet.lacks
+            assert fleet.begun_s < 3 * duty.LATE_S + 15 + 10
 
 
 def test_a_minority_skips_and_says_how_many_it_had():

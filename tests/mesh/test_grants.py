@@ -9,7 +9,16 @@ import apsw
 import pytest
 
 from ledger.core.errors import StoreDamaged, StoreError
-from mesh.core.fleet.duty import KEPT_S, SKEW_S_MAX, WINDOW_S_MAX, Ask, Grant, Refusal, Voter
+from mesh.core.fleet.duty import (
+    KEPT_S,
+    NEXT_VOTERS,
+    SKEW_S_MAX,
+    WINDOW_S_MAX,
+    Ask,
+    Grant,
+    Refusal,
+    Voter,
+)
 from mesh.fleet.grants import GrantBook
 
 NOW = 1_000_000_000
@@ -77,6 +86,37 @@ def test_a_fresh_voter_grants_at_once_and_its_file_is_made_once(tmp_path):
     fresh.close()
     again = GrantBook(tmp_path / "fresh.db", me=ME, now_s=NOW, fresh=True)
     assert asked(again, ask(1, 1)).holder == MEMBERS[0]
+    again.close()
+
+
+def test_a_promise_is_on_disk_and_holds_after_a_restart(tmp_path):
+    book = book_at(tmp_path / "grants.db")
+    assert isinstance(asked(book, ask(1, 0)), Grant)
+    assert not book.promise(0, NOW)
+    assert book.promises_s == NOW + 1
+    assert book.promise(0, NOW + 1)
+    book.close()
+    again = book_at(tmp_path / "grants.db")
+    later = ask(2, 0, NOW + 1)
+    assert asked(again, later, NOW + 1).why == NEXT_VOTERS
+    assert isinstance(asked(again, ask(1, 0)), Grant)
+    again._db.execute("pragma query_only=ON")
+    with pytest.raises(StoreError):
+        again.promise(1, NOW + 100)
+    assert again._voter.promised == (0, NOW + 1), "what is not on disk is not promised"
+    again.close()
+
+
+def test_a_file_of_before_promises_is_brought_forward(tmp_path):
+    path = tmp_path / "grants.db"
+    book = book_at(path)
+    asked(book, ask(1, 0))
+    book._db.execute("DROP TABLE promise")
+    book._db.pragma("user_version", 1)
+    book.close()
+    again = book_at(path)
+    assert asked(again, ask(1, 1)).holder == MEMBERS[0]
+    assert again.promise(0, NOW + 1)
     again.close()
 
 

@@ -83,6 +83,9 @@ def test_it_is_read_as_it_was_written():
     assert Manifest.parse(one.manifest.encode()) == one.manifest
     assert len(one.manifest.digest) == 32
     assert manifest() == Manifest.parse(manifest().encode())
+    dated = replace(FIRST.following(), since=2**37)
+    assert Manifest.parse(dated.encode()) == dated
+    assert b"since" not in FIRST.encode(), "those of before that field read back as they were"
 
 
 @settings(deadline=None)
@@ -114,6 +117,8 @@ BAD = {
     "version": body(version=2), "no quorum": body(quorum=None), "more": body(more=1),
     "bool": body(quorum=True), "negative": body(quorum=-1), "too few": body(quorum=0),
     "too many": body(quorum=2), "needed": body(needed=2), "number": body(number=2**31 + 1),
+    "since": body(since=1), "since 0": body(since=0), "bytes": body(since=b"1"),
+    "before": body(number=1, previous=bytes(32), since=-1), "late": body(number=1, previous=bytes(32), since=2**37 + 1),
     "previous": body(previous=bytes(32)), "none before": body(number=1),
     "operator": body(operator=bytes(31)), "members": body(members={}),
     "twice": body(members=[A.to_value(), A.to_value()], quorum=2),

@@ -6,19 +6,23 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
-from mesh.core.fleet.duty import BEGUN_BY_ANOTHER, OTHER_MANIFEST, Begin, Skip
-from mesh.core.fleet.manifest import WITNESS
+from mesh.core.errors import Refused
+from mesh.core.fleet.duty import BEGUN_BY_ANOTHER, NEXT_VOTERS, OTHER_MANIFEST, Begin, Skip
+from mesh.core.fleet.manifest import VOTER, WITNESS, sign_manifest
 from mesh.fleet.direct_bus import DirectBus
+from mesh.fleet.grants import GrantBook
 from node.fleet import duties
 from node.fleet.bus import known
-from node.fleet.duties import FleetDuty
+from node.fleet.duties import LEAD_S, FleetDuty
+from node.fleet.members import next_manifest
+from node.fleet.members_shown import members_value
 from node.home import Home
 from node.open import now_ms
 from runtime.core.cases import Case
 from runtime.core.errors import JobRefused
 from runtime.core.jobspec import Mode, Shared
 from runtime.sharing import Left, Mine
-from tests.mesh.test_manifest import member
+from tests.mesh.test_manifest import OPERATOR, member
 from tests.node.test_fleet_book import URL, admit, asks, founder, session
 
 __all__ = ["founder", "session"]
@@ -96,6 +100,66 @@ async def test_a_node_without_the_role_shares_nothing(duty, founder):
         duty.shared("quorum")
 
 
+async def voting(founder, name, since):
+    """Take in another voter who decides from then on, as the founder's own machine does it."""
+    asks(founder, founder.invite(URL, (VOTER,), hours=1), name)
+    [add] = founder.waiting()
+    made = next_manifest(founder.fleet.manifest, add=[add], remove=set(), since=since)
+    await founder.take(sign_manifest(made, OPERATOR).encode(), approve=True)
+
+
+async def test_new_voters_decide_from_their_time_on_and_the_old_ones_before(duty, founder):
+    now_s = now_ms() // 1000
+    at_once = await duty.since(None, alone=True)
+    assert at_once <= now_ms() // 1000 + 1
+    later = await duty.since(None, alone=False)
+    assert later >= now_s + LEAD_S
+    await voting(founder, "one", later)
+    before, after = replace(case(), planned_s=later - 1), replace(case(), planned_s=later)
+    quorum = duty.shared("quorum")
+    assert duty._plan(before, quorum).voters == (founder.signer.public,)
+    assert set(duty._plan(after, quorum).voters) == {founder.signer.public, member("one").nostr}
+    async with asyncio.timeout(60):
+        await duty._ready.wait()
+        assert isinstance(await duty.decide(case(), quorum), Mine), "its time is before that"
+    shown = members_value(founder)
+    assert (shown["since"], shown["deciding"]) == (later, ["founder"])
+
+
+async def test_who_has_granted_what_new_voters_are_to_decide_does_not_take_them_in(duty, founder):
+    now = case()
+    async with asyncio.timeout(60):
+        await duty._ready.wait()
+        await duty.decide(now, duty.shared("quorum"))
+    with pytest.raises(Refused, match="has granted") as refused:
+        await voting(founder, "one", now.planned_s)
+    assert "--lead" in refused.value.hint
+    assert founder.fleet.manifest.number == 0, "its own yes is missing, and so nothing is changed"
+    assert founder.proposal is None
+    since = await duty.since(None, alone=True)
+    assert since > now.planned_s
+    founder.files.put_invites({})
+    await voting(founder, "one", since)
+    again = GrantBook(duty.home.state / founder.log.ledger_id.hex() / "grants.db",
+                      me=founder.signer.public, now_s=now_ms() // 1000)  # fmt: skip
+    assert again._voter.promised == (0, since), "the promise was on disk before the signature"
+    again.close()
+
+
+async def test_without_its_file_of_grants_a_voter_signs_no_new_voters(
+    founder, session, tmp_path, monkeypatch
+):
+    monkeypatch.setattr(duties, "_BOOK_SECONDS", 0.01)
+    live = DirectBus(
+        founder.signer, session, manifest=lambda: known(founder), clock=lambda: now_ms() // 1000
+    )
+    home = Home(path=tmp_path / "home", state=tmp_path / "state")
+    FleetDuty(home=home, live=live, signer=founder.signer, fleet=founder)  # and it does not run
+    with pytest.raises(Refused, match="is not open"):
+        await voting(founder, "one", now_ms() // 1000 + 10)
+    assert founder.fleet.manifest.number == 0
+
+
 async def test_a_job_of_another_fleet_is_left(duty):
     async with asyncio.timeout(60):
         left = await duty.decide(case(), Shared(fleet=b"f" * 32, mode=Mode.OWNER))
@@ -106,8 +170,9 @@ async def test_voters_that_know_another_manifest_are_asked_again(duty, monkeypat
     """Until the window is over: manifests travel meanwhile."""
     monkeypatch.setattr(duties, "AGAIN_SECONDS", 0)
     other = Skip(run=RUN, why=f"refused: {OTHER_MANIFEST}")
+    next_ = Skip(run=RUN, why=f"refused: {NEXT_VOTERS}")
     begun = Skip(run=RUN, why=BEGUN_BY_ANOTHER, holder=member("one").nostr)
-    ends = [other, other, Begin(run=RUN, fence=b"e" * 16), other, begun, other]
+    ends = [other, next_, Begin(run=RUN, fence=b"e" * 16), other, begun, other]
 
     async def decide(_plan):
         return ends.pop(0)

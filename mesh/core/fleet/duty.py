@@ -4,7 +4,9 @@ A run has one name wherever it is computed, made of its job and its planned time
 
 pinned   one member, and nobody else: no fail-over, no double.
 owner    the members in an order that the run's name gives them; the first does it at its time, each
-         next one a grace later, unless it heard that the run was begun; who was off at its time
+         next one a grace later, unless it heard that the run was begun. A few seconds after the
+         time it asks those before it whether they have the job at all: of who says no the grace is
+         not waited for. Who was off at its time
          listens for a grace first, and such members too go one after the other. A run is done as
          long as one member lives; behind a cut link, or when word of it travels longer than a
          grace, by two.
@@ -18,15 +20,18 @@ The order is rendezvous hashing (Thaler and Ravishankar 1998): a member that lea
 runs only. Gossip without a majority cannot give both fail-over and no double, so a mode is chosen
 per job.
 
-A grant binds under one fleet manifest, named in it. Who signed a newer one grants nothing under an
-older one, and a newer one needs a majority of the older one's voters: so the older one has no
-majority any more. Where it had one before, and the newer one names one voter more, or one less, the
-two share a voter and the run is begun once.
+Voters change by a newer manifest, which names the time S *since* when its voters decide: they have
+runs planned at S or later, and those before stay with the runs before, for good (`Fleet.voters_at`
+of mesh/core/fleet/manifest.py). So a run has one list of voters, whoever knows which manifest, if
+no majority of the old list grants a run planned at S or later, neither before nor after. That is
+what a voter promises when it signs the newer manifest (`Voter.promise`): it refuses to sign if it
+has granted such a run, or may have forgotten one; and once it has signed it grants none under an
+older manifest. A newer manifest holds with the signatures of a majority of the voters before it,
+and any majority has one of those. No clock is asked: planned times are compared with S alone.
 
-Not covered: a voter that is replaced by another, or several changed within the window of a run: a
-run that had its majority before may have another one after. Voters that lie: one that grants a run
-twice has signed both grants, and those two are a proof against it; two members may have begun by
-then, if its vote decided.
+Not covered: voters that lie: one that grants a run twice has signed both grants, and those two are
+a proof against it; two members may have begun by then, if its vote decided. A voter whose disk is
+lost with the promise on it, and who hears of no newer manifest for an hour after.
 """
 
 from collections.abc import Iterable
@@ -40,6 +45,12 @@ ORDER: Final = "timmy-node 2026-11 order of duty v1"
 FENCE: Final = "timmy-node 2026-11 job fence v1"
 OTHER_MANIFEST: Final = "another manifest"
 """Why a voter refuses that knows a newer list of members, or an older one: ask again under it."""
+NEXT_VOTERS: Final = "for the next voters"
+"""Why a voter refuses that signed a newer manifest, whose voters are to decide the run."""
+AGAIN: Final = (OTHER_MANIFEST, NEXT_VOTERS)
+"""Reasons that pass: ask again, under the newest manifest."""
+LACKS: Final = "has not got the job"
+"""Why a member leaves its turn to the next one."""
 BEGUN_BY_ANOTHER: Final = "begun by another member"
 SKEW_S_MAX: Final = 3600
 """Clocks of a fleet differ by no more (docs/spec/mesh.md); a voter that is off by more refuses."""
@@ -82,13 +93,20 @@ class Plan:
     members: tuple[bytes, ...]
     voters: tuple[bytes, ...] = ()
     manifest: bytes = b""
+    gone: int = 0
+    """Voters who decide the run and are no members now: they count, and nobody asks them."""
     grace_s: int = GRACE_S
     window_s: int = WINDOW_S
 
     @property
     def majority(self) -> int:
         """Voters that are more than half."""
-        return len(self.voters) // 2 + 1
+        return self.voted // 2 + 1
+
+    @property
+    def voted(self) -> int:
+        """Voters who decide the run, also those who are no members now."""
+        return len(self.voters) + self.gone
 
     @property
     def until_s(self) -> int:
@@ -136,26 +154,53 @@ class Voter:
 
     `granted` is, of each run, who has it and its planned time. Of runs planned before `floor_s`
     grants may be forgotten, and none is given: a clock that was ahead and was set back grants
-    nothing twice.
+    nothing twice. `promised` is (number, since): no run planned since then is granted under a
+    manifest of that number or a lower one.
     """
 
     me: bytes
     granted: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     floor_s: int = 0
+    promised: tuple[int, int] | None = None
 
     def asked(
-        self, ask: Ask, now_s: int, *, manifest: bytes, members: Iterable[bytes]
+        self, ask: Ask, now_s: int, *, manifest: bytes, members: Iterable[bytes], number: int = 0
     ) -> Grant | Refusal:
-        """Answer a question under the manifest that this voter signed last."""
+        """Answer a question under the newest manifest that this voter knows, and its number."""
         self._forget(now_s)
         holder, _ = self.granted.get(ask.run, (None, 0))
         why = self._objection(ask, now_s, manifest, frozenset(members))
+        if why is None and self.promised is not None:
+            until, since_s = self.promised
+            why = NEXT_VOTERS if number <= until and ask.planned_s >= since_s else None
         if why is None and holder not in (None, ask.member):
             why = "granted to another member"
         if why is not None:
             return Refusal(ask=ask, voter=self.me, why=why, holder=holder)
         self.granted[ask.run] = (ask.member, ask.planned_s)
         return Grant(ask=ask, voter=self.me)
+
+    @property
+    def promises_s(self) -> int:
+        """The earliest time from which on the next voters may decide, as far as it is up to this
+        one: it has granted nothing that is planned then or later, and forgotten nothing of it.
+        """
+        return max([self.floor_s, *(at + 1 for _, at in self.granted.values())])
+
+    def promise(self, number: int, since_s: int) -> bool:
+        """Grant nothing planned at `since_s` or later under manifest `number` or an older one.
+
+        False, and nothing is promised, where it may have granted such a run. A promise that was
+        made is kept, whatever becomes of the manifest for which it was.
+        """
+        if since_s < self.promises_s:
+            return False
+        before = self.promised
+        if before is None or before[0] < number:
+            self.promised = number, since_s
+        elif before[0] == number:
+            self.promised = number, min(before[1], since_s)
+        return True
 
     def _objection(
         self, ask: Ask, now_s: int, manifest: bytes, members: frozenset[bytes]
@@ -192,6 +237,14 @@ class Questions:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Turns:
+    """Ask these members, whose turn is before ours, whether they have the job."""
+
+    ask: Ask
+    members: tuple[bytes, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Begin:
     """Record that the run is begun, tell the others, then do it. `fence` goes with its effects."""
 
@@ -215,7 +268,7 @@ class Wake:
     at_s: int
 
 
-Action: TypeAlias = Questions | Begin | Skip | Wake
+Action: TypeAlias = Questions | Turns | Begin | Skip | Wake
 _RETRY_S: Final = 15
 """A question that got no answer is asked again: frames are lost."""
 
@@ -232,9 +285,12 @@ class Candidate:
     since_s: int | None = None
     """Since when this member hears what others begin; None: since it looked first."""
     over: bool = False
-    _mine_s: int | None = None
+    _first_s: int | None = None
+    """When its turn would be, were it the first in the order."""
     _grants: set[bytes] = field(default_factory=set)
     _refused: dict[bytes, Refusal] = field(default_factory=dict)
+    _before: dict[bytes, bool | None] = field(default_factory=dict)
+    """Who comes before it, and whether that one has the job; None: it has not said so."""
 
     def tick(self, now_s: int) -> list[Action]:
         """Say what is due now."""
@@ -246,20 +302,46 @@ class Candidate:
             if plan.mode is Mode.PINNED:
                 return self._skip("pinned to another", *ranked)
             return self._skip("no member")
-        rank = ranked.index(self.me)
-        if self._mine_s is None:
-            self._mine_s = plan.planned_s + rank * plan.grace_s
-            heard = self.since_s is not None and self.since_s <= plan.planned_s
-            if now_s > self._mine_s + (LATE_S if heard else 0):  # who comes late listens first
-                self._mine_s = now_s + (rank + 1) * plan.grace_s
-        mine_s = self._mine_s
+        if self._first_s is None:
+            self._begin_to_look(now_s, ranked[: ranked.index(self.me)])
         if now_s > plan.until_s:
             return self._skip(self._too_late())
-        if now_s < mine_s:
-            return [Wake(at_s=min(mine_s, plan.until_s + 1))]
+        if now_s < self._mine_s:
+            return self._look_before(now_s)
         if plan.mode is not Mode.QUORUM:
             return self._begin()
         return self._question(now_s)
+
+    def _begin_to_look(self, now_s: int, before: tuple[bytes, ...]) -> None:
+        plan = self.plan
+        self._before, self._first_s = dict.fromkeys(before), plan.planned_s
+        heard = self.since_s is not None and self.since_s <= plan.planned_s
+        if now_s > self._mine_s + (LATE_S if heard else 0):  # who comes late listens first
+            self._first_s = now_s + plan.grace_s
+
+    @property
+    def _mine_s(self) -> int:
+        """When its turn is. A member that has not got the job is not waited for."""
+        assert self._first_s is not None
+        waits = sum(has is not False for has in self._before.values())
+        return self._first_s + waits * self.plan.grace_s
+
+    def _look_before(self, now_s: int) -> list[Action]:
+        """Wait for its turn; a little after the first one's, ask those before it for theirs."""
+        assert self._first_s is not None
+        asks_s = self._first_s + LATE_S * len(self._before)  # mostly one has begun it by then
+        silent = tuple(member for member, has in self._before.items() if has is None)
+        again_s = min(self._mine_s, self.plan.until_s + 1)
+        if not silent or self.plan.grace_s <= LATE_S:
+            return [Wake(at_s=again_s)]
+        if now_s < asks_s:
+            return [Wake(at_s=min(again_s, asks_s))]
+        return [Turns(ask=self._ask(), members=silent), Wake(at_s=min(again_s, now_s + _RETRY_S))]
+
+    def told_of(self, member: bytes, *, has: bool) -> None:
+        """A member whose turn is before says whether it has the job; `tick` goes by that."""
+        if member in self._before:
+            self._before[member] = has
 
     def heard_begun(self, member: bytes) -> list[Action]:
         """Another member says, signed, that it began the run."""
@@ -295,9 +377,9 @@ class Candidate:
         return [Questions(ask=self._ask(), voters=silent), Wake(at_s=again_s)]
 
     def _too_late(self) -> str:
-        if self.plan.mode is not Mode.QUORUM or not self.plan.voters:
+        if self.plan.mode is not Mode.QUORUM or not self.plan.voted:
             return "its window is over"
-        return f"{len(self._grants)} of {len(self.plan.voters)} voters, {self.plan.majority} needed"
+        return f"{len(self._grants)} of {self.plan.voted} voters, {self.plan.majority} needed"
 
     def _begin(self) -> list[Action]:
         self.over = True

@@ -19,8 +19,11 @@ A run of 32 bytes is a message's, one of 16 a job's: a voter grants the first to
 answer, the second to those that do jobs. Every member computes one time for one message, that of
 its gateway's record; so a voter forgets a grant only when nobody can ask for it any more.
 
-Not covered: voters that lie, and a message that was granted before voters were replaced by others
-(`mesh.core.fleet.duty`); tools: two members that reach the voters and
+A change of voters leaves a message with the voters of its time, for good: a newer list has those
+taken in at its `since` or later (`mesh.core.fleet.duty`). So it has to be answered while a majority
+of its voters is there and of the fleet still; its window, six days, is the longest that it waits.
+
+Not covered: voters that lie; tools: two members that reach the voters and
 not each other may both think about a message, and what their tools do is done twice; votes that
 split over three members at once: then nobody answers, and the gateway says so at the window's end.
 """
@@ -54,11 +57,20 @@ class Term:
 
 
 def term_of(
-    voters: tuple[bytes, ...], me: bytes, leases: Leases, now_s: int, times: Times = TIMES
+    voters: tuple[bytes, ...],
+    me: bytes,
+    leases: Leases,
+    now_s: int,
+    times: Times = TIMES,
+    *,
+    gone: int = 0,
 ) -> Term:
-    """Count the voters that are within their lease; a member does not need to hear of itself."""
+    """Count the voters that are within their lease; a member does not need to hear of itself.
+
+    `gone` voters are no members any more: they count, and are reached by nobody.
+    """
     reached = sum(one == me or holds(leases, one, now_s, times) for one in voters)
-    return Term(reached=reached, voters=len(voters))
+    return Term(reached=reached, voters=len(voters) + gone)
 
 
 def run_of(fleet: bytes, message: bytes) -> bytes:
@@ -67,9 +79,18 @@ def run_of(fleet: bytes, message: bytes) -> bytes:
 
 
 def plan_of(
-    run: bytes, taken_s: int, *, me: bytes, voters: tuple[bytes, ...], manifest: bytes
+    run: bytes,
+    taken_s: int,
+    *,
+    me: bytes,
+    voters: tuple[bytes, ...],
+    manifest: bytes,
+    gone: int = 0,
 ) -> Plan:
-    """Return the run that is a message's answer. Who asks for it has its turn now."""
+    """Return the run that is a message's answer. Who asks for it has its turn now.
+
+    `voters` and `gone` are those of `taken_s`, as in Plan.
+    """
     return Plan(
         run=run,
         planned_s=taken_s,
@@ -77,6 +98,7 @@ def plan_of(
         members=(me,),
         voters=voters,
         manifest=manifest,
+        gone=gone,
         grace_s=0,
         window_s=ANSWER_WINDOW_S,
     )

@@ -9,6 +9,10 @@ operator signs all of them. What would let him, or a thief of his key, overrule 
 step also takes a quorum of the voters *before* it: another set of voters or witnesses, another
 quorum, another number of witnesses needed. Members and addresses are the operator's alone.
 
+Which voters decide a planned run its planned time says, for good: those of the newest manifest
+whose `since` is not later (`Fleet.voters_at`). How no two of them decide one run stands in
+mesh/core/fleet/duty.py.
+
 Two manifests of one number are proof against the operator, and are told apart from a replay. Not
 here: how a manifest travels, who asked to join, and whether its addresses lead anywhere.
 docs/spec/mesh.md, "The fleet manifest".
@@ -44,6 +48,8 @@ URL_CHARS_MAX: Final = 256
 MANIFEST_BYTES_MAX: Final = 1024 * 1024
 """256 members with eight addresses of 256 characters are 600 kB."""
 NUMBER_MAX: Final = 2**31
+SINCE_S_MAX: Final = 2**37
+"""The year 6325, which calendars still show."""
 WITNESS: Final = "witness"
 VOTER: Final = "voter"
 APPROVER: Final = "approver"
@@ -122,6 +128,8 @@ class Manifest:
     quorum: int = 0
     needed: int = 0
     """How many witnesses a head needs before it goes out."""
+    since: int = 0
+    """Its voters decide runs planned at this Unix second or later. Changes with the voters only."""
 
     def __post_init__(self) -> None:
         _need(0 <= self.number <= NUMBER_MAX, f"number {self.number}, at most {NUMBER_MAX}")
@@ -140,6 +148,8 @@ class Manifest:
         _need(majority <= self.quorum <= voters, f"quorum {self.quorum} of {voters} voters")
         witnesses = len(self.witnesses)
         _need(0 <= self.needed <= witnesses, f"{self.needed} needed of {witnesses} witnesses")
+        latest = SINCE_S_MAX if self.number else 0
+        _need(0 <= self.since <= latest, f"since {self.since}, at most {latest}")
 
     @property
     def voters(self) -> tuple[Member, ...]:
@@ -164,9 +174,13 @@ class Manifest:
     @property
     def guarded(self) -> tuple[object, ...]:
         """What changes only with a quorum of the voters before."""
-        voters = tuple((one.ledger, one.nostr) for one in self.voters)
         witnesses = tuple((one.ledger, one.witness) for one in self.witnesses)
-        return voters, witnesses, self.quorum, self.needed
+        return self.electorate, witnesses, self.quorum, self.needed
+
+    @property
+    def electorate(self) -> tuple[tuple[bytes, bytes], ...]:
+        """Ledger and Nostr key of each voter."""
+        return tuple((one.ledger, one.nostr) for one in self.voters)
 
     def member(self, ledger: bytes) -> Member | None:
         """The member with this ledger."""
@@ -184,16 +198,19 @@ class Manifest:
                 "quorum": self.quorum,
                 "needed": self.needed,
             }
+            | ({"since": self.since} if self.since else {})
         )
 
     @classmethod
     def parse(cls, data: bytes) -> "Manifest":
         """Read what `encode` gives, and nothing else. Raises InvalidManifest."""
         value = _decode(data)
+        dated = {"since": int} if isinstance(value, Mapping) and "since" in value else {}
         fields = _fields(
             value, version=int, number=int, previous=bytes, operator=bytes, members=list,
-            quorum=int, needed=int,
+            quorum=int, needed=int, **dated,
         )  # fmt: skip
+        _need(not dated or fields["since"] != 0, "a time of 0 is left out")
         version = fields.pop("version")
         _need(version == VERSION, f"version {version}, expected {VERSION}")
         _need(len(fields["members"]) <= MEMBERS_MAX, f"more than {MEMBERS_MAX} members")
@@ -294,6 +311,8 @@ class Fleet:
     fleet_id: bytes
     """Digest of manifest 0."""
     ever: frozenset[bytes]
+    votings: tuple[Manifest, ...]
+    """Manifests that named other voters than the one before, oldest first."""
 
     @classmethod
     def begin(cls, first: SignedManifest) -> "Fleet":
@@ -301,19 +320,30 @@ class Fleet:
         if first.manifest.number:
             raise ManifestGap(f"manifest {first.manifest.number} begins no fleet: 0 does")
         ledgers = frozenset(one.ledger for one in first.manifest.members)
-        return cls(newest=first, fleet_id=first.manifest.digest, ever=ledgers)
+        return cls(
+            newest=first,
+            fleet_id=first.manifest.digest,
+            ever=ledgers,
+            votings=(first.manifest,),
+        )
 
     @property
     def manifest(self) -> Manifest:
         """The newest manifest."""
         return self.newest.manifest
 
+    def voters_at(self, planned_s: int) -> tuple[bytes, ...]:
+        """Nostr keys of the voters who decide what is planned then; some may be no members now."""
+        last = next(one for one in reversed(self.votings) if one.since <= planned_s)
+        return tuple(one.nostr for one in last.voters)
+
     def advance(self, new: SignedManifest) -> "Fleet":
         """Take the next manifest.
 
         Raises ForgedManifest for another operator's, ReplayedManifest for a known or older one,
-        ManifestFork for a second one of a number, ManifestGap if some are missing between, and
-        MissingQuorum if the voters before it had to approve and did not.
+        ManifestFork for a second one of a number, ManifestGap if some are missing between,
+        InvalidManifest for a time that it may not set, and MissingQuorum if the voters before it
+        had to approve and did not.
         """
         old, now = self.manifest, new.manifest
         self._check_follows(now)
@@ -324,7 +354,8 @@ class Fleet:
                 f"manifest {old.number} approve, {old.quorum} are needed"
             )
         ledgers = frozenset(one.ledger for one in now.members)
-        return replace(self, newest=new, ever=self.ever | ledgers)
+        votings = self.votings if now.electorate == old.electorate else (*self.votings, now)
+        return replace(self, newest=new, ever=self.ever | ledgers, votings=votings)
 
     def open(self, data: bytes) -> SignedManifest:
         """Parse and verify what may be the next manifest; anybody may have sent it.
@@ -370,6 +401,12 @@ class Fleet:
             raise ManifestFork(
                 f"manifest {now.number} follows {now.previous.hex()}, {old.digest.hex()} is known"
             )
+        same = now.electorate == old.electorate
+        _need(
+            now.since == old.since if same else now.since >= old.since,
+            f"manifest {now.number} says since {now.since}, the one before it {old.since}: later "
+            "with other voters, and the same with the same",
+        )
 
     def merged(self, one: SignedManifest, other: SignedManifest | None) -> SignedManifest:
         """The next manifest with the approvals of both copies, those of its voters only.
