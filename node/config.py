@@ -373,8 +373,9 @@ def _check(config: Config, path: Path | None) -> None:
             f"{path}: attest.network is mainnet, and mainnet costs money",
             hint="set attest.i_understand_that_mainnet_costs_money = true if that is meant",
         )
-    for person in config.approval.people:
-        public_key(person, "approval.people")
+    people = {public_key(person, "approval.people") for person in config.approval.people}
+    if fault := config.approval.fault(len(people)):
+        raise ConfigError(fault, hint="as many at most as there are, or 0 for a majority")
     try:
         check_witnesses(config.witness)
     except InvalidNote as error:

@@ -6,14 +6,15 @@ compared; then each gate's outcomes and the candidate's transcript; then each mu
 averaged, and no majority is taken: who decides reads this, and says so with his own key.
 
 Measures stand outside: two machines never take the same time. Nor is a judge that found nothing out
-another opinion: an inconclusive verdict agrees with nobody and contradicts nobody.
+another opinion: an inconclusive verdict agrees with nobody and contradicts nobody, unless it says
+that all that is left is for people.
 """
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Final
 
-from genesis.core.verdict import Decision, Findings, Verdict
+from genesis.core.verdict import Findings, Verdict
 
 BASIS: Final = ("patch", "parent", "result", "evaluator", "task", "seed")
 """What a verdict is about. Where it differs, two judges were asked two questions."""
@@ -46,14 +47,14 @@ class Comparison:
 def compare(one: Verdict, other: Verdict) -> Comparison:
     """Compare two verdicts."""
     if one.digest == other.digest:
-        told = Decision.INCONCLUSIVE not in (one.decision, other.decision)
+        told = one.told and other.told
         return Comparison(comparable=told, agree=told)
     mine, its = one.findings.to_value(), other.findings.to_value()
     basis = tuple(_differences("", _basis(mine), _basis(its)))
     if basis:
         return Comparison(comparable=False, agree=False, differences=basis[:SHOWN_MAX])
     found = (*_gates(one.findings, other.findings), *_teeth(one.findings, other.findings))
-    told = Decision.INCONCLUSIVE not in (one.decision, other.decision)
+    told = one.told and other.told
     rest = {key: mine[key] for key in mine if key not in (*BASIS, "gates", "teeth")}
     more = _differences("", rest, {key: its.get(key) for key in rest})
     return Comparison(comparable=told, agree=False, differences=(*found, *more)[:SHOWN_MAX])

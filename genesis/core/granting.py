@@ -2,12 +2,13 @@
 
     what        an own verdict of this proposal accepts it, found by the evaluator that judges now,
                 and none of its own rejects it. Own is what was judged here, not what has our key:
-                a verdict that came from elsewhere may have been found at another ledger
+                a verdict that came from elsewhere may have been found at another ledger. Of what is
+                constitutional no verdict accepts: the one that leaves it to people is wanted
     whose       routine: the operator's yes. Or, where the fleet manifest that he signed names
                 approvers, the yes of a majority of them, two at least, one of which has judged it
                 itself and come to the same digest; and no judge of them to another.
-                constitutional: the yes of people whose keys node.toml names and this machine has
-                not; and WAIT_MS have passed since the verdict
+                constitutional: the yes of as many as node.toml asks for, of the people whose keys
+                it names and this machine has not; and its waiting time has passed since the verdict
     how long    a yes holds for VALID_MS
     but         a no of the operator, or of one of those people, stands until his later yes
 
@@ -65,7 +66,7 @@ class Why(StrEnum):
     EXPIRED = "expired"
     """There was a yes, too long ago."""
     QUORUM = "quorum"
-    """Some approvers said yes, too few."""
+    """Some approvers, or people, said yes, too few."""
     DISAGREED = "disagreed"
     """Approvers' judges found different things."""
     EARLY = "early"
@@ -128,7 +129,8 @@ class Rules:
 
     `judges` are this node's own log keys, of every tenure; `evaluator` is the digest of the judge
     that runs now. `own` are all keys that this machine has. `approvers` are those of the fleet
-    manifest, none if no operator of this node signed it.
+    manifest, none if no operator of this node signed it. Of the `people` `people_needed` decide
+    about what is constitutional, `wait_ms` after its verdict.
     """
 
     judges: frozenset[bytes]
@@ -137,6 +139,12 @@ class Rules:
     people: frozenset[bytes] = frozenset()
     own: frozenset[bytes] = frozenset()
     approvers: frozenset[bytes] = frozenset()
+    people_needed: int = 1
+    wait_ms: int = WAIT_MS
+
+    def __post_init__(self) -> None:
+        if self.people_needed < 1 or self.wait_ms < 0:
+            raise ValueError("fewer than one of the people, or a waiting time that is none")
 
     @property
     def quorum(self) -> int:
@@ -168,24 +176,31 @@ def decide(case: Case, rules: Rules, *, now_ms: int) -> Yes | NotYet:
     own = _own(case, rules)
     if isinstance(own, NotYet):
         return own
+    if no := said_no(case, rules, now_ms=now_ms):
+        return no
     latest = _latest(case, rules, now_ms)
-    for one in latest:
-        may = one.key in rules.operators | rules.people
-        if may and one.answer.word is Word.DISAPPROVE:
-            return NotYet(why=Why.DISAPPROVED, text=f"{one.key.hex()} says no")
     said = [one for one in latest if one.answer.word is Word.APPROVE]
     yes = [one for one in said if one.answer.question.verdict in own]
     fresh = [one for one in yes if one.answer.at_ms + VALID_MS >= now_ms]
     constitutional = case.proposed.patch_class is PatchClass.CONSTITUTIONAL
     entitled = rules.people if constitutional else rules.operators
     if by := [one for one in fresh if one.key in entitled]:
-        return _waited(by, own, now_ms) if constitutional else _granted(by)
+        return _by_people(by, rules, own, now_ms) if constitutional else _granted(by)
     if any(one.key in entitled for one in yes):
         days = VALID_MS // HOUR_MS // 24
         return NotYet(why=Why.EXPIRED, text=f"the yes is more than {days} days old")
     if not constitutional and rules.approvers:
         return _by_quorum(case, rules, own, fresh)
     return NotYet(why=Why.UNAPPROVED, text=_unapproved(case, rules, said))
+
+
+def said_no(case: Case, rules: Rules, *, now_ms: int) -> NotYet | None:
+    """Return the no of an operator, or of one of the people, that stands: to whatever verdict."""
+    for one in _latest(case, rules, now_ms):
+        may = one.key in rules.operators | rules.people
+        if may and one.answer.word is Word.DISAPPROVE:
+            return NotYet(why=Why.DISAPPROVED, text=f"{one.key.hex()} says no")
+    return None
 
 
 def _unapproved(case: Case, rules: Rules, said: list[SignedAnswer]) -> str:
@@ -197,9 +212,16 @@ def _unapproved(case: Case, rules: Rules, said: list[SignedAnswer]) -> str:
     return f"the yes of {key} does not count: of another verdict, or a key that may not"
 
 
+def speaks_for(verdict: Verdict, patch_class: PatchClass) -> bool:
+    """Whether people are asked about a proposal of this class after such a verdict."""
+    if patch_class is PatchClass.CONSTITUTIONAL:
+        return verdict.findings.for_people
+    return verdict.decision is Decision.ACCEPT
+
+
 @dataclass(frozen=True, slots=True)
 class _Accepted:
-    """An own verdict that accepts: since when, and at which head it was judged."""
+    """An own verdict that speaks for it: since when, and at which head it was judged."""
 
     at_ms: int
     basis: tuple[int, bytes]
@@ -223,17 +245,19 @@ def _verdicts(
 
 
 def _own(case: Case, rules: Rules) -> dict[bytes, _Accepted] | NotYet:
-    """Return the own verdicts that accept, by digest, each from the first event that says so."""
+    """Return the own verdicts that speak for it, by digest, each from the first event of it."""
     found: dict[bytes, _Accepted] = {}
     for one, at_ms in _verdicts(case.envelopes, case.proposed, rules.judges, rules):
         if one.verdict.decision is Decision.REJECT:
             text = "a verdict of this node rejects it; what is mended is another proposal"
             return NotYet(why=Why.REJECTED, text=text)
-        if one.verdict.decision is Decision.ACCEPT:
+        if speaks_for(one.verdict, case.proposed.patch_class):
             basis = _basis(one.verdict.findings)
             found.setdefault(one.verdict.digest, _Accepted(at_ms, basis))
     if not found:
         text = "no verdict of this node, by the judge that it has now, accepts it"
+        if case.proposed.patch_class is PatchClass.CONSTITUTIONAL:
+            text = "no verdict of this node, by the judge that it has now, leaves it to people"
         return NotYet(why=Why.UNJUDGED, text=text)
     return found
 
@@ -279,12 +303,23 @@ def _granted(by: list[SignedAnswer]) -> Yes:
     )
 
 
-def _waited(by: list[SignedAnswer], own: dict[bytes, _Accepted], now_ms: int) -> Yes | NotYet:
-    ends = {one.key: own[one.answer.question.verdict].at_ms + WAIT_MS for one in by}
-    if ripe := [one for one in by if ends[one.key] <= now_ms]:
+def _by_people(
+    by: list[SignedAnswer], rules: Rules, own: dict[bytes, _Accepted], now_ms: int
+) -> Yes | NotYet:
+    """Decide by the verdict that most of them said yes to; of two such the one that waits less."""
+    said: dict[bytes, list[SignedAnswer]] = {}
+    for one in by:
+        said.setdefault(one.answer.question.verdict, []).append(one)
+    enough = [digest for digest in said if len(said[digest]) >= rules.people_needed]
+    if not enough:
+        most, needed = max(map(len, said.values())), rules.people_needed
+        text = f"{most} of the people say yes to one verdict, {needed} are needed"
+        return NotYet(why=Why.QUORUM, text=text)
+    ends = {digest: own[digest].at_ms + rules.wait_ms for digest in enough}
+    if ripe := [one for digest in enough if ends[digest] <= now_ms for one in said[digest]]:
         return _granted(ripe)
     hours = -(-(min(ends.values()) - now_ms) // HOUR_MS)
-    text = f"a constitutional change waits {WAIT_MS // HOUR_MS} hours, {hours} more"
+    text = f"a constitutional change waits {rules.wait_ms // HOUR_MS} hours, {hours} more"
     return NotYet(why=Why.EARLY, text=text)
 
 

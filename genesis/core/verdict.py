@@ -46,7 +46,8 @@ PAYLOAD_TYPE: Final = "application/vnd.in-toto+json"
 SIGNATURE_TAG: Final = "timmy/verdict/v1"
 DIGEST_TAG: Final = "timmy/verdict-digest/v1"
 SEED_TAG: Final = "timmy/verdict-seed/v1"
-
+PEOPLE: Final = "people"
+"""The gate that no machine passes: a change with it is for people, whatever the others say."""
 
 _DIGESTS: Final = (
     *("patch_sha256", "parent_root", "parent_tree"),
@@ -166,6 +167,19 @@ class Findings:
         complete = bool(self.gates) and len(passed) == len(self.gates)
         return Decision.ACCEPT if complete else Decision.INCONCLUSIVE
 
+    @property
+    def for_people(self) -> bool:
+        """Whether nothing is left to be found out but what people say.
+
+        The last gate is PEOPLE, which was not run; every other one speaks and was passed.
+        """
+        *asked, last = self.gates or (None,)
+        if self.inputs.result_root is None or last is None or not asked:
+            return False
+        left = (last.name, last.parent, last.candidate) == (PEOPLE, *(Outcome.NOT_RUN,) * 2)
+        passed = [one for one in asked if self._speaks(one) and one.candidate is Outcome.PASS]
+        return left and last.transcript is not None and len(passed) == len(asked)
+
     def _speaks(self, gate: Gate) -> bool:
         teeth = [tooth.outcome for tooth in self.teeth if tooth.gate == gate.name]
         return gate.parent is Outcome.PASS and set(teeth) == {Outcome.FAIL}
@@ -223,6 +237,11 @@ class Verdict:
             self.decision in allowed,
             f"decision {self.decision.value} does not follow from the findings",
         )
+
+    @property
+    def told(self) -> bool:
+        """Whether it found something out: a decision, or that nothing is left but people."""
+        return self.decision is not Decision.INCONCLUSIVE or self.findings.for_people
 
     @property
     def digest(self) -> bytes:

@@ -20,6 +20,7 @@ from genesis.core.approval import Question, SignedAnswer, Word, read_answer, sea
 from genesis.core.architecture import ROUTINE
 from genesis.core.errors import InvalidApproval, InvalidVerdict
 from genesis.core.granting import (
+    HOUR_MS,
     SKEW_MS,
     Case,
     NotYet,
@@ -28,11 +29,13 @@ from genesis.core.granting import (
     Why,
     Yes,
     decide,
+    said_no,
+    speaks_for,
     standing_against,
 )
 from genesis.core.patch import PatchClass
 from genesis.core.sealed_word import SealedWord
-from genesis.core.verdict import Decision, verify_envelope
+from genesis.core.verdict import verify_envelope
 from ledger.core import types
 from ledger.core.errors import NotFound, Refused
 from ledger.core.event import Draft, Event
@@ -66,7 +69,7 @@ _HINTS: Final[Mapping[Why, str]] = {
     Why.DISAPPROVED: "whoever said no may say yes later: timmy patch approve {at}",
     Why.UNAPPROVED: "timmy patch approve {at}",
     Why.EXPIRED: "timmy patch approve {at}",
-    Why.QUORUM: "approvers judge it from a bundle: timmy patch export {at} FILE",
+    Why.QUORUM: "others are asked: timmy patch show {at}; approvers judge it: timmy patch export",
     Why.DISAGREED: "timmy patch verdicts {at} shows where; the operator may decide alone",
     Why.EARLY: "wait; whoever objects says so: timmy patch disapprove {at}",
 }
@@ -117,8 +120,12 @@ class PatchApproval:
         A yes that grew old, or of keys that changed, is none: it counted when it was asked for.
         Raises NotFound, Refused for what is no proposal.
         """
-        found = decide(self.case(position), self.deciders.rules(), now_ms=self._now_ms())
-        return found.text if isinstance(found, NotYet) and found.why in _OBJECTIONS else ""
+        case, rules, now_ms = self.case(position), self.deciders.rules(), self._now_ms()
+        found = decide(case, rules, now_ms=now_ms)
+        if isinstance(found, NotYet) and found.why in _OBJECTIONS:
+            return found.text
+        no = said_no(case, rules, now_ms=now_ms)  # of another judge its verdict counts no more
+        return "" if no is None else no.text
 
     def standing(self, position: int) -> dict[str, Any]:
         """Return, for people, how far it is: granted or why not, and each answer on record."""
@@ -137,7 +144,13 @@ class PatchApproval:
             "approvers": list(found.keys) if isinstance(found, Yes) else [],
             "question": None if question is None else question_row(question),
             "answers": [answer_row(one, rules) for one in case.answers],
-            "needs": {"quorum": rules.quorum, "approvers": sorted(rules.approvers)},
+            "needs": {
+                "quorum": rules.quorum,
+                "approvers": sorted(rules.approvers),
+                "people": sorted(rules.people),
+                "people_needed": rules.people_needed,
+                "wait_hours": rules.wait_ms // HOUR_MS,
+            },
         }
 
     def question(self, position: int, *, case: Case | None = None) -> Question:
@@ -219,6 +232,13 @@ class PatchApproval:
             raise Refused(
                 f"{made.key.hex()} is a key of this node: nobody approves himself",
                 hint="sign with the operator's key",
+            )
+        constitutional = case.proposed.patch_class is PatchClass.CONSTITUTIONAL
+        if constitutional and made.answer.word is Word.APPROVE and made.key not in rules.people:
+            raise Refused(
+                f"{made.key.hex()} may not approve what is constitutional: that is for people, "
+                "with keys that this node never had",
+                hint="approval.people in node.toml names them; the operator may say no",
             )
         if made.key not in rules.operators | rules.people | rules.approvers:
             raise Refused(
@@ -375,7 +395,7 @@ def _envelopes(events: Sequence[Event], kind: str) -> tuple[tuple[bytes, int], .
 def asked_about(
     proposed: Proposed, envelopes: Sequence[tuple[bytes, int]], rules: Rules
 ) -> Question | None:
-    """Return what people are asked: about the newest own verdict that accepts, if there is one."""
+    """Return what people are asked: about the newest own verdict that speaks for it."""
     for envelope, _ in reversed(envelopes):
         try:
             found = verify_envelope(envelope, trusted=rules.judges).verdict
@@ -383,7 +403,7 @@ def asked_about(
             continue
         inputs = found.findings.inputs
         ours = inputs.evaluator == rules.evaluator and proposed.is_of(inputs)
-        if ours and found.decision is Decision.ACCEPT:
+        if ours and speaks_for(found, proposed.patch_class):
             return proposed.question(found.digest)
     return None
 

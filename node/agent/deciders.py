@@ -1,7 +1,8 @@
 """Who decides about proposals at one node, and by which keys: none that this machine has.
 
     operators   the operator's key of genesis, and the npub that the Nostr gateway knows him by
-    people      those of node.toml (`[approval]`), for what is constitutional
+    people      those of node.toml (`[approval]`), for what is constitutional; never the operator's
+                key of genesis, which was made on this machine
     approvers   those of the fleet's manifest, if one of these operators signed it
 
 Read when it is asked: a fleet and what lies here may change. Not covered: a keystore that lies
@@ -14,7 +15,7 @@ from functools import cached_property
 
 from genesis import keystore
 from genesis.core.errors import BirthError
-from genesis.core.granting import Rules
+from genesis.core.granting import HOUR_MS, Rules
 from ledger.core.lineage import Lineage
 from mesh.core.fleet.manifest import Fleet
 from node.config import Config, public_key
@@ -59,9 +60,11 @@ class Deciders:
             judges=frozenset(one.keys["log"] for one in self.lineage.tenures),
             evaluator=self.evaluator,
             operators=frozenset(operators),
-            people=frozenset(people - keys_here(self.home)),
+            people=frozenset(people - keys_here(self.home) - {genesis["operator"]}),
             own=own,
             approvers=frozenset(one.nostr for one in approvers),
+            people_needed=self.config.approval.people_needed or len(people) // 2 + 1,
+            wait_ms=self.config.approval.wait_hours * HOUR_MS,
         )
 
 

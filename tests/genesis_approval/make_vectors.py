@@ -19,7 +19,6 @@ from coincurve import PrivateKey
 from genesis.core.approval import Answer, Word, read_answer
 from genesis.core.errors import InvalidApproval, InvalidVerdict
 from genesis.core.granting import HOUR_MS, VALID_MS, WAIT_MS, Yes, decide
-from genesis.core.patch import PatchClass
 from genesis.core.verdict import Decision, Verdict, sign_envelope, verify_envelope
 from ledger.core.hashing import tagged
 from ledger.core.keys import Signer
@@ -27,6 +26,9 @@ from tests.genesis_approval import world
 from tests.genesis_approval.world import (
     ACCEPT,
     APPROVERS,
+    ASKED,
+    BOTH,
+    CONSTITUTIONAL,
     INPUTS,
     KEY,
     OTHER,
@@ -38,7 +40,6 @@ from tests.genesis_approval.world import (
 )
 
 FOLDER = Path(__file__).parent.parent / "vectors/verdict"
-CONSTITUTIONAL = replace(PROPOSED, patch_class=PatchClass.CONSTITUTIONAL)
 
 
 class Fixed(Signer):
@@ -87,6 +88,7 @@ def outside(data, **changes):
 
 
 GOOD = envelope(ACCEPT)
+LEFT = envelope(ASKED)
 NOTHING = findings(inputs=replace(INPUTS, result_root=None, result_tree=None))
 
 
@@ -169,6 +171,10 @@ ENVELOPES: dict[str, tuple[bytes, tuple[str, ...], str | None]] = {
         inside(GOOD, deep("predicate.found.patch", "AB" * 32)), ("log",), "shape",
     ),
     "another predicate": (inside(GOOD, deep("predicateType", "x")), ("log",), "statement"),
+    "for people": (LEFT, ("log",), None),
+    "for people, and said to be accepted": (
+        inside(LEFT, deep("predicate.decision", "accept")), ("log",), "statement",
+    ),
     "another payload type": (outside(GOOD, payloadType="application/json"), ("log",), "shape"),
     "a field of the envelope more": (outside(GOOD, more=1), ("log",), "shape"),
     "a fraction": (inside(GOOD, deep("predicate.measured.took_ms", 0.5)), ("log",), "json"),
@@ -200,8 +206,8 @@ def _envelope(name: str) -> dict[str, Any]:
     }
 
 
-def answer(name, *, word=Word.APPROVE, verdict=ACCEPT.digest, at_h=1, proposed=PROPOSED):
-    question = proposed.question(verdict)
+def answer(name, *, word=Word.APPROVE, verdict=None, at_h=1, proposed=PROPOSED):
+    question = proposed.question(world.digest_for(proposed) if verdict is None else verdict)
     return Answer(question=question, word=word, at_ms=round(at_h * HOUR_MS)).sign(FIXED[name])
 
 
@@ -266,15 +272,16 @@ def _answer(name: str) -> dict[str, Any]:
     return shown | {"message": message.hex(), "question": question.hex()}
 
 
-def _case(*said, envelopes=((GOOD, 0),), **more):
-    return world.case(*said, envelopes=envelopes, **more)
+def _case(*said, envelopes=None, constitutional=False, **more):
+    given = ((LEFT if constitutional else GOOD, 0),) if envelopes is None else envelopes
+    return world.case(*said, envelopes=given, constitutional=constitutional, **more)
 
 
 _TWO = tuple(answer(name) for name in ("a1", "a2"))
 _THREE = (*_TWO, answer("a3"))
 _THEIRS = (envelope(ACCEPT, "a1"), 1)
 _NO = Word.DISAPPROVE
-_ALICE = answer("alice", proposed=CONSTITUTIONAL)
+_ALICE, _BOB = (answer(name, proposed=CONSTITUTIONAL) for name in ("alice", "bob"))
 H = HOUR_MS
 GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
     "the operator": (_case(answer("operator")), RULES, 2 * H, None),
@@ -313,6 +320,31 @@ GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
     "dated ahead": (_case(answer("operator", at_h=9)), RULES, 2 * H, "unapproved"),
     "people, in time": (_case(_ALICE, constitutional=True), PEOPLE, WAIT_MS, None),
     "people, too early": (_case(_ALICE, constitutional=True), PEOPLE, WAIT_MS - 1, "early"),
+    "people, by a waiting time of their own": (
+        _case(_ALICE, constitutional=True), replace(PEOPLE, wait_ms=H), H, None,
+    ),
+    "people, and a machine's yes": (
+        _case(_ALICE, constitutional=True, envelopes=((GOOD, 0),)), PEOPLE, WAIT_MS, "unjudged",
+    ),
+    "for people, and routine": (
+        _case(answer("operator"), envelopes=((LEFT, 0),)), RULES, 2 * H, "unjudged",
+    ),
+    "two of two people": (
+        _case(_ALICE, _BOB, constitutional=True), BOTH, WAIT_MS, None,
+    ),
+    "one of two people": (_case(_ALICE, constitutional=True), BOTH, WAIT_MS, "quorum"),
+    "one of the people twice": (
+        _case(_ALICE, answer("alice", proposed=CONSTITUTIONAL, at_h=1.5), constitutional=True),
+        BOTH, WAIT_MS, "quorum",
+    ),
+    "one of the people says no": (
+        _case(_ALICE, answer("bob", word=_NO, proposed=CONSTITUTIONAL), constitutional=True),
+        PEOPLE, WAIT_MS, "disapproved",
+    ),
+    "the operator says no to what people want": (
+        _case(_ALICE, answer("operator", word=_NO, proposed=CONSTITUTIONAL), constitutional=True),
+        PEOPLE, WAIT_MS, "disapproved",
+    ),
     "the operator of what is constitutional": (
         _case(answer("operator", proposed=CONSTITUTIONAL), constitutional=True), PEOPLE, WAIT_MS,
         "unapproved",
@@ -366,6 +398,7 @@ def _granting(name: str) -> dict[str, Any]:
             "judges": _keys(rules.judges), "evaluator": rules.evaluator.hex(),
             "operators": _keys(rules.operators), "people": _keys(rules.people),
             "own": _keys(rules.own), "approvers": _keys(rules.approvers),
+            "people_needed": rules.people_needed, "wait_ms": rules.wait_ms,
         },
     }  # fmt: skip
     if isinstance(found, Yes):

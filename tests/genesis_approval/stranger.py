@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+from collections import Counter
 from collections.abc import Collection
 from typing import Any
 
@@ -107,6 +108,14 @@ def follows(found: dict[str, Any]) -> str:
         return "reject"
     passed = [one for one in speaking if one["candidate"] == "pass"]
     return "accept" if found["gates"] and len(passed) == len(found["gates"]) else "inconclusive"
+
+
+def left_to_people(found: dict[str, Any]) -> bool:
+    """Whether every gate but the last, which is nobody's but people's, speaks and was passed."""
+    *asked, last = found["gates"] or [{"name": ""}]
+    without = {**found, "gates": asked}
+    left = last["name"] == "people" and last["parent"] == last["candidate"] == "not-run"
+    return left and last["transcript"] is not None and follows(without) == "accept"
 
 
 def check_found(found: Any) -> None:
@@ -219,9 +228,10 @@ def granting(case: dict[str, Any]) -> tuple[str, list[str]]:
     rules, about, now = case["rules"], case["proposed"], case["now_ms"]
     own = verdicts(case, "envelopes", rules["judges"])
     demand(not [one for one in own if one["decision"] == "reject"], "rejected")
+    constitutional = about["patch_class"] == "constitutional"
     accepted: dict[str, Any] = {}
     for one in own:
-        if one["decision"] == "accept":
+        if left_to_people(one["found"]) if constitutional else one["decision"] == "accept":
             accepted.setdefault(one["digest"], one)
     demand(accepted, "unjudged")
     latest = standing(case)
@@ -232,11 +242,14 @@ def granting(case: dict[str, Any]) -> tuple[str, list[str]]:
         if not no and digest in accepted
     }  # fmt: skip
     fresh = {key: one for key, one in yes.items() if one[0] + 2592000000 >= now}
-    constitutional = about["patch_class"] == "constitutional"
     entitled = rules["people"] if constitutional else rules["operators"]
     by = {key: one for key, one in fresh.items() if key in entitled}
     if by and constitutional:
-        by = {key: one for key, one in by.items() if accepted[one[1]]["at_ms"] + 259200000 <= now}
+        counts = Counter(digest for _, digest in by.values())
+        by = {key: one for key, one in by.items() if counts[one[1]] >= rules["people_needed"]}
+        demand(by, "quorum")
+        ends = {digest: accepted[digest]["at_ms"] + rules["wait_ms"] for digest in counts}
+        by = {key: one for key, one in by.items() if ends[one[1]] <= now}
         demand(by, "early")
     if by:
         newest = max(by.values())[1]

@@ -18,10 +18,14 @@ from genesis.core.verdict import Decision
 from .world import (
     ACCEPT,
     APPROVERS,
+    ASKED,
+    BOTH,
+    CONSTITUTIONAL,
     DIGEST,
     ENVELOPE,
     INPUTS,
     KEY,
+    LEFT,
     OTHER,
     PEOPLE,
     PROPOSED,
@@ -37,7 +41,6 @@ from .world import (
 )
 
 NOW = 2 * HOUR_MS
-CONSTITUTIONAL = replace(PROPOSED, patch_class=PatchClass.CONSTITUTIONAL)
 
 
 def why(found):
@@ -222,7 +225,7 @@ def test_what_is_closed_is_not_adopted():
 
 def test_constitutional_takes_people_and_time():
     yes = answer("alice", proposed=CONSTITUTIONAL)
-    made = case(yes, envelopes=((ENVELOPE, HOUR_MS),), constitutional=True)
+    made = case(yes, envelopes=((LEFT, HOUR_MS),), constitutional=True)
     early = decide(made, PEOPLE, now_ms=HOUR_MS + WAIT_MS - 1)
     assert why(early) is Why.EARLY
     assert "waits 72 hours, 1 more" in early.text
@@ -232,10 +235,51 @@ def test_constitutional_takes_people_and_time():
         said = case(answer(name, proposed=CONSTITUTIONAL), constitutional=True)
         assert why(decide(said, rules, now_ms=NOW + WAIT_MS)) is Why.UNAPPROVED
     # judging it again does not make it wait anew, nor does it make it wait less
-    twice = case(yes, envelopes=((ENVELOPE, 0), (ENVELOPE, WAIT_MS)), constitutional=True)
+    twice = case(yes, envelopes=((LEFT, 0), (LEFT, WAIT_MS)), constitutional=True)
     assert isinstance(decide(twice, PEOPLE, now_ms=WAIT_MS), Yes)
     said_no = case(yes, no("bob", proposed=CONSTITUTIONAL, at_h=9), constitutional=True)
     assert why(decide(said_no, PEOPLE, now_ms=2 * WAIT_MS)) is Why.DISAPPROVED
+
+
+def test_constitutional_takes_as_many_people_as_are_asked_for():
+    alice, bob = (answer(name, proposed=CONSTITUTIONAL) for name in ("alice", "bob"))
+    again = answer("alice", proposed=CONSTITUTIONAL, at_h=1.5)
+    for said in ((alice,), (alice, again)):  # one key twice is one voice
+        found = decide(case(*said, constitutional=True), BOTH, now_ms=WAIT_MS)
+        assert why(found) is Why.QUORUM
+        assert "1 of the people say yes to one verdict, 2 are needed" in found.text
+    both = case(alice, bob, constitutional=True)
+    assert why(decide(both, BOTH, now_ms=WAIT_MS - 1)) is Why.EARLY
+    assert decide(both, BOTH, now_ms=WAIT_MS).keys == tuple(sorted(public("alice", "bob")))
+    # two who said yes to two verdicts said yes to nothing together
+    other = replace(ASKED, inputs=replace(INPUTS, head_size=9))
+    apart = case(
+        alice, answer("bob", proposed=CONSTITUTIONAL, verdict=other.digest), constitutional=True,
+        envelopes=((LEFT, 0), (envelope(other), 0)),
+    )  # fmt: skip
+    assert why(decide(apart, BOTH, now_ms=WAIT_MS)) is Why.QUORUM
+    hour = replace(PEOPLE, wait_ms=HOUR_MS)
+    assert isinstance(decide(case(alice, constitutional=True), hour, now_ms=HOUR_MS), Yes)
+    for wrong in ({"people_needed": 0}, {"wait_ms": -1}):
+        with pytest.raises(ValueError, match="people"):
+            replace(PEOPLE, **wrong)
+
+
+def test_a_machine_s_yes_is_none_to_what_is_for_people_and_the_other_way_round():
+    yes = answer("alice", proposed=CONSTITUTIONAL, verdict=DIGEST)
+    made = case(yes, envelopes=((ENVELOPE, 0),), constitutional=True)
+    assert why(decide(made, PEOPLE, now_ms=WAIT_MS)) is Why.UNJUDGED
+    left = case(answer("operator", verdict=ASKED.digest), envelopes=((LEFT, 0),))
+    assert why(decide(left, RULES, now_ms=NOW)) is Why.UNJUDGED
+    for changed in (
+        {"gates": ASKED.gates[1:]},
+        {"gates": ASKED.gates[::-1]},
+        {"gates": (*ASKED.gates[:1], replace(ASKED.gates[1], transcript=None))},
+        {"gates": (*ASKED.gates[:1], replace(ASKED.gates[1], name="peers"))},
+        {"teeth": ()},
+    ):
+        assert ASKED.for_people
+        assert not replace(ASKED, **changed).for_people
 
 
 def test_a_routine_yes_is_none_for_a_constitutional_change():
@@ -324,13 +368,14 @@ def twin(answers, *, constitutional, accepted_h, now_h):
     for key, said in latest.items():
         newest = max(one.answer.at_ms for one in said)
         words = {one.answer.word for one in said if one.answer.at_ms == newest}
+        right = ASKED.digest if constitutional else DIGEST
         if Word.DISAPPROVE in words:
             if key in PEOPLE.operators | PEOPLE.people:
                 return False
         elif any(
-            one.answer.at_ms == newest and one.answer.question.verdict == DIGEST for one in said
+            one.answer.at_ms == newest and one.answer.question.verdict == right for one in said
         ) and not any(
-            one.answer.at_ms == newest and one.answer.question.verdict > DIGEST for one in said
+            one.answer.at_ms == newest and one.answer.question.verdict > right for one in said
         ):
             yes.append((key, newest))
     if accepted_h is None:
@@ -346,7 +391,7 @@ def said(draw):
     return answer(
         name,
         word=draw(st.sampled_from(list(Word))),
-        verdict=draw(st.sampled_from([DIGEST, OTHER.digest])),
+        verdict=draw(st.sampled_from([DIGEST, ASKED.digest, OTHER.digest])),
         at_h=draw(st.sampled_from([0, 1, 70, 75, 800])),
         proposed=draw(st.sampled_from([PROPOSED, CONSTITUTIONAL])),
     )
@@ -360,7 +405,8 @@ def said(draw):
     now_h=st.sampled_from([1, 71, 72, 75, 790, 900]),
 )
 def test_the_rules_beside_a_twin(answers, constitutional, accepted_h, now_h):
-    envelopes = () if accepted_h is None else ((ENVELOPE, accepted_h * HOUR_MS),)
+    right = LEFT if constitutional else ENVELOPE
+    envelopes = () if accepted_h is None else ((right, accepted_h * HOUR_MS),)
     made = case(*answers, envelopes=envelopes, constitutional=constitutional)
     found = decide(made, PEOPLE, now_ms=now_h * HOUR_MS)
     expected = twin(answers, constitutional=constitutional, accepted_h=accepted_h, now_h=now_h)

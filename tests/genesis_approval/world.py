@@ -38,6 +38,7 @@ RULES = Rules(
     own=frozenset({KEY["log"].public, KEY["nostr"].public}),
 )
 PEOPLE = replace(RULES, people=frozenset({KEY["alice"].public, KEY["bob"].public}))
+BOTH = replace(PEOPLE, people_needed=2)
 APPROVERS = replace(
     RULES, approvers=frozenset(KEY[name].public for name in ("nostr", "a1", "a2", "a3"))
 )
@@ -59,6 +60,18 @@ def findings(*, passed=True, gate="answer", inputs=INPUTS):
 
 ACCEPT, REJECT, OTHER = findings(), findings(passed=False), findings(gate="crisis")
 DIGEST = ACCEPT.digest
+ASKED = replace(
+    ACCEPT,
+    gates=(
+        *ACCEPT.gates,
+        Gate(
+            name="people", parent=Outcome.NOT_RUN, candidate=Outcome.NOT_RUN,
+            transcript=b"\x41" * 32,
+        ),
+    ),
+)  # fmt: skip
+"""What leaves a change to people."""
+CONSTITUTIONAL = replace(PROPOSED, patch_class=PatchClass.CONSTITUTIONAL)
 
 
 def envelope(found=ACCEPT, *by, decision=None):
@@ -68,10 +81,16 @@ def envelope(found=ACCEPT, *by, decision=None):
 
 ENVELOPE = envelope()
 UNSURE = envelope(ACCEPT, decision=Decision.INCONCLUSIVE)
+LEFT = envelope(ASKED)
 
 
-def answer(name, *, word=Word.APPROVE, verdict=DIGEST, at_h=1, proposed=PROPOSED) -> SignedAnswer:
-    question = proposed.question(verdict)
+def digest_for(proposed):
+    """Of the verdict that a proposal of this class needs."""
+    return (ASKED if proposed.patch_class is PatchClass.CONSTITUTIONAL else ACCEPT).digest
+
+
+def answer(name, *, word=Word.APPROVE, verdict=None, at_h=1, proposed=PROPOSED) -> SignedAnswer:
+    question = proposed.question(digest_for(proposed) if verdict is None else verdict)
     return Answer(question=question, word=word, at_ms=round(at_h * HOUR_MS)).sign(KEY[name])
 
 
@@ -79,14 +98,12 @@ def no(name, **more):
     return answer(name, word=Word.DISAPPROVE, **more)
 
 
-def case(
-    *answers, envelopes=((ENVELOPE, 0),), reported=(), constitutional=False, is_open=True
-) -> Case:
-    patch_class = PatchClass.CONSTITUTIONAL if constitutional else PatchClass.ROUTINE
+def case(*answers, envelopes=None, reported=(), constitutional=False, is_open=True) -> Case:
+    given = ((LEFT if constitutional else ENVELOPE, 0),) if envelopes is None else envelopes
     return Case(
-        proposed=replace(PROPOSED, patch_class=patch_class),
+        proposed=CONSTITUTIONAL if constitutional else PROPOSED,
         is_open=is_open,
-        envelopes=tuple(envelopes),
+        envelopes=tuple(given),
         reported=tuple(reported),
         answers=answers,
     )

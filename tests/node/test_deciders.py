@@ -5,11 +5,13 @@ from dataclasses import replace
 import pytest
 
 from genesis import keystore
+from genesis.core.granting import HOUR_MS, WAIT_MS
 from ledger.core.keys import Signer
 from mesh.core import nip19
 from mesh.core.fleet.manifest import APPROVER, Fleet, Manifest, sign_manifest
 from node import config
 from node.agent.deciders import Deciders, keys_here
+from node.config import ConfigError
 from node.home import Home
 from node.open import reading
 from tests.mesh.test_manifest import member
@@ -49,14 +51,30 @@ def test_the_operator_of_genesis_and_the_npub_of_the_gateway(place, operator):
     assert found.operators == {operator.public, NPUB.public}
 
 
-def test_people_whose_keys_lie_here_are_none(place, operator):
+def test_people_whose_keys_lie_here_or_were_made_here_are_none(place, operator):
     named = f'["{nip19.npub(ALICE.public.hex())}", "{operator.public.hex()}"]'
     found, _ = rules(place, f"[approval]\npeople = {named}\n")
     assert found.people == {ALICE.public}
     assert operator.public in keys_here(place)
     keystore.operator_path(place.operator).rename(place.state / "away.keystore")
     found, _ = rules(place, f"[approval]\npeople = {named}\n")
-    assert found.people == {ALICE.public, operator.public}
+    assert operator.public not in keys_here(place)
+    assert found.people == {ALICE.public}  # the operator's was made on this machine
+
+
+def test_how_many_people_and_how_long(place):
+    three = [nip19.npub(Signer(bytes([n]) * 32).public.hex()) for n in (1, 2, 3)]
+    named = f"[approval]\npeople = {three}\n".replace("'", '"')
+    found, _ = rules(place, named)
+    assert (found.people_needed, found.wait_ms) == (2, WAIT_MS)
+    found, _ = rules(place, f"{named}people_needed = 3\nwait_hours = 1\n")
+    assert (found.people_needed, found.wait_ms) == (3, HOUR_MS)
+    for wrong, words in (
+        ("people_needed = 4\n", "people_needed is 4, and approval.people names 3"),
+        ("wait_hours = 0\n", "wait_hours"),
+    ):
+        with pytest.raises(ConfigError, match=words):
+            rules(place, f"{named}{wrong}")
 
 
 def fleet_of(operator, *approvers):
