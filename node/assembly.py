@@ -46,8 +46,10 @@ from node.fleet.homing import Homing
 from node.fleet.looking_back import LookingBack
 from node.fleet.members import FleetNode, make_fleet
 from node.fleet.mirroring import Mirroring, make_mirroring
+from node.fleet.offers import FleetApproval, Offers
 from node.fleet.routing import Routing
 from node.fleet.routing_wiring import make_homing, make_routing
+from node.fleet.stages import Stages, check_stages
 from node.fleet.telling import Telling
 from node.fleet.witnessed import Witnessed, make_witnessed
 from node.fleet.witnessing import Witnessing, make_witnessing
@@ -113,6 +115,7 @@ class Parts:
     patching: Patching
     adopting: Adopting
     approval: PatchApproval
+    stages: Stages
     souls: Souls
     watch: Watch
     scheduling: Scheduling
@@ -215,6 +218,7 @@ def check_config(home: Home, config: Config, genesis: Genesis) -> None:
     check_mcp(home, config)
     make_bus(home, config.mesh.bus)
     check_nostr(config)
+    check_stages(config)
     if genesis.network != config.attest.network and config.attest.backend != "none":
         raise TimmyError(
             f"attest.network is {config.attest.network}, this agent was born on {genesis.network}"
@@ -245,6 +249,9 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
     gateway.route, mind.service.claims = routing.elsewhere, routing.majority
     hearing = make_hearing(witnessing, witnessed, mirroring, config.witness, pool, relay)
     patching = make_patching(opened, release, journal, mind.tooling.toolbox, layers)
+    offers = Offers(log=log, approval=approval, fleet=fleet, mirrors=lambda: mirroring.mirrors)
+    allowed = FleetApproval(own=approval, offers=offers)
+    adopting = make_adopting(opened, journal, patching, allowed, mind.host, layers)
     return Parts(
         home=home,
         config=config,
@@ -278,8 +285,9 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         stamping=_stamping(opened, release),
         souls=_souls(opened, release, signer, relay, pool),
         patching=patching,
-        adopting=make_adopting(opened, journal, patching, approval, mind.host, layers),
+        adopting=adopting,
         approval=approval,
+        stages=Stages(section=config.adoption, patching=patching, adopting=adopting, offers=offers),
         watch=Watch(home, config.node, log.append, now_ms),
         proxying=make_proxying(opened, journal),
         hooks=read_hooks(home, config),

@@ -466,4 +466,5 @@ _ACTIONS: Final = {
     "apply": lambda home, given: patch_adopt.apply(home, given, _position(home, given.event)),
     "rollback": patch_adopt.rollback,
     "status": patch_adopt.status,
+    "follow": patch_adopt.follow,
 }

@@ -23,6 +23,7 @@ from node.fleet.bus import server_of
 from node.home import Home
 from node.keeping.selfcheck import check_home
 from node.open import node_runs, open_log
+from node.sections.adoption import OFF
 from runtime.core.permission_lint import Weight
 from runtime.core.permission_rules import Scope
 
@@ -334,6 +335,20 @@ def _mirrors(home: Home, name: str) -> Finding:
     return Finding(name=name, ok=None if late else True, text=text, hint=hint if late else None)
 
 
+def _adoption(home: Home, name: str) -> Finding:
+    if load(home.config).adoption.follow == OFF:
+        return Finding(name=name, ok=True, text="the fleet is not followed")
+    try:
+        found = Client.find(home).call("GET", "/v1/patch/status", timeout=10)["fleet"]["rollouts"]
+    except NotRunning as error:
+        return Finding(name=name, ok=None, text="no node follows the fleet", hint=error.hint)
+    look = [row for row in found if row["look"]]
+    if not look:
+        return Finding(name=name, ok=True, text="nothing of the fleet's waits too long")
+    text = "; ".join(f"{row['rollout'][:16]}: {one_line(row['look'])}" for row in look)
+    return Finding(name=name, ok=None, text=text, hint="timmy patch status")
+
+
 def _diverged(home: Home, name: str) -> Finding:
     found = sorted(home.diverged.glob("*.proof"))
     if not found:
@@ -370,6 +385,7 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "bus": _bus,
     "jobs": _jobs,
     "mirrors": _mirrors,
+    "adoption": _adoption,
     "diverged": _diverged,
     "ledger": _ledger,
     "types": _types,
