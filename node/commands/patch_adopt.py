@@ -82,6 +82,8 @@ def _tell(found: dict[str, Any], arguments: argparse.Namespace) -> int:
         console.out(f"warning   there is no way back: {one_line(found['no_way_back'])}")
     if handoff["due"]:
         console.out("handoff   due: the keys in charge vouch for another tree (timmy handoff)")
+    if found["fleet"]["fault"]:
+        console.out(f"fleet     not followed: {one_line(found['fleet']['fault'])}")
     for row in found["fleet"]["rollouts"]:
         _tell_fleet(row)
     console.table(

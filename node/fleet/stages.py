@@ -38,6 +38,7 @@ from node.open import now_ms
 from node.sections.adoption import OFF, AdoptionSection
 from node.sections.mesh import FLEET
 from runtime.core.limits import PROPOSALS_OPEN_MAX
+from runtime.core.proposals import Standing as State
 
 _LOOK_SECONDS: Final = 2.0
 """How often the copies are looked at: they are some seconds behind by themselves."""
@@ -74,6 +75,11 @@ class Rollout:
     def newest_ms(self) -> int:
         """When a member last took a step in it."""
         return max(one.since_ms for one in self.reports.values())
+
+    @property
+    def holds(self) -> bool:
+        """Whether it is this member's to take up, or was: what others only say concerns nobody."""
+        return self.offer is not None or self.standing.next is Next.BEGUN
 
 
 @dataclass(slots=True)
@@ -132,7 +138,8 @@ class Stages:
 
     def _news(self) -> bool:
         steps, now = self.offers.steps(), self.clock()
-        if self._looked[0] == steps and now - self._looked[1] < _ANEW_MS:
+        due = any(one.next_ms <= now for one in self._troubles.values())
+        if self._looked[0] == steps and now - self._looked[1] < _ANEW_MS and not due:
             return False
         self._looked = steps, now
         return True
@@ -150,7 +157,7 @@ class Stages:
             _log.warning("what the fleet adopted is not taken up", why=str(error)[:300])
 
     async def _take_up(self, rollout: bytes, offer: Offer) -> None:
-        position = await self._proposed(offer)
+        position = await self._proposed(rollout, offer)
         await self._recorded(self.log.read(position), offer)
         await self._judged(position)
         again = self._find(rollout)  # judging took a while
@@ -159,11 +166,14 @@ class Stages:
             self._forced.discard(rollout)
             _log.info("taken up from the fleet", member=offer.member.name, proposal=position)
 
-    async def _proposed(self, offer: Offer) -> int:
+    async def _proposed(self, rollout: bytes, offer: Offer) -> int:
         known, document = self.patching.proposals, offer.proposal.payload["document"]
         position = known.with_document(document)
         if position is not None:
             return position
+        gone = [one for one in known if one.document == document]
+        if gone and gone[-1].state is State.WITHDRAWN and rollout not in self._forced:
+            raise Refused("it was withdrawn at this member", hint="timmy patch follow ROLLOUT")
         if len(known.open) >= PROPOSALS_OPEN_MAX:
             raise Refused(f"{len(known.open)} proposals are open", hint="timmy patch withdraw")
         event = await self.patching.propose(
@@ -297,16 +307,22 @@ class Stages:
 
     def value(self) -> dict[str, Any]:
         """Return how far the fleet is, as the rows that scripts rely on."""
-        following = self.section.follow != OFF
-        found = self.rollouts() if following else []
-        found.sort(key=lambda one: one.offer is not None or one.standing.next is Next.BEGUN)
-        rows = [self._row(one) for one in found[-_SHOWN_MAX:]]
-        return {"follow": self.section.follow, "rollouts": rows}
+        told: dict[str, Any] = {"follow": self.section.follow, "rollouts": [], "fault": ""}
+        if self.section.follow == OFF:
+            return told
+        try:
+            found = sorted(self.rollouts(), key=lambda one: one.holds)
+        except (TimmyError, OSError, ValueError) as error:  # an architecture that cannot be read
+            return told | {"fault": str(error)}
+        return told | {"rollouts": [self._row(one) for one in found[-_SHOWN_MAX:]]}
 
     def summary(self) -> list[str]:
         """What somebody should look at, in words: a halt, a stage that waits too long, a fault."""
-        rows = self.value()["rollouts"]
-        return [f"{row['rollout'].hex()[:16]}: {row['look']}" for row in rows if row["look"]]
+        told = self.value()
+        look = [
+            f"{row['rollout'].hex()[:16]}: {row['look']}" for row in told["rollouts"] if row["look"]
+        ]
+        return [*look, *filter(None, [told["fault"]])]
 
     def _row(self, one: Rollout) -> dict[str, Any]:
         names = {member.ledger: member.name for member in self.offers.members}
@@ -334,7 +350,7 @@ class Stages:
                 for stage in standing.stages
             ],
             "waits_for": waits, "halted_by": halted, "late": standing.late, "trouble": fault,
-            "look": _look(halted, waits, fault, late=standing.late),
+            "look": _look(halted, waits, fault, late=standing.late) if one.holds else "",
         }  # fmt: skip
 
 

@@ -339,14 +339,13 @@ def _adoption(home: Home, name: str) -> Finding:
     if load(home.config).adoption.follow == OFF:
         return Finding(name=name, ok=True, text="the fleet is not followed")
     try:
-        found = Client.find(home).call("GET", "/v1/patch/status", timeout=10)["fleet"]["rollouts"]
+        found = Client.find(home).call("GET", "/v1/status", timeout=10)["adoptions"]
     except NotRunning as error:
         return Finding(name=name, ok=None, text="no node follows the fleet", hint=error.hint)
-    look = [row for row in found if row["look"]]
-    if not look:
+    if not found:
         return Finding(name=name, ok=True, text="nothing of the fleet's waits too long")
-    text = "; ".join(f"{row['rollout'][:16]}: {one_line(row['look'])}" for row in look)
-    return Finding(name=name, ok=None, text=text, hint="timmy patch status")
+    told = one_line("; ".join(found[:_NAMED_MAX]))
+    return Finding(name=name, ok=None, text=told, hint="timmy patch status")
 
 
 def _diverged(home: Home, name: str) -> Finding:
