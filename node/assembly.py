@@ -27,6 +27,7 @@ from node.agent.adopting import Adopting
 from node.agent.adoption import make_adopting, make_layered, make_patching
 from node.agent.approval import PatchApproval, make_approval
 from node.agent.hooks import Hooks, read_hooks
+from node.agent.layering import Layers
 from node.agent.mind import Mind, make_mind
 from node.agent.models import check_models
 from node.agent.patching import Patching
@@ -113,9 +114,8 @@ class Parts:
     handing_in: HandingIn | None
     stamping: Stamping
     patching: Patching
-    adopting: Adopting
-    approval: PatchApproval
     stages: Stages
+    approval: PatchApproval
     souls: Souls
     watch: Watch
     scheduling: Scheduling
@@ -128,6 +128,11 @@ class Parts:
     started_ms: int
     unreleased: int
     """Events the ledger held beyond its last released head when it was opened."""
+
+    @property
+    def adopting(self) -> Adopting:
+        """Adoptions of this node."""
+        return self.stages.adopting
 
     def known_addresses(self) -> frozenset[str]:
         """Where members of the fleet and peers are, as far as they are named by address."""
@@ -249,9 +254,6 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
     gateway.route, mind.service.claims = routing.elsewhere, routing.majority
     hearing = make_hearing(witnessing, witnessed, mirroring, config.witness, pool, relay)
     patching = make_patching(opened, release, journal, mind.tooling.toolbox, layers)
-    offers = Offers(log=log, approval=approval, fleet=fleet, mirrors=lambda: mirroring.mirrors)
-    allowed = FleetApproval(own=approval, offers=offers)
-    adopting = make_adopting(opened, journal, patching, allowed, mind.host, layers)
     return Parts(
         home=home,
         config=config,
@@ -285,9 +287,8 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         stamping=_stamping(opened, release),
         souls=_souls(opened, release, signer, relay, pool),
         patching=patching,
-        adopting=adopting,
+        stages=_stages(opened, journal, patching, approval, mirroring, mind, layers),
         approval=approval,
-        stages=Stages(section=config.adoption, patching=patching, adopting=adopting, offers=offers),
         watch=Watch(home, config.node, log.append, now_ms),
         proxying=make_proxying(opened, journal),
         hooks=read_hooks(home, config),
@@ -299,6 +300,28 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         started_ms=opened.started_ms,
         unreleased=log.size - release.newest.size,
     )
+
+
+def _stages(
+    opened: Opened,
+    journal: Journal,
+    patching: Patching,
+    approval: PatchApproval,
+    mirroring: Mirroring,
+    mind: Mind,
+    layers: Layers,
+) -> Stages:
+    """Adoptions of this node, and its part in those of its fleet."""
+    offers = Offers(
+        log=opened.log,
+        approval=approval,
+        fleet=mirroring.fleet,
+        mirrors=lambda: mirroring.mirrors,
+    )
+    allowed = FleetApproval(own=approval, offers=offers)
+    adopting = make_adopting(opened, journal, patching, allowed, mind.host, layers)
+    section = opened.config.adoption
+    return Stages(section=section, patching=patching, adopting=adopting, offers=offers)
 
 
 def _views(home: Home, log: Log) -> Views:

@@ -17,6 +17,7 @@
     timmy patch apply 412                adopt it, if it is approved: first for a few
     timmy patch status                   what is in force, how far an adoption is
     timmy patch rollback --why TEXT      back to what was before
+    timmy patch follow 5be1f0c2          take up now what another member of the fleet adopted
     timmy patch files                    what the agent is made of, under which root
     timmy patch tree                     where the adopted tree lies
 

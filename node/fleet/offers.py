@@ -27,11 +27,10 @@ from ledger.core.errors import NotFound, Refused, TimmyError
 from ledger.core.event import Cause, Event
 from ledger.core.lineage import Lineage
 from ledger.log import Log
-from mesh.core.fleet.manifest import Member
+from mesh.core.fleet.manifest import Fleet, Member
 from mesh.mirrors.mirror import Mirror
 from node.agent.approval import Granted, PatchApproval, envelopes_of, proposed_of
 from node.agent.on_record import events_about
-from node.fleet.members import FleetNode
 from node.open import now_ms
 
 STEPS_MAX: Final = 400
@@ -141,7 +140,7 @@ class Offers:
 
     log: Log
     approval: PatchApproval
-    fleet: FleetNode
+    fleet: Callable[[], Fleet | None]
     mirrors: Callable[[], Mapping[bytes, Mirror]]
     clock: Callable[[], int] = now_ms
     _read: dict[bytes, tuple[int, dict[bytes, Trial]]] = field(default_factory=dict)
@@ -149,7 +148,7 @@ class Offers:
     @property
     def members(self) -> tuple[Member, ...]:
         """Those of the newest manifest."""
-        fleet = self.fleet.fleet
+        fleet = self.fleet()
         return () if fleet is None else fleet.manifest.members
 
     def steps(self) -> tuple[int, ...]:
@@ -234,7 +233,7 @@ class Offers:
         return found.text if isinstance(found, NotYet) and found.why in _OBJECTIONS else ""
 
     def _member(self, ledger: bytes) -> tuple[Member, Log, int]:
-        fleet, (log, size) = self.fleet.fleet, self._copy(ledger)
+        fleet, (log, size) = self.fleet(), self._copy(ledger)
         member = None if fleet is None else fleet.manifest.member(ledger)
         if fleet is None or member is None:
             raise Refused(f"{ledger.hex()} is no member of the fleet", hint="timmy mesh members")

@@ -116,9 +116,9 @@ class World:
         self.approval = PatchApproval(
             log=self.own, book=Journal(self.own), deciders=Deciding(rules), clock=lambda: NOW
         )
-        self.fleet = SimpleNamespace(fleet=Fleet.begin(sign_manifest(first, operator)))
+        self.fleet = Fleet.begin(sign_manifest(first, operator))
         self.offers = Offers(
-            log=self.own, approval=self.approval, fleet=self.fleet, mirrors=self.mirrors,
+            log=self.own, approval=self.approval, fleet=lambda: self.fleet, mirrors=self.mirrors,
             clock=lambda: NOW,
         )  # fmt: skip
 
