@@ -200,17 +200,22 @@ class Log:
     def find(self, idempotency_key: bytes) -> Event | None:
         """Return the event that was appended with this key."""
         position = self._store.position_of(idempotency_key)
-        return None if position is None else self.read(position)
+        return None if position is None or position >= self.size else self.read(position)
 
     def stream(self, stream: bytes, *, last: int) -> list[Event]:
         """Return the newest `last` events of a stream, oldest first."""
-        length = self._store.stream_length(stream)
-        start = max(0, length - last)
-        return [self.read(at) for at in self._store.stream_positions(stream, start, length)]
+        return [self.read(at) for at in self.positions(stream, max(0, self._length(stream) - last))]
 
     def positions(self, stream: bytes, start: int) -> list[int]:
         """Return where the events of a stream are filed, from stream sequence `start` on."""
-        return self._store.stream_positions(stream, start, self._store.stream_length(stream))
+        return self._store.stream_positions(stream, start, self._length(stream))
+
+    def _length(self, stream: bytes) -> int:
+        """How many events of a stream can be read: a commit is in the store before it is here."""
+        size, length = self.size, self._store.stream_length(stream)
+        while any(at >= size for at in self._store.stream_positions(stream, length - 1, length)):
+            length -= 1
+        return length
 
     async def follow(self, start: int = 0) -> AsyncIterator[Event]:
         """Yield every event from `start` on, then each new one as it becomes durable."""

@@ -27,6 +27,7 @@ from node.agent.adopting import Adopting
 from node.agent.adoption import make_adopting, make_layered, make_patching
 from node.agent.approval import PatchApproval, make_approval
 from node.agent.hooks import Hooks, read_hooks
+from node.agent.layering import Layers
 from node.agent.mind import Mind, make_mind
 from node.agent.models import check_models
 from node.agent.patching import Patching
@@ -46,8 +47,10 @@ from node.fleet.homing import Homing
 from node.fleet.looking_back import LookingBack
 from node.fleet.members import FleetNode, make_fleet
 from node.fleet.mirroring import Mirroring, make_mirroring
+from node.fleet.offers import FleetApproval, Offers
 from node.fleet.routing import Routing
 from node.fleet.routing_wiring import make_homing, make_routing
+from node.fleet.stages import Stages, check_stages
 from node.fleet.telling import Telling
 from node.fleet.witnessed import Witnessed, make_witnessed
 from node.fleet.witnessing import Witnessing, make_witnessing
@@ -111,7 +114,7 @@ class Parts:
     handing_in: HandingIn | None
     stamping: Stamping
     patching: Patching
-    adopting: Adopting
+    stages: Stages
     approval: PatchApproval
     souls: Souls
     watch: Watch
@@ -125,6 +128,11 @@ class Parts:
     started_ms: int
     unreleased: int
     """Events the ledger held beyond its last released head when it was opened."""
+
+    @property
+    def adopting(self) -> Adopting:
+        """Adoptions of this node."""
+        return self.stages.adopting
 
     def known_addresses(self) -> frozenset[str]:
         """Where members of the fleet and peers are, as far as they are named by address."""
@@ -215,6 +223,7 @@ def check_config(home: Home, config: Config, genesis: Genesis) -> None:
     check_mcp(home, config)
     make_bus(home, config.mesh.bus)
     check_nostr(config)
+    check_stages(config)
     if genesis.network != config.attest.network and config.attest.backend != "none":
         raise TimmyError(
             f"attest.network is {config.attest.network}, this agent was born on {genesis.network}"
@@ -278,7 +287,7 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         stamping=_stamping(opened, release),
         souls=_souls(opened, release, signer, relay, pool),
         patching=patching,
-        adopting=make_adopting(opened, journal, patching, approval, mind.host, layers),
+        stages=_stages(opened, journal, patching, approval, mirroring, mind, layers),
         approval=approval,
         watch=Watch(home, config.node, log.append, now_ms),
         proxying=make_proxying(opened, journal),
@@ -291,6 +300,28 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         started_ms=opened.started_ms,
         unreleased=log.size - release.newest.size,
     )
+
+
+def _stages(
+    opened: Opened,
+    journal: Journal,
+    patching: Patching,
+    approval: PatchApproval,
+    mirroring: Mirroring,
+    mind: Mind,
+    layers: Layers,
+) -> Stages:
+    """Adoptions of this node, and its part in those of its fleet."""
+    offers = Offers(
+        log=opened.log,
+        approval=approval,
+        fleet=mirroring.fleet,
+        mirrors=lambda: mirroring.mirrors,
+    )
+    allowed = FleetApproval(own=approval, offers=offers)
+    adopting = make_adopting(opened, journal, patching, allowed, mind.host, layers)
+    section = opened.config.adoption
+    return Stages(section=section, patching=patching, adopting=adopting, offers=offers)
 
 
 def _views(home: Home, log: Log) -> Views:

@@ -21,6 +21,7 @@ from ledger.core.errors import InvalidNote, TimmyError
 from mesh.core.errors import InvalidIdentifier
 from mesh.core.relay.auth import relay_name
 from node.home import Home
+from node.sections.adoption import AdoptionSection
 from node.sections.approval import ApprovalSection
 from node.sections.gateways import BridgeSection, GatewaysSection, HookSection
 from node.sections.lineage import LineageSection
@@ -281,6 +282,7 @@ class Config(_Section, frozen=True):
     gateways: GatewaysSection
     bridge: BridgeSection
     approval: ApprovalSection
+    adoption: AdoptionSection
     mcp_server: McpServerSection
     hooks: Annotated[list[HookSection], msgspec.Meta(max_length=64)] = []
     models: Annotated[list[ModelSection], msgspec.Meta(max_length=16)] = []
@@ -410,9 +412,7 @@ def own_plan(text: str, zone_name: str) -> Schedule | None:
         return None
     plan = parse_when(text, now_s=0, offset=zone(zone_name))
     if isinstance(plan, Once | On | Watch):
-        raise JobRefused(
-            f"{text!r} is not a plan of times", hint='for example "every 15m" or "0 6 * * *"'
-        )
+        raise JobRefused(f"{text!r} is not a plan of times", hint='"every 15m", or "0 6 * * *"')
     return plan
 
 

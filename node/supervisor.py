@@ -230,6 +230,7 @@ class Node:
                     group.create_task(self._lasting(endpoint.run)),
                     group.create_task(self._lasting(self.kinship.run)),
                     group.create_task(self._lasting(parts.adopting.run)),
+                    group.create_task(self._lasting(parts.stages.run)),
                 ]
                 if parts.local is not None:
                     others.append(group.create_task(parts.local.run()))
@@ -414,6 +415,7 @@ class Node:
             "handed_in": await parts.handing_in.value() if parts.handing_in else None,
             "relays": [asdict(relay) for relay in await parts.pool.status()],
             "route": parts.routing.value(),
+            "adoptions": parts.stages.summary(),
             "bus": asdict(parts.bus.status),
             "relay_connections": parts.relay.connections if parts.relay else 0,
             "nostr": gateway.value() if (gateway := parts.post.gateway) else None,

@@ -89,10 +89,12 @@ class Patching:
         author: str,
         causes: tuple[Cause, ...] = (),
         book: Book | None = None,
+        taken_up: bool = False,
     ) -> Event:
         """Record a proposal; a refused one is recorded too, and raised.
 
-        `book`: that of a fork, where something is only tried. Raises InvalidPatch, Constitutional.
+        `book`: that of a fork, where something is only tried. `taken_up`: from another ledger, so
+        what it says that it follows stands there. Raises InvalidPatch, Constitutional.
         """
         book = book or self.book
         _check_author(author)
@@ -103,23 +105,23 @@ class Patching:
                 proposal = await asyncio.to_thread(parse_proposal, document)
                 weighed = weigh(proposal, base)
                 known = Proposals(book.state.entries)
-                self._check_place(proposal, known)
+                follows = None if taken_up else proposal.front.follows
+                self._check_place(proposal, known, follows)
             except PatchError as error:
                 await book.append(_refusal(document, author, error, causes))
                 raise
-            draft = self._draft(proposal, weighed, base, known)
+            draft = self._draft(proposal, weighed, base, known, follows)
             payload = {**draft.payload, "author": author, "pinned": pinned}
             [event] = await book.append(replace(draft, payload=payload, causes=causes))
         return event
 
-    def _check_place(self, proposal: Proposal, known: Proposals) -> None:
+    def _check_place(self, proposal: Proposal, known: Proposals, follows: int | None) -> None:
         same = known.with_document(proposal.digest)
         if same is not None:
             raise InvalidPatch(
                 f"this very document is proposed already, as event {same}",
                 reason=Reason.REPEATED, hint=f"timmy patch show {same}",
             )  # fmt: skip
-        follows = proposal.front.follows
         if follows is not None and known.get(follows) is None:
             raise InvalidPatch(
                 f"it follows event {follows}, which is no proposal here",
@@ -133,10 +135,15 @@ class Patching:
             )  # fmt: skip
 
     def _draft(
-        self, proposal: Proposal, weighed: Weighed, base: Architecture, known: Proposals
+        self,
+        proposal: Proposal,
+        weighed: Weighed,
+        base: Architecture,
+        known: Proposals,
+        follows: int | None,
     ) -> Draft:
         stream, front = os.urandom(16), proposal.front
-        before = None if front.follows is None else known.get(front.follows)
+        before = None if follows is None else known.get(follows)
         payload: dict[str, Any] = {
             "class": front.patch_class.value,
             "touches": [kind.value for kind in weighed.classes],
@@ -150,8 +157,8 @@ class Patching:
             "on_base": known.on_base(base.root) + 1,
             "seed_commitment": seed_commitment(self._seed(stream)),
         }
-        if front.follows is not None:
-            payload["follows"] = front.follows
+        if follows is not None:
+            payload["follows"] = follows
         return Draft(
             type=types.PATCH_PROPOSED.name,
             stream=stream,

@@ -26,7 +26,7 @@
     GET  /v1/architecture  /v1/patches  /v1/patches/{position}   what it is made of, proposals
     POST /v1/patch/{propose, comment, withdraw, judge}   see node.api.patches
     GET  /v1/lineage  POST /v1/lineage {action, ...}   and /lineage/: see node.api.children
-    GET  /v1/patch/status   POST /v1/patch/{apply, rollback}   see node.api.adopting
+    GET  /v1/patch/status   POST /v1/patch/{apply, rollback, follow}   see node.api.adopting
     POST /v1/fork {document, at?, task?, ...}   a successor tried, and told of: see node.api.forks
     GET  /v1/jobs  /v1/jobs/{name}  /v1/jobs/{name}/history?last=20   /v1/report
     GET  /v1/proxy                      where other agents' calls are recorded, and whose
@@ -177,7 +177,7 @@ class Api:
         app.add_routes(jobs.routes(self._parts.scheduling))
         app.add_routes(memory.routes(self._parts))
         app.add_routes(skins.routes(self._parts))
-        app.add_routes(AdoptingApi(self._parts.adopting).routes())
+        app.add_routes(AdoptingApi(self._parts.adopting, self._parts.stages).routes())
         app.add_routes(PatchesApi(self._parts.patching).routes())
         app.add_routes(answers.routes(self._parts.patching, self._parts.approval))
         app.add_routes(ForksApi(self._parts).routes())

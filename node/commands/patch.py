@@ -17,6 +17,7 @@
     timmy patch apply 412                adopt it, if it is approved: first for a few
     timmy patch status                   what is in force, how far an adoption is
     timmy patch rollback --why TEXT      back to what was before
+    timmy patch follow 5be1f0c2          take up now what another member of the fleet adopted
     timmy patch files                    what the agent is made of, under which root
     timmy patch tree                     where the adopted tree lies
 
@@ -466,4 +467,5 @@ _ACTIONS: Final = {
     "apply": lambda home, given: patch_adopt.apply(home, given, _position(home, given.event)),
     "rollback": patch_adopt.rollback,
     "status": patch_adopt.status,
+    "follow": patch_adopt.follow,
 }

@@ -1,4 +1,4 @@
-"""`timmy patch apply|rollback|status`: see node.commands.patch."""
+"""`timmy patch apply|rollback|status|follow`: see node.commands.patch."""
 
 import argparse
 from typing import Any, Final
@@ -15,7 +15,7 @@ _PERCENT: Final = 10
 
 
 def add_actions(actions: Any) -> None:
-    """Declare the arguments of the three."""
+    """Declare the arguments of all of them."""
     apply = actions.add_parser("apply", help="adopt an approved proposal: canary, then everybody")
     apply.add_argument("event", help="position of the proposal")
     apply.add_argument("--share", metavar="PERCENT", help="of the conversations first (10)")
@@ -24,6 +24,8 @@ def add_actions(actions: Any) -> None:
     rollback = actions.add_parser("rollback", help="go back to the architecture of before")
     rollback.add_argument("--why", default="", help="the reason, for the record")
     actions.add_parser("status", help="what is in force, and how far an adoption is")
+    follow = actions.add_parser("follow", help="take up now what the fleet adopted")
+    follow.add_argument("rollout", help="as status names it: eight digits or more")
 
 
 def apply(home: Home, arguments: argparse.Namespace, position: int) -> int:
@@ -44,6 +46,12 @@ def rollback(home: Home, arguments: argparse.Namespace) -> int:
 def status(home: Home, arguments: argparse.Namespace) -> int:
     """Say how far it is."""
     return _tell(Client.find(home).call("GET", "/v1/patch/status"), arguments)
+
+
+def follow(home: Home, arguments: argparse.Namespace) -> int:
+    """Begin before this member's turn, or after a halt."""
+    body = {"rollout": arguments.rollout}
+    return _tell(Client.find(home).call("POST", "/v1/patch/follow", body), arguments)
 
 
 def _share(text: str) -> int:
@@ -74,6 +82,10 @@ def _tell(found: dict[str, Any], arguments: argparse.Namespace) -> int:
         console.out(f"warning   there is no way back: {one_line(found['no_way_back'])}")
     if handoff["due"]:
         console.out("handoff   due: the keys in charge vouch for another tree (timmy handoff)")
+    if found["fleet"]["fault"]:
+        console.out(f"fleet     not followed: {one_line(found['fleet']['fault'])}")
+    for row in found["fleet"]["rollouts"]:
+        _tell_fleet(row)
     console.table(
         ["event", "when", "what", "proposal", "why"],
         (
@@ -85,6 +97,33 @@ def _tell(found: dict[str, Any], arguments: argparse.Namespace) -> int:
         ),
     )  # fmt: skip
     return 0
+
+
+def _tell_fleet(row: dict[str, Any]) -> None:
+    """Say who is how far with one adoption of the fleet, the origin first."""
+    name, origin = row["rollout"][:16], row["origin"]
+    console.out(f"fleet     {name} of {one_line(origin['name'] or origin['ledger'])}: {_next(row)}")
+    for number, stage in enumerate(row["stages"]):
+        told = ", ".join(f"{one['name'] or one['ledger'][:16]} {one['fate']}" for one in stage)
+        console.out(f"  {'origin' if not number else f'stage {number}'}  {one_line(told)}")
+    if row["look"]:
+        console.out(f"  look    {one_line(row['look'])}")
+
+
+def _next(row: dict[str, Any]) -> str:
+    what = _NEXT[row["next"]]
+    if row["next"] in ("begin", "wait") and not row["offered"]:
+        return one_line(f"not taken up: {row['why']}")
+    return f"{what} {', '.join(row['waits_for'])}" if row["next"] == "wait" else what
+
+
+_NEXT: Final = {
+    "begin": "this member's turn",
+    "wait": "this member waits for",
+    "halted": "halted, this member does not begin",
+    "begun": "begun by this member",
+    "out": "not for this member, which answers nobody",
+}
 
 
 def _stage(trial: dict[str, Any]) -> str:

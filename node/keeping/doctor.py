@@ -24,6 +24,7 @@ from node.fleet.files import fleet_files
 from node.home import Home
 from node.keeping.selfcheck import check_home
 from node.open import node_runs, open_log
+from node.sections.adoption import OFF
 from runtime.core.permission_lint import Weight
 from runtime.core.permission_rules import Scope
 
@@ -335,6 +336,19 @@ def _mirrors(home: Home, name: str) -> Finding:
     return Finding(name=name, ok=None if late else True, text=text, hint=hint if late else None)
 
 
+def _adoption(home: Home, name: str) -> Finding:
+    if load(home.config).adoption.follow == OFF:
+        return Finding(name=name, ok=True, text="the fleet is not followed")
+    try:
+        found = Client.find(home).call("GET", "/v1/status", timeout=10)["adoptions"]
+    except NotRunning as error:
+        return Finding(name=name, ok=None, text="no node follows the fleet", hint=error.hint)
+    if not found:
+        return Finding(name=name, ok=True, text="nothing of the fleet's waits too long")
+    told = one_line("; ".join(found[:_NAMED_MAX]))
+    return Finding(name=name, ok=None, text=told, hint="timmy patch status")
+
+
 def _diverged(home: Home, name: str) -> Finding:
     found = sorted(home.diverged.glob("*.proof"))
     if not found:
@@ -391,6 +405,7 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "bus": _bus,
     "jobs": _jobs,
     "mirrors": _mirrors,
+    "adoption": _adoption,
     "diverged": _diverged,
     "noticed": _noticed,
     "ledger": _ledger,

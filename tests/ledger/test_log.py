@@ -201,6 +201,33 @@ def test_time_never_goes_back(tmp_path):
         assert log.clock_behind_ms == 1300
 
 
+class Midway(MemoryStore):
+    """Asks something in the moment in which a commit is in the store, and nobody was told yet."""
+
+    ask = staticmethod(lambda: None)
+
+    def append(self, batch):
+        super().append(batch)
+        self.ask()
+
+
+def test_who_reads_in_the_middle_of_a_commit_reads_what_was_there_before():
+    store, seen, key = Midway(), [], bytes(16)
+    with open_log(store) as log:
+        log.append_now(genesis(), message("one"))
+
+        def ask():
+            named = [event.content["text"] for event in log.stream(STREAM, last=1)]
+            seen.append((named, log.positions(STREAM, 0), log.find(key)))
+
+        store.ask = ask
+        log.append_now(message("two", key=key), message("three"))
+        assert seen == [(["one"], [1], None)]
+        store.ask = lambda: None
+        assert log.positions(STREAM, 0) == [1, 2, 3]
+        assert log.find(key).position == 2
+
+
 async def test_many_writers_share_commits(tmp_path):
     store = SqliteStore.create(tmp_path / "ledger.db")
     commits = []
