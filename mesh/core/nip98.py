@@ -39,8 +39,8 @@ def sign_request(
     signer: NostrSigner, url: str, method: str, *, node: str, now: int, manifest: str | None = None
 ) -> str:
     """The value of the Authorization header. `node` is a public key in hex, `now` Unix seconds."""
-    tags = (("u", url), ("method", method), ("p", node))
-    tags += () if manifest is None else (("manifest", manifest),)
+    known = () if manifest is None else (("manifest", manifest),)
+    tags = (("u", url), ("method", method), ("p", node), *known)
     event = signer.sign(
         UnsignedEvent(pubkey=signer.pubkey, created_at=now, kind=KIND, tags=tags, content="")
     )
