@@ -11,7 +11,7 @@ BCOIN_STAMP := tests/bcoin/node_modules/.stamp
 NOSTR_STAMP := tests/nostr/node_modules/.stamp
 RELAY_STAMP := .venv-relay/.stamp
 
-.PHONY: help setup run local test lint style bench torture timmy-verify fuzz mutate lock clean
+.PHONY: help setup run local test lint style bench torture simulate timmy-verify fuzz mutate lock clean
 help: ## say what can be made
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 12
 
@@ -108,6 +108,10 @@ mutate: $(TEST_STAMP) ## break the ledger's core in 2,700 ways and see which the
 
 torture: $(TEST_STAMP) ## power loss, kill -9, flipped bits, full disks, clock jumps: an hour of them
 	@$(BIN)/python -m tests.torture --trials 1000 --kills 200 --seed 1 --report build/torture.json
+
+simulate: $(TEST_STAMP) ## the mesh's seeded simulators whole: gossip to 1,000 nodes; jobs, voters, answers 10,000 times
+	@mkdir -p build
+	@for part in gossip duty voters routing majority; do echo "== $$part"; $(BIN)/python -m tests.mesh.test_$$part; done | tee build/simulate.txt
 
 lock: ## compile the hash-pinned requirement files again
 	@$(BIN)/pip install --quiet uv
