@@ -95,7 +95,8 @@ async def test_a_name_that_nobody_knows_is_passed_over(world: World, session):
     lost = endpoint(world, session, name="lost", base_url=url, timeout_s=60)
     reply = await chain(world, lost, endpoint(world, session)).complete(REQUEST)
     assert (reply.link, reply.model) == ("tiny", "tiny-1")
-    assert reply.tried == (("lost", "not reachable: its name is unknown"),)
+    [tried] = reply.tried
+    assert (tried.name, tried.reason) == ("lost", "not reachable: its name is unknown")
 
 
 async def test_a_key_is_in_no_text(world: World, session, tmp_path):
