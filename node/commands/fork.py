@@ -5,6 +5,9 @@
     timmy fork --patch proposal.md --at 4000    the agent as it was after 4000 events
     timmy fork --patch proposal.md --live-model --tokens 20000 --calls 10
                                                 what is not on record may be asked of a model
+    timmy fork --save FOLDER                    keep the session, with all that was ever said, 0600
+    timmy fork --from FOLDER --patch fix.diff --task "..."
+                                                try it on that, on any machine, without the home
 
 The successor runs in the sandbox, on the agent's own events, with a store of its own; its calls of
 tools are noted and not made. The agent is not paused, and nothing enters its ledger: to have a
@@ -17,8 +20,10 @@ successor, and what differs is listed. More in docs/SUCCESSORS.md. Exit 0 only i
 
 import argparse
 import asyncio
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from attest.verify.plain import jsonable
 from ledger.core.errors import TimmyError
@@ -26,15 +31,19 @@ from node import console
 from node.client import Client, NotRunning
 from node.home import Home
 
+if TYPE_CHECKING:
+    from genesis.forking.session import Exported
+
 _WAIT_S = 3600.0
 """A fork may take a quarter of an hour, and a machine that is busy longer."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
-    parser.add_argument(
-        "--patch", type=Path, required=True, metavar="FILE", help="a proposal, or a diff"
-    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--patch", type=Path, metavar="FILE", help="a proposal, or a diff")
+    what.add_argument("--save", type=Path, metavar="FOLDER", help="keep the session, try nothing")
+    parser.add_argument("--from", type=Path, metavar="FOLDER", help="fork what --save kept")
     parser.add_argument("--at", type=int, metavar="EVENTS", help="after so many events (now)")
     parser.add_argument("--task", default="", help="by what it is tried (the proposal's)")
     parser.add_argument("--turns", type=int, metavar="N", help="turns told once more (6; 0: none)")
@@ -47,13 +56,19 @@ def run(arguments: argparse.Namespace) -> int:
     """Fork, try, tell; exit 0 only for a patch that is accepted."""
     from genesis.forking.documents import read
 
-    home, body = Home.find(arguments.home), _body(arguments)
+    home, body, kept = Home.find(arguments.home), _body(arguments), getattr(arguments, "from")
+    if kept is not None and arguments.at is not None:
+        raise TimmyError("--at is of a home, not of what was kept", hint="--save with --at")
+    if arguments.save is not None:
+        return _save(home, arguments)
     document = read(arguments.patch)
     console.say("a successor is forked and tried; this takes some seconds")
     try:
-        client = Client.find(home)
+        client = None if kept is not None else Client.find(home)
     except NotRunning:
-        found = _stopped(home, document.data, body)
+        client = None
+    if client is None:
+        found = _stopped(home, document.data, body, kept)
     else:
         text = document.data.decode(errors="surrogateescape")
         found = client.call("POST", "/v1/fork", body | {"document": text}, timeout=_WAIT_S)
@@ -65,6 +80,34 @@ def run(arguments: argparse.Namespace) -> int:
         for line in sessions.lines(found):
             console.out(line)
     return 0 if found["decision"] == "accept" else 1
+
+
+def _save(home: Home, arguments: argparse.Namespace) -> int:
+    """Keep a session as it lies in the home, whether a node runs or not."""
+    from genesis.forking import copies
+
+    with _session(home, None, arguments.at) as exported:
+        copies.save(exported, arguments.save)
+        found = {"folder": str(arguments.save), "events": exported.about.size}
+    if arguments.json:
+        console.out_json(found)
+    else:
+        console.out(f"{found['events']} events are kept in {found['folder']}")
+    return 0
+
+
+@contextmanager
+def _session(home: Home, kept: Path | None, at: int | None) -> Iterator["Exported"]:
+    """Open what lies in the home, or in a folder that `_save` wrote."""
+    from genesis.forking import copies
+    from node.agent import sessions
+
+    if kept is not None:
+        with copies.opened(kept) as exported:
+            yield exported
+    else:
+        with sessions.of_home(home) as session:
+            yield session.export(at=at)
 
 
 def _body(arguments: argparse.Namespace) -> dict[str, Any]:
@@ -80,8 +123,10 @@ def _body(arguments: argparse.Namespace) -> dict[str, Any]:
     return {name: value for name, value in given.items() if value is not None}
 
 
-def _stopped(home: Home, document: bytes, body: dict[str, Any]) -> dict[str, Any]:
-    """Fork what lies in the home."""
+def _stopped(
+    home: Home, document: bytes, body: dict[str, Any], kept: Path | None
+) -> dict[str, Any]:
+    """Fork what lies in the home, or in the folder `kept`."""
     import logging
 
     import structlog
@@ -95,9 +140,9 @@ def _stopped(home: Home, document: bytes, body: dict[str, Any]) -> dict[str, Any
     level = structlog.make_filtering_bound_logger(logging.CRITICAL)
     structlog.configure(wrapper_class=level)  # what agents of the fork came to is in its verdict
     engine = asyncio.run(choose_engine(load(home.config))).engine
-    with sessions.of_home(home) as session:
+    with _session(home, kept, body.get("at")) as exported:
         successor = fork_successor(
-            current_state=session.export(at=body.get("at")),
+            current_state=exported,
             architecture_patch=Document(name=body["name"], data=document),
             evaluation_task=body["task"],
             budget=budget_of(body),

@@ -88,6 +88,32 @@ def test_a_stopped_home_is_forked_as_it_lies(lived):
     assert re.search(r"^verdict +(accept|inconclusive)$", told, re.MULTILINE)
 
 
+def test_a_session_is_kept_in_a_folder_and_forked_without_its_home(lived, place, tmp_path):
+    folder, other = tmp_path / "kept", place("other")
+    size = lived.run("--json", "fork", "--save", str(folder), "--at", "3").good().json["events"]
+    assert size == 3
+    with lived.running() as node:  # it goes on from there, beside a node, which learns nothing
+        events = node.recorded()
+        told = lived.run("fork", "--save", str(folder)).good().out
+        assert node.recorded() == events
+    size = int(re.match(r"(\d+) events are kept in ", told)[1])
+    assert size > 3
+    assert {file.stat().st_mode & 0o777 for file in folder.iterdir()} == {0o600}
+    code, found = forked(other, "--from", folder, "--patch", GOOD, "--turns", "2")
+    assert (code, found["decision"], found["events"]) == (0, "accept", size)
+    assert len(found["turns"]) == 2
+    assert not other.ledger.exists()
+    refused = (
+        (("--from", str(folder), "--at", "3"), "of a home"),
+        (("--from", str(tmp_path / "none")), "no export"),
+        (("--from", str(folder), "--live-model", "--tokens", "5"), "this session has none"),
+    )
+    for argv, words in refused:
+        other.run("fork", "--patch", str(GOOD), *argv).refused(words)
+    folder.chmod(0o755)
+    other.run("fork", "--patch", str(GOOD), "--from", str(folder)).refused("has mode 0755")
+
+
 @pytest.mark.parametrize(
     ("argv", "words"),
     [
