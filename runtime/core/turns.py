@@ -170,19 +170,28 @@ class Turns:
 
     def to_settle(self) -> list[Message]:
         """Pending messages that get the fixed answer: their author is, or was then, held."""
-        return [
-            message
-            for message in self.pending.values()
-            if message.held or self.held(message.author)
-        ]
+        return [_message(at, value) for at, value in self._raw() if self._due_fixed(value)]
 
     def next_messages(self) -> list[Message]:
         """The oldest pending message of each conversation that may become a turn, in order."""
-        first: dict[str, Message] = {}
-        for message in self.pending.values():
-            if not message.held and not self.held(message.author):
-                first.setdefault(message.conversation, message)
-        return list(first.values())
+        first: dict[str, tuple[int, list[Any]]] = {}
+        for position, value in self._raw():
+            conversation = value[2]
+            if conversation not in first and not self._due_fixed(value):
+                first[conversation] = position, value
+        return [_message(at, value) for at, value in first.values()]
+
+    def _raw(self) -> Iterator[tuple[int, list[Any]]]:
+        """Pending messages as they stand in the entries.
+
+        Both above run with each event: where thousands wait, a `Message` of each is what costs.
+        """
+        entries = self._state.entries
+        return ((at, entries[agenda.pending_key(at)]) for at in self._pending())
+
+    def _due_fixed(self, value: list[Any]) -> bool:
+        _, _, _, author, held, _ = value
+        return held or self.held(author)
 
     def _pending(self) -> list[int]:
         return list(self._state.entries.get("pending", ()))

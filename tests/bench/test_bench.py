@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bench.contest import Result
+from bench.contest import Contest, Result
 from bench.figures import Figure
 from bench.report import BEGIN, END, PASS, SHORT, judged, section, stated, write
 from bench.rows import RELAYS, ROWS, Row, Side
@@ -50,6 +50,32 @@ def test_a_row_runs(measured, row):
     assert set(found["values"]) == ours
     assert all(len(values) == 1 and values[0] > 0 for values in found["values"].values())
     assert len(found["disk_fdatasync_per_s"]) == 1
+
+
+def test_the_slow_end_of_turns_is_of_the_same_run_and_says_of_how_many():
+    rows = {row.name: row for row in ROWS if row.family == "turning"}
+    assert len(rows) == 6
+    contest = Contest(
+        folder=Path("x"), texts=Path("y"), rounds=1, quick=False, only_ours=False, counter=None,
+        say=print,
+    )  # fmt: skip
+    for messages, told in (
+        (10, "of 200 turns"),
+        (1000, "of 200 turns"),
+        (100000, "max of 5 turns"),
+    ):
+        row, slow = rows[f"turn-{messages}"], rows[f"turn-{messages}-p99"]
+        assert (slow.figure, slow.unit) == ("p99", "ms")
+        assert [slow.sides[name].setting for name in ("ours", "langgraph", "agents")] == [
+            "of 200 turns", told, told,
+        ]  # fmt: skip
+        argv = {
+            number: [
+                contest._argv(one, name, Path("x"), one.sides[name].count) for name in one.sides
+            ]
+            for number, one in enumerate((row, slow))
+        }
+        assert argv[0] == argv[1], "what was measured for the one row serves the other"
 
 
 def test_nothing_is_left_behind(measured):
