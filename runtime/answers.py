@@ -7,7 +7,7 @@ writes them, because their idempotency keys are made of nothing but the message.
 from typing import Any, Final
 
 from ledger.core import types
-from ledger.core.event import Draft
+from ledger.core.event import Cause, Draft
 from runtime.core import calls
 from runtime.core.adoptions import Adoptions
 from runtime.core.agenda import HELD, HOLD, SCREEN_CRISIS, SCREEN_PASS
@@ -36,8 +36,17 @@ def decided(message: Message, action: str, *, screen: str, rule: str) -> Draft:
     )
 
 
-def sent(message: Message, turn: bytes, text: str, facts: dict[str, Any]) -> Draft:
-    """Answer `message` with `text`. `facts` says which step of the turn did, if one did."""
+def sent(
+    message: Message,
+    turn: bytes,
+    text: str,
+    facts: dict[str, Any],
+    causes: tuple[Cause, ...] = (),
+) -> Draft:
+    """Answer `message` with `text`. `facts` says which step of the turn did, if one did.
+
+    `causes`: what it came of, the message first; nothing but that if there are none.
+    """
     return Draft(
         type=types.MESSAGE_SENT.name,
         stream=message.stream,
@@ -48,7 +57,7 @@ def sent(message: Message, turn: bytes, text: str, facts: dict[str, Any]) -> Dra
             "message": message.position,
         },
         content={"text": text},
-        causes=(message.cause,),
+        causes=causes or (message.cause,),
         idempotency_key=calls.step_key(turn, 0, "sent"),
     )
 

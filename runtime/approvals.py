@@ -15,7 +15,7 @@ from typing import Any, Final
 
 from ledger.core import types
 from ledger.core.errors import NotFound
-from ledger.core.event import Draft, Event
+from ledger.core.event import Cause, Draft, Event
 from runtime.core import calls
 from runtime.core.approving import Question, questions
 from runtime.journal import Journal
@@ -37,6 +37,8 @@ class Answer:
 
     allow: bool
     by: str
+    cause: Cause | None = None
+    """The event that says so; None if nobody was asked."""
 
 
 class Approvals:
@@ -55,10 +57,13 @@ class Approvals:
         found = questions(self._journal.state.entries)
         return [question for question in found if question.message in pending]
 
-    async def ask(self, asked: Asked, *, name: str, call: str, why: str, arguments: str) -> Answer:
+    async def ask(
+        self, asked: Asked, requested: Event, *, call: str, why: str, arguments: str
+    ) -> Answer:
         """Ask once, however often the step is made; return what was said, at the deadline no.
 
-        `call` is what the rules see of it, a path for example; `arguments` all that it would do.
+        `requested` asked for the call. `call` is what the rules see of it, a path for example;
+        `arguments` all that it would do.
         """
         words = {
             "text": call,
@@ -68,7 +73,7 @@ class Approvals:
         }
         event = self._journal.log.find(asked.key("approval"))
         if event is None:
-            event = await self._put(asked, name, words)
+            event = await self._put(asked, requested, words)
         elif event.content != words:  # or they were erased, and nobody knows what was shown
             with suppress(NotFound):  # it was answered, or its turn is over
                 await self.answer(event.position, allow=False, by=RULE)
@@ -97,21 +102,21 @@ class Approvals:
             waiting.set()
         return event
 
-    async def _put(self, asked: Asked, name: str, words: dict[str, Any]) -> Event:
+    async def _put(self, asked: Asked, requested: Event, words: dict[str, Any]) -> Event:
         message = asked.message
         [event] = await self._journal.append(
             Draft(
                 type=types.APPROVAL_ASKED.name,
                 stream=message.stream,
                 payload=asked.facts(
-                    name=name,
+                    name=requested.payload["name"],
                     message=message.position,
                     conversation=message.conversation,
                     author=message.author,
                     deadline_ms=self._clock() + round(self._deadline_s * 1000),
                 ),
                 content=words,
-                causes=(message.cause,),
+                causes=(message.cause, requested.cause),
                 idempotency_key=asked.key("approval"),
             )
         )
@@ -131,7 +136,8 @@ class Approvals:
         known = self._journal.log.find(_key(asked))
         if known is None:
             return Answer(allow=False, by=NOBODY)
-        return Answer(allow=known.payload["allow"] is True, by=known.payload["by"])
+        said = known.payload
+        return Answer(allow=said["allow"] is True, by=said["by"], cause=known.cause)
 
 
 def _key(asked: Event) -> bytes:

@@ -19,7 +19,7 @@ from runtime.journal import Journal
 from runtime.permitting import Gate
 from runtime.steps import Asked, Outcome
 from runtime.toolbox import Choice, Toolbox
-from runtime.tooling import Tooling, requested
+from runtime.tooling import Tooling
 
 RECORDED: Final = "recorded"
 """The outcome of such a call."""
@@ -63,8 +63,8 @@ class EffectLog(Tooling):
         if len(self.made) >= self.effects_max:
             raise StepRefused(f"{len(self.made)} calls of tools were recorded, no more are")
         self.made.append(Effect(step=asked.step, tool=args.name, arguments=args.arguments))
-        before = requested(asked, args)
-        return await self.returned(asked, args, RECORDED, failed(_TEXT), before)
+        requested = await self.request(asked, args)
+        return await self.returned(asked, args, RECORDED, failed(_TEXT), requested)
 
 
 def effect_log(

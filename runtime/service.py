@@ -36,7 +36,7 @@ from runtime.given import Giving
 from runtime.journal import Journal
 from runtime.recall import Recall
 from runtime.screening import screen_answer, screen_message
-from runtime.steps import Asked, Outcome, record_step, told_reach
+from runtime.steps import Asked, Outcome, came_of, record_step, told_reach
 from runtime.toolbox import Choice
 from runtime.tooling import Tooling, tool_value
 from runtime.trails import trail_of
@@ -249,7 +249,7 @@ class Service:
                 type=types.RECALLED.name,
                 stream=asked.message.stream,
                 payload=asked.facts(hits=[hit.position for hit in hits]),
-                causes=(asked.message.cause,),
+                causes=came_of(self.journal, asked),
                 idempotency_key=asked.key("result"),
             )
         )
@@ -269,7 +269,7 @@ class Service:
                 stream=asked.message.stream,
                 payload=facts,
                 content={"text": args.text},
-                causes=(asked.message.cause,),
+                causes=came_of(self.journal, asked),
                 idempotency_key=asked.key("result"),
             )
         )
@@ -300,9 +300,10 @@ class Service:
             else:
                 first, text, outcome = [], args.text, "answered"
                 facts = self._reach(asked) | trail_of(self.journal, asked.turn)
+            causes = came_of(self.journal, asked)
             *_, sent, _finished = await self.journal.append(
                 *first,
-                answers.sent(message, asked.turn, text, asked.facts(**facts)),
+                answers.sent(message, asked.turn, text, asked.facts(**facts), causes),
                 answers.finished(message, asked.turn, outcome, None),
             )
             await answers.settle(self.journal)

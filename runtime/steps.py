@@ -1,10 +1,15 @@
-"""What all steps of a turn have in common: their facts, their keys, and how they end."""
+"""What all steps of a turn have in common: their facts, their keys, what they came of, their end.
+
+Every event of a step names the message first among its causes, then what in the turn brought it
+about. An event that is on record is never written again with other causes: whoever repeats a step
+after a crash looks first (a key with another body is a conflict).
+"""
 
 from dataclasses import dataclass
 from typing import Any
 
 from ledger.core import types
-from ledger.core.event import Draft, Event
+from ledger.core.event import Cause, Draft, Event
 from runtime.core import calls
 from runtime.core.agenda import STEPPED
 from runtime.core.chat import Reach
@@ -71,6 +76,20 @@ def _named(event: Event) -> list[Reach]:
     return [reach_of(event.payload)] if "reach" in event.payload else []
 
 
+def came_of(journal: Journal, asked: Asked) -> tuple[Cause, ...]:
+    """What a step came of: the message, and the newest reply that the turn had before it."""
+    opened = journal.turns.open.get(asked.turn)
+    results = [
+        step.result
+        for number, step in (() if opened is None else opened.steps.items())
+        if number < asked.step and step.op == "model" and step.result is not None
+    ]
+    for event in map(journal.log.read, sorted(results, reverse=True)):
+        if event.type == types.MODEL_REPLIED.name:
+            return asked.message.cause, event.cause
+    return (asked.message.cause,)
+
+
 async def record_step(journal: Journal, asked: Asked, more: dict[str, Any]) -> Outcome:
     """Record a result that is in no other event: a status, a refusal."""
     await journal.append(
@@ -78,7 +97,7 @@ async def record_step(journal: Journal, asked: Asked, more: dict[str, Any]) -> O
             type=STEPPED,
             stream=asked.message.stream,
             payload=asked.facts(**more),
-            causes=(asked.message.cause,),
+            causes=came_of(journal, asked),
             idempotency_key=asked.key("result"),
         )
     )

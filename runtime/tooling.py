@@ -4,6 +4,8 @@
     tool.decided      whether it may be, by which rule or whom; after `allow` it may have been done
     tool.returned     how it ended, and what it gave
 
+Each names the message and the one before as its causes, the first the reply that made the call.
+
 A step is made once. If the node dies between `allow` and the result, a call that only reads is made
 again; one that writes is not: the agent is told that it is not known whether it was done. A call
 that the operator is being asked about has not been made, so the question goes on.
@@ -19,12 +21,12 @@ from pathlib import Path
 from typing import Any, Final
 
 from ledger.core import types
-from ledger.core.event import Draft, Event
+from ledger.core.event import Cause, Draft, Event
 from runtime.approvals import ASKED_CHARS_MAX, OPERATOR, RULE, Answer, Approvals
 from runtime.core import calls, limits
 from runtime.core.approving import Question
 from runtime.core.chat import Reach, ToolOffer
-from runtime.core.errors import CallRefused, NoSuchTool
+from runtime.core.errors import CallRefused, Diverged, NoSuchTool
 from runtime.core.leaks import Leaks
 from runtime.core.permission_rules import Effect as Ruled
 from runtime.core.permissions import Decision
@@ -121,24 +123,27 @@ class Tooling:
 
     async def call(self, asked: Asked, args: calls.ToolArgs) -> Outcome:
         """Make the call of a step, or say why not. Raises nothing but CancelledError."""
+        requested = await self.request(asked, args)
         decided = self.journal.log.find(asked.key("decided"))
         if decided is not None and decided.payload["effect"] != "allow":
-            return await self.returned(asked, args, DENIED, failed(_DENIED_TEXT))
+            return await self.returned(asked, args, DENIED, failed(_DENIED_TEXT), requested)
         if decided is not None and decided.payload["does"] != Effect.READS.value:
-            return await self.returned(asked, args, INTERRUPTED, failed(_INTERRUPTED_TEXT))
-        request = requested(asked, args)
+            return await self.returned(
+                asked, args, INTERRUPTED, failed(_INTERRUPTED_TEXT), requested
+            )
         try:
             self._check_time(asked.turn)
             reach = self._reach(asked)
             entry, arguments, ruling = self.prepare(args, reach)
             if decided is None:
-                answer = await self._permit(asked, request, entry.spec, ruling)
+                answer = await self._permit(asked, args, requested, entry.spec, ruling)
                 if answer is not None:
-                    entry, arguments, ruling = await self._after(asked, args, ruling, answer)
+                    after = await self._after(asked, args, requested, ruling, answer)
+                    entry, arguments, ruling = after
             else:
                 _still_allowed(ruling.decision)
         except NotMade as why:
-            return await self.returned(asked, args, why.outcome, failed(str(why)), request)
+            return await self.returned(asked, args, why.outcome, failed(str(why)), requested)
         context = ToolContext(
             folder=self.folder,
             call=ruling.call,
@@ -154,7 +159,29 @@ class Tooling:
         result = await self.toolbox.call(entry, arguments, context)
         took_ms = max(0, round((self.clock() - began) * 1000))
         outcome = ERROR if result.is_error else DONE
-        return await self.returned(asked, args, outcome, result, took_ms=took_ms)
+        return await self.returned(asked, args, outcome, result, requested, took_ms=took_ms)
+
+    async def request(self, asked: Asked, args: calls.ToolArgs) -> Event:
+        """Put on record that the turn asks for a tool, once. Raises Diverged.
+
+        What an earlier version wrote named nothing but the message; it stays what it is.
+        """
+        known = self.journal.log.find(asked.key("tool"))
+        if known is not None:
+            if known.payload["args"] != asked.digest:
+                raise Diverged(f"step {asked.step} asked for another call of a tool")
+            return known
+        [event] = await self.journal.append(_requested(asked, args, self._reply(asked, args)))
+        return event
+
+    def _reply(self, asked: Asked, args: calls.ToolArgs) -> tuple[Cause, ...]:
+        """Return the reply whose call this is, if the agent named one of this turn."""
+        position = -1 if args.id is None else int(args.id.partition("-")[0])
+        if not 0 <= position < self.journal.log.size:
+            return ()
+        event = self.journal.log.read(position)
+        is_one = event.type == types.MODEL_REPLIED.name and event.payload.get("turn") == asked.turn
+        return (event.cause,) if is_one else ()
 
     # ---- whether it may be made -------------------------------------------------------------
 
@@ -205,30 +232,41 @@ class Tooling:
         return reach if told is None else min(reach, told)
 
     async def _permit(
-        self, asked: Asked, request: Draft, spec: ToolSpec, ruling: Ruling
+        self,
+        asked: Asked,
+        args: calls.ToolArgs,
+        requested: Event,
+        spec: ToolSpec,
+        ruling: Ruling,
     ) -> Answer | None:
         """Decide and write it down. Raises NotMade if the call may not be made.
 
         Return the operator's yes if he was asked: that is written down by `_after`.
         """
-        decision = ruling.decision
+        decision, rule = ruling.decision, Answer(allow=True, by="rule")
         match decision.effect:
             case Ruled.ALLOW:
-                await self.journal.append(request, _decided(asked, spec, decision, "allow", "rule"))
+                draft = _decided(asked, requested, spec, decision, rule)
+                await self.journal.append(draft)
             case Ruled.DENY:
-                await self.journal.append(request, _decided(asked, spec, decision, "deny", "rule"))
+                no = replace(rule, allow=False)
+                await self.journal.append(_decided(asked, requested, spec, decision, no))
                 raise NotMade(DENIED, f"not allowed: {decision.why}")
             case Ruled.ASK:
-                await self.journal.append(request)
-                answer = await self._ask(asked, spec, ruling, request)
+                answer = await self._ask(asked, args, ruling, requested)
                 if answer.allow:
                     return answer
-                await self.journal.append(_decided(asked, spec, decision, "deny", answer.by))
+                await self.journal.append(_decided(asked, requested, spec, decision, answer))
                 raise NotMade(DENIED, _not_approved(answer))
         return None
 
     async def _after(
-        self, asked: Asked, args: calls.ToolArgs, ruling: Ruling, answer: Answer
+        self,
+        asked: Asked,
+        args: calls.ToolArgs,
+        requested: Event,
+        ruling: Ruling,
+        answer: Answer,
     ) -> tuple[Entry, Arguments, Ruling]:
         """Ask the rules once more after the operator's yes, and write down what holds.
 
@@ -241,25 +279,26 @@ class Tooling:
             why = f"not allowed: {now.decision.why}"
         elif now.call != ruling.call:
             why = _ELSEWHERE_TEXT
-        said, by = ("allow", answer.by) if why is None else ("deny", "rule")
-        await self.journal.append(_decided(asked, entry.spec, now.decision, said, by))
+        said = answer if why is None else replace(answer, allow=False, by="rule")
+        await self.journal.append(_decided(asked, requested, entry.spec, now.decision, said))
         if why is not None:
             raise NotMade(DENIED, why)
         return entry, arguments, now
 
-    async def _ask(self, asked: Asked, spec: ToolSpec, ruling: Ruling, request: Draft) -> Answer:
+    async def _ask(
+        self, asked: Asked, args: calls.ToolArgs, ruling: Ruling, requested: Event
+    ) -> Answer:
         if self.approvals is None:
             return Answer(allow=False, by="nobody")
         why = ruling.why
         if len(why) > ASKED_CHARS_MAX:
             raise NotMade(REFUSED, "its paths lead to more places than a question can show")
-        assert request.content is not None
         return await self.approvals.ask(
             asked,
-            name=spec.name,
+            requested,
             call=ruling.decision.call,
             why=why,
-            arguments=request.content["arguments"],
+            arguments=args.arguments,
         )
 
     # ---- what came of it --------------------------------------------------------------------
@@ -270,14 +309,17 @@ class Tooling:
         args: calls.ToolArgs,
         outcome: str,
         result: ToolResult,
-        *before: Draft,
+        came_of: Event,
+        *,
         took_ms: int = 0,
     ) -> Outcome:
-        """Put a result on record, cut to its bound, behind the drafts of `before`."""
+        """Put a result on record, cut to its bound: of the decision if there is one, else of
+        `came_of`.
+        """
         result = cut(result, self.limits.result_bytes)
         more = {} if args.id is None else {"id": args.id}
-        *_, event = await self.journal.append(
-            *before,
+        before = self.journal.log.find(asked.key("decided")) or came_of
+        [event] = await self.journal.append(
             Draft(
                 type=types.TOOL_RETURNED.name,
                 stream=asked.message.stream,
@@ -292,7 +334,7 @@ class Tooling:
                     **more,
                 ),
                 content={"text": result.text},
-                causes=(asked.message.cause,),
+                causes=(asked.message.cause, before.cause),
                 idempotency_key=asked.key("result"),
             ),
         )
@@ -305,30 +347,34 @@ def _still_allowed(decision: Decision) -> None:
         raise NotMade(DENIED, f"not allowed: {decision.why}")
 
 
-def requested(asked: Asked, args: calls.ToolArgs) -> Draft:
-    """Return the record that a turn asked for a tool."""
+def _requested(asked: Asked, args: calls.ToolArgs, reply: tuple[Cause, ...]) -> Draft:
     more = {} if args.id is None else {"id": args.id}
     return Draft(
         type=types.TOOL_REQUESTED.name,
         stream=asked.message.stream,
         payload=asked.facts(name=args.name, **more),
         content={"arguments": args.arguments},
-        causes=(asked.message.cause,),
+        causes=(asked.message.cause, *reply),
         idempotency_key=asked.key("tool"),
     )
 
 
-def _decided(asked: Asked, spec: ToolSpec, decision: Decision, effect: str, by: str) -> Draft:
+def _decided(
+    asked: Asked, requested: Event, spec: ToolSpec, decision: Decision, answer: Answer
+) -> Draft:
+    """Return the record of what was decided: `answer` says what, and by whom or a rule."""
+    effect = "allow" if answer.allow else "deny"
+    causes = (asked.message.cause, requested.cause)
     rule = None if decision.rule is None else decision.rule.to_value()
     parts = [part.to_value() for part in decision.parts]
     return Draft(
         type=types.TOOL_DECIDED.name,
         stream=asked.message.stream,
         payload=asked.facts(
-            name=spec.name, does=spec.effect.value, effect=effect, by=by, rule=rule
+            name=spec.name, does=spec.effect.value, effect=effect, by=answer.by, rule=rule
         ),
         content={"call": decision.call, "why": decision.why, "parts": parts},
-        causes=(asked.message.cause,),
+        causes=causes if answer.cause is None else (*causes, answer.cause),
         idempotency_key=asked.key("decided"),
     )
 

@@ -5,6 +5,7 @@ import os
 import pty
 import re
 import threading
+from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
@@ -19,6 +20,13 @@ allow = ["FileEdit(notes/**)", "Bash(touch:*)", "Bash(sleep:*)", "Bash(cat:*)"]
 ask = ["FileEdit(*.md)"]
 deny = ["FileEdit(*.key)"]
 """
+
+
+CAUSED_BY = {
+    "tool.requested": "model.replied",
+    "tool.decided": "tool.requested",
+    "tool.returned": "tool.decided",
+}
 
 
 def says(server, *replies) -> None:
@@ -80,8 +88,21 @@ def test_an_allowed_tool_makes_a_file_and_a_denied_one_does_not(desk):
         shown = {tool["function"]["name"] for tool in server.requests[0]["tools"]}
         assert {"shell", "read_file", "git_status", "todo_set", "ledger_why"} <= shown
         assert "web_fetch" not in shown
-        why = home.run("why", str(node.log("tool.returned")[0]["position"])).good().out
-        assert "message.received" in why
+        walk = home.run("--json", "why", str(node.log("message.sent")[0]["position"])).good().json
+        assert [row["type"] for row in walk if row["depth"] == 1] == [
+            "message.received", "model.replied",
+        ]  # fmt: skip
+        assert Counter(row["type"] for row in walk if row["type"] != "state.attested") == {
+            "message.sent": 1, "message.received": 1, "model.requested": 2, "model.replied": 2,
+            "tool.requested": 5, "tool.decided": 5, "tool.returned": 5,
+        }  # fmt: skip
+        said_so = {row["position"]: row["type"] for row in walk}
+        for kind, before in CAUSED_BY.items():
+            for row in (row for row in walk if row["type"] == kind):
+                assert [said_so[c["position"]] for c in row["causes"]] == [
+                    "message.received",
+                    before,
+                ]
     home.run("replay").good()
     home.run("verify").good()
 
@@ -112,7 +133,12 @@ def test_the_operator_is_asked_and_answers_elsewhere(desk):
         assert rule == f"FileEdit(/{home.path}/work/plan.md)"
         assert home.run("approvals", "list").good().out == "nothing waits\n"
         home.run("approvals", "allow", str(waiting["event"])).refused("no question waits")
-        assert [e["payload"]["by"] for e in node.log("approval.answered")] == ["operator"] * 2
+        answers = node.log("approval.answered")
+        assert [e["payload"]["by"] for e in answers] == ["operator"] * 2
+        for decided, answered in zip(node.log("tool.decided"), answers, strict=True):
+            assert decided["causes"][-1]["position"] == answered["position"]
+        asked = [e["causes"][-1]["position"] for e in node.log("approval.asked")]
+        assert asked == [e["position"] for e in node.log("tool.requested")]
 
 
 def test_nobody_answers_and_the_call_is_not_made(desk):

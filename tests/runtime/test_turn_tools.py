@@ -13,8 +13,9 @@ from ledger.core.event import Draft
 from ledger.derived import TAKEN, find_derived
 from runtime.approvals import Approvals
 from runtime.chain import Chain
+from runtime.core.calls import args_digest, step_key
 from runtime.core.chat import Reach
-from runtime.core.errors import CallRefused, StepRefused
+from runtime.core.errors import CallRefused, Diverged, StepRefused
 from runtime.core.openai_wire import OpenAi
 from runtime.core.permission_rules import Effect as Ruled
 from runtime.core.permission_rules import Scope, parse_rule
@@ -130,6 +131,56 @@ async def test_a_step_given_again_gets_the_recorded_result(tools: Tools, name: s
     first, size = await turn.call(0, "tool", use(name, "notes/a")), tools.world.log.size
     assert await turn.call(0, "tool", use(name, "notes/a")) == first
     assert (tools.world.log.size, len(tools.desk.done)) == (size, 1)
+
+
+async def test_each_step_names_what_it_came_of(tools: Tools):
+    turn = await begin(tools.world)
+    reply = {"items": [{"role": "user", "text": "hi"}], "max_tokens": 5}
+    told = await turn.call(0, "model", reply)
+    await turn.call(1, "recall", {"query": "owl", "limit": 3})
+    await turn.call(2, "remember", {"text": "owls sleep", "kind": "fact"})
+    for step, id_ in enumerate((f"{told['position']}-0", "0-0", "999999-0", None), 3):
+        await turn.call(step, "tool", use("look") | ({} if id_ is None else {"id": id_}))
+    later = await turn.call(7, "model", reply)
+    await turn.call(8, "answer", {"text": "Owls sleep."})
+
+    def causes(kind) -> list[list[int]]:
+        return [[cause.position for cause in e.envelope.causes] for e in tools.of(kind)]
+
+    said = turn.message.position
+    assert causes(types.RECALLED) == [[said, told["position"]]]
+    assert causes(types.MEMORY_NOTED) == [[said, told["position"]]]
+    assert causes(types.TOOL_REQUESTED) == [[said, told["position"]], [said], [said], [said]]
+    assert causes(types.MESSAGE_SENT) == [[said, later["position"]]]
+
+
+async def test_a_request_of_an_earlier_version_named_the_message_alone_and_is_gone_on_from(
+    tools: Tools,
+):
+    turn = await begin(tools.world)
+    told = await turn.call(0, "model", {"items": [{"role": "user", "text": "hi"}], "max_tokens": 5})
+    args = use("put", "a.md", id=f"{told['position']}-0")
+    digest = args_digest(DIGEST_KEY, turn.turn, 1, "tool", args)
+    facts = {"turn": turn.turn, "step": 1, "op": "tool", "args": digest}
+    [old] = await tools.world.journal.append(
+        Draft(
+            type=types.TOOL_REQUESTED.name,
+            stream=turn.message.stream,
+            payload={**facts, "name": "put", "id": args["id"]},
+            content={"arguments": args["arguments"]},
+            causes=(turn.message.cause,),
+            idempotency_key=step_key(turn.turn, 1, "tool"),
+        )
+    )
+    with pytest.raises(Diverged, match="asked for another call"):
+        await turn.call(1, "tool", use("put", "b.md"))
+    async with asyncio.TaskGroup() as group:
+        calling = group.create_task(turn.call(1, "tool", args))
+        await until(lambda: tools.approvals.open)
+        [question] = tools.approvals.open
+        await tools.approvals.answer(question.position, allow=True)
+    assert calling.result()["outcome"] == "done"
+    assert tools.of(types.TOOL_REQUESTED) == [old]
 
 
 @pytest.mark.parametrize(
