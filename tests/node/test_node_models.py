@@ -279,3 +279,16 @@ def test_a_model_without_a_test_waits_where_the_operator_asks_for_one(lived, pro
         replied = node.log("model.replied")[-1]["payload"]
         assert replied["link"] == "responder"
         assert replied["tried"][0]["reason"] == "it was not tested for safety"
+
+
+def test_the_nodes_own_secrets_do_not_reach_a_model_elsewhere(lived, provider):
+    server, _ = provider
+    key = "a-key-of-twenty-signs"
+    add(lived, server, stdin=f"{key}\n".encode()).good()
+    with lived.running() as node:
+        token = (lived.path / "token").read_text().strip()
+        node.say(f"the token is {token} and the key {key}")
+        said = json.dumps(server.requests[-1])
+        assert "the token is [api-token withheld] and the key [model-key withheld]" in said
+        assert token not in said
+        assert node.log("model.replied")[-1]["payload"]["masked"] == ["api-token", "model-key"]
