@@ -1,5 +1,7 @@
 """What a prompt is told beside the talk: how the agent speaks, and about the folder it works in.
 
+With them, if there are any: the names of adopted skills, and what each is for.
+
 Said to the agent when it is given a turn, as positions in the ledger, and on record with that: a
 turn that is given again is given the same, less what was erased since. A conversation wears its
 skin (`runtime.core.skins`), context files are for all of them (`runtime.core.contexts`).
@@ -7,6 +9,7 @@ skin (`runtime.core.skins`), context files are for all of them (`runtime.core.co
 
 from typing import Any, Final
 
+from runtime.contexts import SKILLS as LISTED
 from runtime.contexts import Contexts
 from runtime.core import calls
 from runtime.core.contexts import known
@@ -17,6 +20,7 @@ from runtime.recall import Recall
 
 SKIN: Final = "skin"
 FILES: Final = "files"
+SKILLS: Final = "skills"
 
 
 class Giving:
@@ -28,7 +32,7 @@ class Giving:
         self._contexts = contexts
 
     async def to(self, message: Message, turn: bytes) -> dict[str, Any]:
-        """Return what the turn that answers `message` is given: `skin`, `files`, or neither."""
+        """Return what the turn that answers `message` is given: of `skin`, `files`, `skills`."""
         first = self._journal.log.find(calls.step_key(turn, 1, "started"))
         if first is not None:
             return self._readable(first.payload.get("given") or {})
@@ -36,14 +40,18 @@ class Giving:
             await self._contexts.refresh()
         entries = self._journal.state.entries
         skin = worn(entries, message.conversation)
-        files = [one.position for one in known(entries) if one.shown]
+        shown = {one.name: one.position for one in known(entries) if one.shown}
+        skills = shown.pop(LISTED, None)
+        files = list(shown.values())
         given: dict[str, Any] = {} if skin is None else {SKIN: skin.position}
+        given |= {} if skills is None else {SKILLS: skills}
         return self._readable(given | ({FILES: files} if files else {}))
 
     def _readable(self, given: dict[str, Any]) -> dict[str, Any]:
         """Leave out what has no words any more: a prompt that refers to it would be refused."""
         kept: dict[str, Any] = {}
-        if SKIN in given and self._recall.words(given[SKIN]) is not None:
-            kept[SKIN] = given[SKIN]
+        for one in (SKIN, SKILLS):
+            if one in given and self._recall.words(given[one]) is not None:
+                kept[one] = given[one]
         files = [at for at in given.get(FILES, ()) if self._recall.words(at) is not None]
         return kept | ({FILES: files} if files else {})

@@ -41,7 +41,7 @@ CUT_SHORT = "I stopped before I was done: {reason}."
 
 
 def answer(position: int, *, memory: Memory, name: str, soul: str, given: dict[str, Any]) -> Turn:
-    """Answer the message at `position`. `given`: the skin to wear, and context files."""
+    """Answer the message at `position`. `given`: skin, context files, skills."""
     words = memory.text(position)
     if not words.strip():
         yield "fail", {"reason": "no_words"}
@@ -55,6 +55,7 @@ def answer(position: int, *, memory: Memory, name: str, soul: str, given: dict[s
         soul=soul,
         skin=given.get("skin"),
         files=given.get("files", ()),
+        skills=given.get("skills"),
         notes=[
             note.position for note in memory.notes(position, NOTES) if note.position not in shown
         ],
