@@ -22,7 +22,7 @@ from node.agent.local import unready
 from node.agent.models import budget_of, links_of, privacy_of
 from node.agent.registering import Registered
 from node.agent.secrets import own_secrets
-from node.agent.tools import make_registered, make_tooling
+from node.agent.tools import make_registered, make_tooling, project_of
 from node.open import now_ms
 from node.opened import Opened
 from runtime import safety, sandbox
@@ -115,7 +115,8 @@ def make_mind(
     chain = Chain([*links, Responder(recall, status)], refuses=refuses)
     digest_key = hashing.digest(hashing.STEP_KEY, opened.keys.log.secret)
     privacy = privacy_of(opened.config)
-    tooling = make_tooling(opened, journal, recall, privacy, head, layers.skills, leaks)
+    project = project_of(opened)
+    tooling = make_tooling(opened, journal, recall, privacy, head, layers.skills, leaks, project)
     contexts = Contexts(
         journal, Path(tooling.folder), tuple(opened.config.context.files), _skills(tooling, layers)
     )
@@ -131,6 +132,7 @@ def make_mind(
         contexts=contexts,
         replies_max=opened.config.agent.iterations_max,
         leaks=leaks,
+        project=project,
     )
     host, teller = _process(opened, journal, gateway, service, search)
     return Mind(

@@ -110,3 +110,22 @@ def test_a_prompt_names_adopted_skills_and_no_draft(home):
             assert [sorted(one) for one in given] == [["skills"], []]
             items = node.log("model.requested")[0]["payload"]["items"]
             assert {"role": "system", "ref": given[0]["skills"]} in items
+
+
+def test_notes_made_at_work_on_a_project_are_of_it_and_stay_out_of_another(home, tmp_path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with serving() as (endpoint, _):
+        add(home, endpoint).good()
+        plain = home.config.read_text()
+        for folder in folders:
+            home.config.write_text(f'{plain}\n[tools]\nfolder = "{folder}"\n')
+            with home.running() as node:
+                home.run("memory", "add", f"of {folder.name}", "--project", str(folder)).good()
+                home.run("memory", "add", f"of all, said in {folder.name}").good()
+                node.say("what do you know?")
+                last = words(endpoint.requests[-1])
+        assert "of two" in last
+        assert "of all, said in one" in last
+        assert "of one" not in last
