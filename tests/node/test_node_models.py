@@ -211,7 +211,7 @@ class Shown:
     """What a terminal shows, read in a thread."""
 
     def __init__(self, descriptor: int) -> None:
-        self.text = ""
+        self.text, self.ended = "", False
         self._descriptor = descriptor
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -221,6 +221,7 @@ class Shown:
                 self.text += data.decode(errors="replace")
         except OSError:
             os.close(self._descriptor)
+        self.ended = True
 
 
 def test_an_ollama_on_this_machine_is_found_by_itself(lived, provider):
@@ -292,3 +293,44 @@ def test_the_nodes_own_secrets_do_not_reach_a_model_elsewhere(lived, provider):
         assert "the token is [api-token withheld] and the key [model-key withheld]" in said
         assert token not in said
         assert node.log("model.replied")[-1]["payload"]["masked"] == ["api-token", "model-key"]
+
+
+def at_a_terminal(home, *argv):
+    """Run a command on a terminal of its own; return what it showed."""
+    ours, theirs = pty.openpty()
+    shown = Shown(ours)
+    command = home.popen(*argv, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert command.wait(COMMAND_SECONDS) == 0
+    until(lambda: shown.ended, COMMAND_SECONDS, "all of it is read")
+    return shown.text
+
+
+def test_who_answered_is_said_with_the_answer_and_shown_when_it_changes(lived, provider):
+    server, _ = provider
+    add(lived, server).good()
+    add(lived, server, "second", "--task", "chat").good()
+    with lived.running() as node:
+        assert node.status()["answered_last"] == {"link": None, "position": None}
+        first = node.say("hello")
+        assert (first["link"], first["tried"], first["link_before"]) == ("far", [], "responder")
+        assert node.status()["answered_last"]["link"] == "far"
+        server.behave = "503"
+        fallen = node.say("hello again")
+        assert (fallen["link"], fallen["link_before"]) == ("responder", "far")
+        assert [one["name"] for one in fallen["tried"]] == ["far", "second"]
+        elsewhere = node.say("hello there", conversation="other")
+        assert elsewhere["link_before"] is None
+        crisis = node.say("i want to kill myself", author="bob")
+        assert (crisis["link"], crisis["tried"]) == (None, [])
+        told = lived.run("status").good().out
+        assert "answered_last" in told
+        assert "responder (event " in told
+        server.behave = "ok"
+        again = at_a_terminal(lived, "say", "--conversation", "third", "hello once more")
+        assert "One owl sat." in again
+        assert "answered by" not in again, "nobody answered there before, and nobody failed"
+        server.behave = "503"
+        fallen = at_a_terminal(lived, "say", "--conversation", "third", "and now?")
+        assert "(answered by responder, before that far; far: failed (status 503)" in fallen
+        assert "answered by" not in lived.run("say", "--conversation", "x", "hm").good().err
