@@ -1,6 +1,7 @@
 """Manners: data on stdout, `timmy: error:` and `timmy: hint:` on stderr, `--json` for programs."""
 
 import json
+import os
 import sys
 from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
@@ -25,6 +26,14 @@ def fail(error: TimmyError) -> None:
 def say(text: str) -> None:
     """Print progress or a remark for a person, on stderr."""
     print(f"timmy: {text}", file=sys.stderr, flush=True)
+
+
+def aside(text: str) -> None:
+    """Print a remark for a person at a terminal, dimly, on stderr; nothing where nobody looks."""
+    if sys.stdout.isatty():
+        plain = "NO_COLOR" in os.environ or not sys.stderr.isatty()
+        shown = text if plain else f"\x1b[2m{text}\x1b[0m"
+        print(shown, file=sys.stderr, flush=True)
 
 
 def out(text: str) -> None:

@@ -385,6 +385,7 @@ class Node:
             "events": parts.log.size,
             "head": {"size": head.size, "root": head.root, "epoch": head.checkpoint.epoch},
             "models": parts.mind.chain.names,
+            "answered_last": asdict(parts.mind.service.asking.last),
             "local": parts.local.value() if parts.local else None,
             "spent_today": {
                 "tokens": parts.mind.budget.today.tokens,

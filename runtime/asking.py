@@ -5,7 +5,7 @@ that is in it and that the turn was told before; tools that carry words further 
 """
 
 from collections.abc import Callable, Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 from ledger.core import types
@@ -46,6 +46,14 @@ class _Prompt:
     offered: bytes | None
 
 
+@dataclass(slots=True)
+class Last:
+    """Which link replied last since the start, and with which event; None before the first."""
+
+    link: str | None = None
+    position: int | None = None
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asking:
     """Carries out `model`. `offers` gives the tools of these names that words may be told to."""
@@ -58,6 +66,7 @@ class Asking:
     budget: Budget | None
     offers: Callable[[Iterable[str], Reach], tuple[ToolOffer, ...]]
     replies_max: int = limits.TURN_REPLIES_MAX
+    last: Last = field(default_factory=Last)
 
     async def ask(self, asked: Asked, args: calls.ModelArgs, recorded: Step | None) -> Outcome:
         """Ask the chain, unless the turn has used up what it may. Raises StepRefused."""
@@ -77,6 +86,7 @@ class Asking:
         quoted = (self.journal.log.read(at).payload for at in reply.quoted)
         reach = min([prompt.request.reach, *map(self.privacy.of_event, quoted)])
         [event] = await self.journal.append(_replied(asked, reply, requested.cause, reach))
+        self.last.link, self.last.position = reply.link, event.position
         return Outcome(value=model_value(event))
 
     def _check(self, turn: bytes) -> None:

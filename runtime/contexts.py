@@ -4,10 +4,14 @@ A name is relative to that folder, and a file outside of it is none, whatever le
 followed to its end, and what is opened then is that very path without any link in it, for the agent
 can write in that folder and a link may change between a look and an opening. What cannot be read as
 text within the bounds is not shown and said to be so. Not covered: files that a context file names.
+
+The names of adopted skills, each with what it is for, are kept on record in the same way, under a
+name that no file has: a prompt refers to that event, and a suspect one waits for the operator.
 """
 
 import asyncio
 import hashlib
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Final
@@ -25,6 +29,12 @@ from runtime.tools import paths
 
 FILE_BYTES_MAX: Final = 256 * 1024
 """Ten times what is shown of one: larger ones are no descriptions."""
+SKILLS: Final = "skills/"
+"""Under this name, which is no file's, the list of adopted skills is kept."""
+SKILLS_BYTES_MAX: Final = 2048
+"""Of the list of skills: it is in every prompt, and skill_list tells the rest."""
+_ABOUT_CHARS_MAX: Final = 160
+_MORE: Final = "- and more: skill_list"
 _TOO_LARGE: Final = "too large"
 _NO_TEXT: Final = "no text"
 _OUTSIDE: Final = "outside of the folder"
@@ -42,7 +52,15 @@ class _Found:
 class Contexts:
     """Context files of one folder: `refresh` before a prompt is built, ask `problems`."""
 
-    def __init__(self, journal: Journal, folder: Path, names: tuple[str, ...]) -> None:
+    def __init__(
+        self,
+        journal: Journal,
+        folder: Path,
+        names: tuple[str, ...],
+        skills: Callable[[], Iterable[tuple[str, str]]] = tuple,
+    ) -> None:
+        """`skills` gives name and description of each that the agent may read."""
+        self._skills = skills
         self._journal = journal
         self._folder = folder
         self._names = names
@@ -59,6 +77,8 @@ class Contexts:
             await self._record(name, found)
             if stamp is not None:
                 self._stamps[name] = stamp
+        text = await asyncio.to_thread(skill_lines, self._skills())
+        await self._record(SKILLS, _found(SKILLS, text.encode()) if text else None)
 
     async def allow(self, position: int, *, by: str) -> Event:
         """Show what the event at `position` read, although it is suspect.
@@ -126,9 +146,25 @@ def _find(folder: Path, name: str) -> _Found | None:
         text = data.decode()
     except UnicodeDecodeError:
         return _Found(why=_NO_TEXT)
-    if not text.strip():
-        return None
-    shown, left_out = fit(text)
+    return _found(name, data) if text.strip() else None
+
+
+def skill_lines(skills: Iterable[tuple[str, str]]) -> str:
+    """Return a line for each skill, in at most SKILLS_BYTES_MAX bytes; "" if there is none."""
+    lines: list[str] = []
+    room = SKILLS_BYTES_MAX - len(_MORE) - 1
+    for name, about in skills:
+        line = f"- {name}: {' '.join(about.split())[:_ABOUT_CHARS_MAX]}"
+        room -= len(line.encode()) + 1
+        if room < 0:
+            lines.append(_MORE)
+            break
+        lines.append(line)
+    return "\n".join(lines)
+
+
+def _found(name: str, data: bytes) -> _Found:
+    shown, left_out = fit(data.decode())
     suspect = [[one.rule, one.line] for one in findings(shown)]
     facts = {
         "name": name,

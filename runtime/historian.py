@@ -53,6 +53,8 @@ DISTIL_KEY: Final = "timmy-node 2026-11 distil idempotency key v1"
 ABOUT_KEY: Final = "timmy-node 2026-11 memory subject v1"
 TASK: Final = "historian"
 BY: Final = "historian"
+OF_WORK: Final = frozenset({"decision", "pattern", "correction", "architecture"})
+"""Kinds that are of the project. Who somebody is, what he likes and when he comes holds in all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -83,6 +85,8 @@ class Historian:
     privacy: Privacy
     digest_key: bytes
     clock: Callable[[], int]
+    project: bytes | None = None
+    """What the tools work on, 16 bytes; None for nothing in particular."""
     _logger: Any = field(default_factory=lambda: structlog.get_logger("runtime.historian"))
 
     async def __call__(self, _run: Run, _job: Job, _words: Words) -> Result:
@@ -220,20 +224,24 @@ class Historian:
                 repeated += 1
                 continue
             plain = fold(" ".join(one.fact.text.split()))
-            if plain in known:
+            named = (self._project(one.fact), plain)
+            if named in known or (None, plain) in known:
                 repeated += 1
                 continue
-            known.add(plain)
+            known.add(named)
             drafts.append(self._draft(conversation, stream, one, memories))
         return drafts, repeated
 
-    def _known(self) -> set[str]:
-        found: set[str] = set()
+    def _project(self, fact: Fact) -> bytes | None:
+        return self.project if fact.kind in OF_WORK else None
+
+    def _known(self) -> set[tuple[bytes | None, str]]:
+        found: set[tuple[bytes | None, str]] = set()
         for number, memory in enumerate(Memories(self.journal.state.entries).newest()):
             if number >= KNOWN_MAX:
                 break
             if memory.ended is None:
-                found.add(fold(" ".join(self._text(memory).split())))
+                found.add((memory.project, fold(" ".join(self._text(memory).split()))))
         return found
 
     def _text(self, memory: Memory) -> str:
@@ -253,8 +261,11 @@ class Historian:
             "importance": fact.importance,
             "screen": one.screen,
         }
+        project = self._project(fact)
+        payload |= {} if project is None else {"project": project}
         if fact.subject is not None:
-            subject = _about(self.digest_key, author, fact.subject)
+            within = b"" if project is None else project
+            subject = _about(self.digest_key + within, author, fact.subject)
             older = memories.about(subject)
             payload["about"] = subject
             payload["against"] = fact.against

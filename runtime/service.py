@@ -84,14 +84,16 @@ class Service:
         contexts: Contexts | None = None,
         replies_max: int = limits.TURN_REPLIES_MAX,
         leaks: Leaks | None = None,
+        project: bytes | None = None,
     ) -> None:
+        self._project = project
         self._tooling = tooling
         self._leaks = Leaks() if leaks is None else leaks
         self.claims: Claims | None = None
         """None: whatever this node was given to answer it answers."""
         self.claiming: set[bytes] = set()
         """Turns whose answer waits for a claim: that is not time of theirs."""
-        self._giving = Giving(journal, recall, contexts)
+        self._giving = Giving(journal, recall, contexts, project)
         self.drafts = Drafts(self._leaks) if drafts is None else drafts
         self.journal = journal
         self._recall = recall
@@ -262,6 +264,7 @@ class Service:
             conversation=asked.message.conversation,
             screen=SCREEN_PASS if rule is None else SCREEN_CRISIS,
             **self._reach(asked),
+            **({} if self._project is None else {"project": self._project}),
         )
         [event] = await self.journal.append(
             Draft(

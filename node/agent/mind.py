@@ -4,7 +4,7 @@ Not covered: what goes on in that process; that is the agent's tree, and the jud
 """
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
@@ -22,7 +22,7 @@ from node.agent.local import unready
 from node.agent.models import budget_of, links_of, privacy_of, seeker_of
 from node.agent.registering import Registered
 from node.agent.secrets import own_secrets
-from node.agent.tools import make_registered, make_tooling
+from node.agent.tools import make_registered, make_tooling, project_of
 from node.open import now_ms
 from node.opened import Opened
 from runtime import safety, sandbox
@@ -31,7 +31,7 @@ from runtime.chain import Chain
 from runtime.connection import ConnectionLimits, Identity, Part
 from runtime.contexts import Contexts
 from runtime.core.adoptions import Adoptions
-from runtime.core.chat import Link
+from runtime.core.chat import Link, Reach
 from runtime.core.session import SessionLimits
 from runtime.counterfactual import Teller
 from runtime.gate import Gate, Mode
@@ -44,6 +44,7 @@ from runtime.recall import Recall, Search
 from runtime.responder import Responder
 from runtime.service import Service
 from runtime.tooling import Tooling
+from runtime.tools.skills import READ
 
 _MIB: Final = 1024 * 1024
 
@@ -115,8 +116,11 @@ def make_mind(
     chain = Chain([*links, Responder(recall, status)], refuses=refuses, find=find)
     digest_key = hashing.digest(hashing.STEP_KEY, opened.keys.log.secret)
     privacy = privacy_of(opened.config)
-    tooling = make_tooling(opened, journal, recall, privacy, head, layers.skills, leaks)
-    contexts = Contexts(journal, Path(tooling.folder), tuple(opened.config.context.files))
+    project = project_of(opened)
+    tooling = make_tooling(opened, journal, recall, privacy, head, layers.skills, leaks, project)
+    contexts = Contexts(
+        journal, Path(tooling.folder), tuple(opened.config.context.files), _skills(tooling, layers)
+    )
     service = Service(
         journal,
         chain=chain,
@@ -129,6 +133,7 @@ def make_mind(
         contexts=contexts,
         replies_max=opened.config.agent.iterations_max,
         leaks=leaks,
+        project=project,
     )
     host, teller = _process(opened, journal, gateway, service, search)
     return Mind(
@@ -142,6 +147,16 @@ def make_mind(
         teller=teller,
         contexts=contexts,
     )
+
+
+def _skills(tooling: Tooling, layers: Layers) -> Callable[[], Iterable[tuple[str, str]]]:
+    """What prompts name of skills: none where the agent has no tool, or no leave, to read one."""
+
+    def listed() -> Iterable[tuple[str, str]]:
+        offered = tooling.offers([READ.name], Reach.LOCAL)
+        return layers.skills.all() if offered else ()
+
+    return listed
 
 
 def _search(opened: Opened, views: Views) -> Search:

@@ -16,6 +16,7 @@ from ledger.core.event import Draft, Event
 from ledger.core.types import MEMORY_STREAM
 from node import console
 from node.agent.models import privacy_of
+from node.agent.tools import project_of
 from node.open import now_ms
 from node.opened import Opened
 from runtime.chain import Chain
@@ -63,7 +64,12 @@ def make_remembering(opened: Opened, journal: Journal, chain: Chain) -> Remember
     key = hashing.digest(hashing.STEP_KEY, opened.keys.log.secret)
     return Remembering(
         historian=Historian(
-            journal=journal, chain=chain, privacy=privacy, digest_key=key, clock=now_ms
+            journal=journal,
+            chain=chain,
+            privacy=privacy,
+            digest_key=key,
+            clock=now_ms,
+            project=project_of(opened),
         ),
         dreamer=Dreamer(journal=journal, chain=chain, privacy=privacy, clock=now_ms),
         compactor=Compactor(journal=journal, chain=chain, privacy=privacy),

@@ -18,6 +18,7 @@ from node.agent.permitting import (
     user_file,
     with_gates,
 )
+from node.agent.projects import project_hash
 from node.agent.registering import TOOLSET, Registered
 from node.children.records import Ward
 from node.config import Config, ConfigError
@@ -74,6 +75,17 @@ def work_folder(home: Home, config: Config) -> Path:
     if not folder.is_dir():
         raise ConfigError(f"tools.folder {named} is not a folder", hint=hint)
     return folder
+
+
+def project_of(opened: Opened) -> bytes | None:
+    """Return the project that the node's tools work on, 16 bytes. Raises as `work_folder`.
+
+    None without `tools.folder`: the agent's own folder is no project, and what it noted there still
+    holds when the operator names one.
+    """
+    if not opened.config.tools.folder:
+        return None
+    return project_hash(work_folder(opened.home, opened.config))
 
 
 @dataclass(slots=True)
@@ -142,6 +154,7 @@ def make_tooling(
     head: ledger.Head,
     adopted: skills.Skills,
     leaks: Leaks,
+    project: bytes | None,
 ) -> Tooling:
     """Make the toolbox and the door to it. Raises TimmyError if the working folder cannot be."""
     home, section = opened.home, opened.config.tools
@@ -154,7 +167,7 @@ def make_tooling(
     ledgers = ledger.Ledger(recall=recall, privacy=privacy, head=head)
     built = [
         *_files(confined, rules), *_programs(confined, opened),
-        *_records(ledgers, recall, privacy, adopted),
+        *_records(ledgers, recall, privacy, adopted, project),
         (fetching.SPEC, fetching.WebFetch(lambda url: rules.allows(WEB_FETCH, url, str(folder)))),
     ]  # fmt: skip
     for spec, tool in built:
@@ -224,10 +237,14 @@ def _programs(confined: Confined, opened: Opened) -> _Built:
 
 
 def _records(
-    ledgers: ledger.Ledger, recall: Recall, privacy: Privacy, adopted: skills.Skills
+    ledgers: ledger.Ledger,
+    recall: Recall,
+    privacy: Privacy,
+    adopted: skills.Skills,
+    project: bytes | None,
 ) -> _Built:
     return [
-        (memory.REMEMBER, memory.RememberTool()),
+        (memory.REMEMBER, memory.RememberTool(project)),
         (memory.RECALL, memory.RecallTool(recall, privacy)),
         (todo.SET, todo.SetTodoTool()),
         (todo.GET, todo.GetTodoTool()),

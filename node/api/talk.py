@@ -11,6 +11,7 @@ from node import console
 from node.api.http import EventStream, event_stream, hex_bytes, json_answer, read_body, required
 from node.api.tools import asked_row
 from node.assembly import Parts
+from runtime.answering import who_answered
 from runtime.core.errors import NoAnswer
 
 _WAIT_SECONDS_MAX: Final = 3600
@@ -118,6 +119,7 @@ class TalkApi:
         said: dict[str, Any] = {
             "message": console.row(message),
             "answer": console.row(reply) if reply else None,
+            **who_answered(self._parts.log, message, reply),
         }
         routing = self._parts.routing
         if reply is None and routing.forwarding.message(message.position) is not None:

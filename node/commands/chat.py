@@ -18,7 +18,7 @@ from ledger.core.errors import TimmyError
 from node import console
 from node.client import Client, path
 from node.commands.approvals import approve
-from node.commands.say import UTF8_HINT, Screen, answer_text, say, unanswered
+from node.commands.say import UTF8_HINT, Screen, answer_text, answered_by, say, unanswered
 from node.home import Home
 from runtime.core.skins import COLOURS
 
@@ -119,6 +119,8 @@ def _exchange(client: Client, text: str, arguments: argparse.Namespace) -> dict[
         console.out(answer)
     else:
         screen.end(answer)
+    if (told := answered_by(said)) is not None:
+        console.aside(told)
     return said
 
 

@@ -10,6 +10,7 @@ import sys
 from collections.abc import Callable
 from typing import Any, Final
 
+from attest.verify.plain import one_line
 from ledger.core.errors import TimmyError
 from node import console
 from node.client import Client, NodeSaid
@@ -49,6 +50,8 @@ def run(arguments: argparse.Namespace) -> int:
         screen.end(answer_text(said))
     else:
         console.out(answer_text(said))
+    if not arguments.json and (told := answered_by(said)) is not None:
+        console.aside(told)
     return 0 if said["answer"] is not None else 1
 
 
@@ -84,9 +87,10 @@ def say(
     screen: Screen | None = None,
     asked: Callable[[dict[str, Any]], None] | None = None,
 ) -> dict[str, Any]:
-    """Send one message and return {message, answer}; `screen` shows the answer as it comes.
+    """Send one message; return {message, answer, link, tried, link_before}.
 
-    `asked` is told of each call of a tool that waits for a yes.
+    `screen` shows the answer as it comes; `asked` is told of each call of a tool that waits for a
+    yes.
     """
     _check(text)
     body = {
@@ -117,6 +121,17 @@ def unanswered(said: dict[str, Any]) -> str:
     if why := said.get("kept"):
         return console.safe(f"kept, not answered: {why}; it will be answered then; {event}")
     return f"no answer yet; {event}"
+
+
+def answered_by(said: dict[str, Any]) -> str | None:
+    """One line about who answered, if it is another link than before, or one failed; else None."""
+    link, before = said.get("link"), said.get("link_before")
+    failed = [one for one in said.get("tried", ()) if one.get("failed", True)]
+    if link is None or (not failed and before in (None, link)):
+        return None
+    changed = "" if before in (None, link) else f", before that {before}"
+    why = "".join(f"; {one['name']}: {one['reason']}" for one in failed)
+    return one_line(f"(answered by {link}{changed}{why})")
 
 
 def answer_text(said: dict[str, Any]) -> str:

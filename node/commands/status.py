@@ -28,6 +28,7 @@ def run(arguments: argparse.Namespace) -> int:
     local, bus, route = status.pop("local"), status.pop("bus"), status.pop("route")
     held, witnessed, witness = (status.pop(name) for name in ("held", "witnessed", "witness"))
     nostr, bridge = status.pop("nostr"), status.pop("bridge")
+    status["answered_last"] = _last(status["answered_last"])
     diverged, gossip = status.pop("diverged"), status.pop("gossip")
     status = {name: value for name, value in status.items() if value or name not in _IF_ANY}
     status["relays"] = _relays(status["relays"])
@@ -72,6 +73,13 @@ def _route(found: dict[str, Any]) -> str:
         )
         told.append(f"{found['duplicates']} answered twice ({newest})")
     return one_line("; ".join(told))
+
+
+def _last(found: dict[str, Any]) -> str:
+    """Which link replied last."""
+    if found["link"] is None:
+        return "nobody since the start"
+    return f"{found['link']} (event {found['position']})"
 
 
 def _nostr(found: dict[str, Any]) -> str:

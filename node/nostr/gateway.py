@@ -136,7 +136,7 @@ class NostrGateway:
             if reader.waiting
         }
         if self._notices is not None and self._notices.waits_for:
-            waiting["notices"] = {"why": self._notices.waits_for}
+            waiting["notices"] = {"answers": 1, "why": self._notices.waits_for}
         return {
             "opened": self._mailbox.opened,
             "refused": self._mailbox.refused,

@@ -41,7 +41,7 @@ CUT_SHORT = "I stopped before I was done: {reason}."
 
 
 def answer(position: int, *, memory: Memory, name: str, soul: str, given: dict[str, Any]) -> Turn:
-    """Answer the message at `position`. `given`: the skin to wear, and context files."""
+    """Answer the message at `position`. `given`: skin, context files, skills, project."""
     words = memory.text(position)
     if not words.strip():
         yield "fail", {"reason": "no_words"}
@@ -50,14 +50,14 @@ def answer(position: int, *, memory: Memory, name: str, soul: str, given: dict[s
     said = memory.before(position, RECENT)
     summary = memory.summary(position)
     shown = {one.position for one in said} | {position}
+    notes = memory.notes(position, NOTES, given.get("project"))
     items = prompt.build(
         name=name,
         soul=soul,
         skin=given.get("skin"),
         files=given.get("files", ()),
-        notes=[
-            note.position for note in memory.notes(position, NOTES) if note.position not in shown
-        ],
+        skills=given.get("skills"),
+        notes=[note.position for note in notes if note.position not in shown],
         recalled=[at for at in recalled if at not in shown],
         talk=_talk(said),
         summary=None if summary is None else summary.position,

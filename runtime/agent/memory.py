@@ -41,12 +41,16 @@ class Said:
 
 @dataclass(frozen=True)
 class Note:
-    """Something to remember. `distilled`: by the node itself, from what was said or done."""
+    """Something to remember. `distilled`: by the node itself, from what was said or done.
+
+    `project`: names the work it is of; None for what holds in all of them.
+    """
 
     position: int
     text: str
     distilled: bool
     expires_ms: int
+    project: bytes | None = None
 
 
 @dataclass(frozen=True)
@@ -120,13 +124,19 @@ class Memory:
         found = self._summaries[self._where.get(position, "")]
         return next((one for one in reversed(found) if one.position < position), None)
 
-    def notes(self, position: int, count: int) -> list[Note]:
+    def notes(self, position: int, count: int, project: bytes | None = None) -> list[Note]:
         """Return the newest notes that hold as of the message at `position`, in their order.
 
+        Those of another project than `project` are left out, if there is work on one.
         At least half are what somebody noted, if there are so many; the rest was distilled.
         """
         now_ms = self._when.get(position, 0)
-        held = [note for note in self._notes if note.position < position < self._end(note, now_ms)]
+        held = [
+            note
+            for note in self._notes
+            if note.position < position < self._end(note, now_ms)
+            and (project is None or note.project in (None, project))
+        ]
         distilled = [note for note in held if note.distilled]
         noted = [note for note in held if not note.distilled]
         room = max(count // 2, count - len(noted))
@@ -144,7 +154,8 @@ class Memory:
         if text:
             expires_ms = payload.get("expires_s", 0) * 1000
             made = "by" in payload
-            self._notes.append(Note(position, text, made, expires_ms))
+            project = payload.get("project")
+            self._notes.append(Note(position, text, made, expires_ms, project))
 
     def _say(self, payload: dict[str, Any], said: Said) -> None:
         self._talks[payload["conversation"]].append(said)

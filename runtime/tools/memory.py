@@ -62,8 +62,11 @@ RECALL: Final = ToolSpec(
 )
 
 
+@dataclass(frozen=True, slots=True)
 class RememberTool:
-    """Writes a note."""
+    """Writes a note, of the project that the tools work on if they do on one."""
+
+    project: bytes | None = None
 
     async def call(self, arguments: Arguments, context: ToolContext) -> ToolResult:
         """See `runtime.core.tool.Tool`."""
@@ -80,6 +83,7 @@ class RememberTool:
                     "conversation": context.conversation,
                     "screen": SCREEN_PASS if rule is None else SCREEN_CRISIS,
                     "reach": context.reach.word,
+                    **({} if self.project is None else {"project": self.project}),
                 },
                 content={"text": text},
             )

@@ -529,7 +529,9 @@ async def test_a_notice_waits_for_the_operators_list_of_relays_and_status_says_s
         await place.log.append(alarm(types.NODE_ESCALATED))
         while "notices" not in gateway.value()["waiting"]:
             await asyncio.sleep(0.005)
-        assert "kind 10050" in gateway.value()["waiting"]["notices"]["why"]
+        waiting = gateway.value()["waiting"]
+        assert waiting["notices"].keys() == {"answers", "why"}, "as timmy status reads each"
+        assert "kind 10050" in waiting["notices"]["why"]
         await place.lists(BOB)
         place.clock.seconds += 61
         while not place.read_by(BOB):

@@ -1,5 +1,7 @@
 """The historian: what it notes, that it notes it once, and what a model cannot make it believe."""
 
+from dataclasses import replace
+
 import pytest
 
 from ledger.core import types
@@ -235,3 +237,27 @@ def test_relevance_is_whole_numbers_that_only_fall():
     assert decayed(900_000, 10**12, "date") == 0
     assert decayed(900_000, 10**9, "given") == 900_000
     assert decayed(900_000, 730 * DAY_S, "a kind of the agent's own") == 450_000
+
+
+async def test_what_is_of_the_work_is_noted_for_its_project_and_what_is_of_a_person_for_all(world):
+    def noted():
+        return [
+            (event.content["text"], event.payload.get("project"))
+            for event in world.log.events()
+            if event.type == types.MEMORY_NOTED.name
+        ]
+
+    await world.exchange("We decided to use SQLite for state. I like green tea.")
+    world.rest()
+    world.historian = replace(world.historian, project=b"a" * 16)
+    await world.historian.look()
+    assert {project for text, project in noted() if "SQLite" in text} == {b"a" * 16}
+    assert {project for text, project in noted() if "tea" in text} == {None}
+    await world.exchange("We decided to use SQLite for state. I like green tea.")
+    world.rest()
+    world.historian = replace(world.historian, project=b"b" * 16)
+    await world.historian.look()
+    assert {project for text, project in noted() if "SQLite" in text} == {b"a" * 16, b"b" * 16}
+    assert sum("tea" in text for text, _ in noted()) == 1
+    count = [memory.ended for memory in Memories(world.journal.state.entries) if memory.project]
+    assert count == [None, None], "the decision of one project ends none of another"

@@ -212,7 +212,7 @@ class Shown:
     """What a terminal shows, read in a thread."""
 
     def __init__(self, descriptor: int) -> None:
-        self.text = ""
+        self.text, self.ended = "", False
         self._descriptor = descriptor
         threading.Thread(target=self._read, daemon=True).start()
 
@@ -222,6 +222,7 @@ class Shown:
                 self.text += data.decode(errors="replace")
         except OSError:
             os.close(self._descriptor)
+        self.ended = True
 
 
 def test_an_ollama_on_this_machine_is_found_by_itself(lived, provider):
@@ -301,3 +302,57 @@ def test_a_model_without_a_test_waits_where_the_operator_asks_for_one(lived, pro
         replied = node.log("model.replied")[-1]["payload"]
         assert replied["link"] == "responder"
         assert replied["tried"][0]["reason"] == "it was not tested for safety"
+
+
+def test_the_nodes_own_secrets_do_not_reach_a_model_elsewhere(lived, provider):
+    server, _ = provider
+    key = "a-key-of-twenty-signs"
+    add(lived, server, stdin=f"{key}\n".encode()).good()
+    with lived.running() as node:
+        token = (lived.path / "token").read_text().strip()
+        node.say(f"the token is {token} and the key {key}")
+        said = json.dumps(server.requests[-1])
+        assert "the token is [api-token withheld] and the key [model-key withheld]" in said
+        assert token not in said
+        assert node.log("model.replied")[-1]["payload"]["masked"] == ["api-token", "model-key"]
+
+
+def at_a_terminal(home, *argv):
+    """Run a command on a terminal of its own; return what it showed."""
+    ours, theirs = pty.openpty()
+    shown = Shown(ours)
+    command = home.popen(*argv, stdin=theirs, stdout=theirs, stderr=theirs)
+    os.close(theirs)
+    assert command.wait(COMMAND_SECONDS) == 0
+    until(lambda: shown.ended, COMMAND_SECONDS, "all of it is read")
+    return shown.text
+
+
+def test_who_answered_is_said_with_the_answer_and_shown_when_it_changes(lived, provider):
+    server, _ = provider
+    add(lived, server).good()
+    add(lived, server, "second", "--task", "chat").good()
+    with lived.running() as node:
+        assert node.status()["answered_last"] == {"link": None, "position": None}
+        first = node.say("hello")
+        assert (first["link"], first["tried"], first["link_before"]) == ("far", [], "responder")
+        assert node.status()["answered_last"]["link"] == "far"
+        server.behave = "503"
+        fallen = node.say("hello again")
+        assert (fallen["link"], fallen["link_before"]) == ("responder", "far")
+        assert [one["name"] for one in fallen["tried"]] == ["far", "second"]
+        elsewhere = node.say("hello there", conversation="other")
+        assert elsewhere["link_before"] is None
+        crisis = node.say("i want to kill myself", author="bob")
+        assert (crisis["link"], crisis["tried"]) == (None, [])
+        told = lived.run("status").good().out
+        assert "answered_last" in told
+        assert "responder (event " in told
+        server.behave = "ok"
+        again = at_a_terminal(lived, "say", "--conversation", "third", "hello once more")
+        assert "One owl sat." in again
+        assert "answered by" not in again, "nobody answered there before, and nobody failed"
+        server.behave = "503"
+        fallen = at_a_terminal(lived, "say", "--conversation", "third", "and now?")
+        assert "(answered by responder, before that far; far: failed (status 503)" in fallen
+        assert "answered by" not in lived.run("say", "--conversation", "x", "hm").good().err

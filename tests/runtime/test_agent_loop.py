@@ -75,3 +75,37 @@ def test_refusals_do_not_end_a_turn():
     asked = play(turn, Refused("no index"), Refused("no model"))
     assert [op for op, _ in asked] == ["recall", "model", "answer"]
     assert asked[-1][1] == {"text": NO_WORDS}
+
+
+def test_the_agent_owns_its_past_whichever_model_answers_and_is_told_its_skills():
+    given = {"skin": 30, "files": [31], "skills": 32}
+    turn = answer(2, memory=told(*ROWS), name="Timmy", soul="Be kind.", given=given)
+    _, model = play(turn, {"hits": []})
+    items = model[1]["items"]
+    [rules] = [item["text"] for item in items if "You are Timmy" in item.get("text", "")]
+    assert "whichever of them answers now or did before, you are Timmy" in rules
+    assert "{name}" not in rules
+    refs = [item["ref"] for item in items if "ref" in item]
+    assert refs[:3] == [30, 32, 31]
+    before = items[items.index({"role": "system", "ref": 32}) - 1]["text"]
+    assert "skill_read" in before
+    asked = play(answer(2, memory=told(*ROWS), name="T", soul="", given={}), {"hits": []})
+    assert not any("skill_read" in item.get("text", "") for item in asked[1][1]["items"])
+
+
+def test_notes_of_another_project_stay_out_of_a_prompt():
+    ours, theirs = b"a" * 16, b"b" * 16
+    rows = [
+        (1, "message.received", HOME, "one"),
+        (2, "memory.noted", {"kind": "note"}, "of before there were projects"),
+        (3, "memory.noted", {"kind": "note", "project": ours}, "ours"),
+        (4, "memory.noted", {"kind": "decision", "by": "historian", "project": theirs}, "theirs"),
+        (5, "message.received", HOME, "two"),
+    ]
+    memory = told(*rows)
+    assert [note.position for note in memory.notes(5, 8, ours)] == [2, 3]
+    assert [note.position for note in memory.notes(5, 8, theirs)] == [2, 4]
+    assert [note.position for note in memory.notes(5, 8)] == [2, 3, 4], "work on no project"
+    turn = answer(5, memory=memory, name="Timmy", soul="", given={"project": ours})
+    _, model = play(turn, {"hits": []})
+    assert [item["ref"] for item in model[1]["items"] if "ref" in item] == [2, 3, 1, 5]

@@ -321,3 +321,19 @@ async def test_what_the_responder_quotes_says_how_far_its_answer_travels(world: 
     await turn.call(1, "answer", {"text": "The owl sleeps at home."})
     assert world.of(types.MODEL_REQUESTED.name)[-1].payload["reach"] == "public"
     assert world.of(types.MESSAGE_SENT.name)[-1].payload["reach"] == "local"
+
+
+async def test_a_note_says_of_which_project_it_is_where_tools_work_on_one(world: World):
+    turn = await begin(world)
+    await turn.call(0, "remember", {"text": "likes owls", "kind": "fact"})
+    world.service = Service(
+        world.journal, chain=world.service.asking.chain, recall=world.recall,
+        status=dict, digest_key=DIGEST_KEY, project=b"p" * 16,
+    )  # fmt: skip
+    event = await world.say("again")
+    given = await world.service.start(world.journal.turns.pending[event.position], 1)
+    assert given == {"project": b"p" * 16}
+    again = Turn(world, world.journal.turns.pending[event.position])
+    await again.call(0, "remember", {"text": "the gate is green", "kind": "fact"})
+    noted = [one.payload.get("project") for one in world.of("memory.noted")]
+    assert noted == [None, b"p" * 16]

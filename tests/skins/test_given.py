@@ -86,3 +86,46 @@ async def test_a_skin_and_the_contexts_of_a_log_are_what_its_reducers_say(tmp_pa
     assert again.state.digest() == journal.state.digest()
     assert parse_skin(OWL).greeting == "Hoo."
     assert Wardrobe(again).worn("anything")["name"] == "owl"
+
+
+def test_a_prompt_names_adopted_skills_and_no_draft(home):
+    skills = home.path / "skills"
+    for name, more in (("tea", ""), ("poison", "status: draft\n")):
+        (skills / name).mkdir(parents=True)
+        head = f"---\nname: {name}\ndescription: How {name} is made.\n{more}---\n"
+        (skills / name / "SKILL.md").write_text(f"{head}Boil water.\n")
+    with serving() as (endpoint, _):
+        add(home, endpoint).good()
+        with home.running() as node:
+            node.say("shall we?")
+            first = words(endpoint.requests[-1])
+            assert "- tea: How tea is made." in first
+            assert "poison" not in first
+            assert "Boil" not in first
+            assert first.index("Speak plainly") < first.index("- tea") < first.index("shall we?")
+            (skills / "tea" / "SKILL.md").unlink()
+            node.say("and now?")
+            assert "How tea is made" not in words(endpoint.requests[-1])
+            given = [one["payload"].get("given", {}) for one in node.log("turn.started")]
+            assert [sorted(one) for one in given] == [["skills"], []]
+            items = node.log("model.requested")[0]["payload"]["items"]
+            assert {"role": "system", "ref": given[0]["skills"]} in items
+
+
+def test_notes_made_at_work_on_a_project_are_of_it_and_stay_out_of_another(home, tmp_path):
+    folders = [tmp_path / name for name in ("one", "two")]
+    for folder in folders:
+        folder.mkdir()
+    with serving() as (endpoint, _):
+        add(home, endpoint).good()
+        plain = home.config.read_text()
+        for folder in folders:
+            home.config.write_text(f'{plain}\n[tools]\nfolder = "{folder}"\n')
+            with home.running() as node:
+                home.run("memory", "add", f"of {folder.name}", "--project", str(folder)).good()
+                home.run("memory", "add", f"of all, said in {folder.name}").good()
+                node.say("what do you know?")
+                last = words(endpoint.requests[-1])
+        assert "of two" in last
+        assert "of all, said in one" in last
+        assert "of one" not in last
