@@ -74,7 +74,9 @@ class About:
         match value:
             case [version, dict(facts)] if type(version) is int and version == VERSION:
                 if facts.keys() == _KEYS:
-                    return _read(facts)
+                    found = _read(facts)
+                    if found.encode() == data:
+                        return found
         raise InvalidExport(f"export: not of version {VERSION}")
 
 
