@@ -174,7 +174,7 @@ class Api:
         app.add_routes(jobs.routes(self._parts.scheduling))
         app.add_routes(memory.routes(self._parts))
         app.add_routes(skins.routes(self._parts))
-        app.add_routes(AdoptingApi(self._parts.adopting).routes())
+        app.add_routes(AdoptingApi(self._parts.adopting, self._parts.constitution).routes())
         app.add_routes(PatchesApi(self._parts.patching).routes())
         app.add_routes(answers.routes(self._parts.patching, self._parts.approval))
         app.add_routes(ForksApi(self._parts).routes())
