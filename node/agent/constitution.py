@@ -249,7 +249,16 @@ class Constitution:
         return event.position
 
     async def recognise(self) -> None:
-        """Call at a start: record that what was ordered runs now, unless somebody said no."""
+        """Call at a start: record that what was ordered runs now, unless somebody said no.
+
+        What cannot be read ends no start: then nothing is recorded.
+        """
+        try:
+            await self._recognise()
+        except (GenesisError, OSError) as error:
+            _log.warning("it is not known which software this is", why=str(error))
+
+    async def _recognise(self) -> None:
         orders = orders_of(steps_of(self.log))
         if not orders:
             return
