@@ -48,7 +48,8 @@ _ROOMS: Final = ("genesis.judging", "genesis.core.judging")
 _EVALUATOR: Final = (
     *(("genesis", f"{name}.py") for name in ("cases", "judge", "mutants", "player", "specimen")),
     *(("genesis", f"{name}.py") for name in ("subject", "trees")),
-    *(("genesis.core", f"{name}.py") for name in ("architecture", "draws", "limits", "patch")),
+    *(("genesis.core", f"{name}.py") for name in ("architecture", "constitution", "draws")),
+    *(("genesis.core", f"{name}.py") for name in ("limits", "patch")),
     *(("genesis.core", f"{name}.py") for name in ("strict_json", "thresholds", "tree", "verdict")),
     *(("runtime.core", f"{name}.py") for name in ("agenda", "calls", "crisis", "crisis_context")),
     *(("runtime.core", f"{name}.py") for name in ("crisis_rules", "crisis_words", "injection")),

@@ -26,6 +26,7 @@ from mesh.witnesses import equivocations
 from node.agent.adopting import Adopting
 from node.agent.adoption import make_adopting, make_layered, make_patching
 from node.agent.approval import PatchApproval, make_approval
+from node.agent.constitution import Constitution
 from node.agent.hooks import Hooks, read_hooks
 from node.agent.layering import Layers
 from node.agent.mind import Mind, make_mind
@@ -140,6 +141,14 @@ class Parts:
         members = () if known is None else known.manifest.members
         peers = (one.url for one in self.config.mesh.peers)
         return addresses_in((*(url for one in members for url in one.urls), *peers))
+
+    @property
+    def constitution(self) -> Constitution:
+        """Changes of this software; what is known of them is in the ledger."""
+        return Constitution(
+            home=self.home, log=self.log, journal=self.journal, patching=self.patching,
+            approval=self.approval,
+        )  # fmt: skip
 
     @property
     def genesis(self) -> Genesis:

@@ -13,6 +13,7 @@
 <home>/SOUL.md        who the agent is; immutable
 <home>/keys/          the agent's keystore, 0600
 <home>/trees/         adopted architecture trees by digest
+<home>/orders/        changes of this software that people approved; can be written anew
 <home>/node.toml      what differs from the default
 <home>/work/          where the agent's tools work, unless node.toml names another folder
 <home>/skills/        adopted skills, a folder each

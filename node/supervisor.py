@@ -201,6 +201,7 @@ class Node:
         runner = web.AppRunner(api.application(), access_log=None, shutdown_timeout=2.0)
         await parts.attester.attest()
         await parts.adopting.recover()
+        await parts.constitution.recognise()
         await self._append(types.NODE_STARTED.name, self._birthmark())
         try:
             async with asyncio.TaskGroup() as group:

@@ -89,7 +89,7 @@ _HINTS: Final[Mapping[Reason, str]] = {
     Reason.MISSING: "timmy patch new FOLDER writes the files that there are",
     Reason.DUPLICATE: "one diff for each file, with all of its hunks",
     Reason.NOTHING: "a proposal has a ```diff or a ```file block that changes something",
-    Reason.PINNED: "a constitutional change is signed by people with a key that is not on the node",
+    Reason.PINNED: 'what the operator proposes as class = "constitutional" is signed by people',
     Reason.CLASS: "the class follows from the paths that it touches",
     Reason.BASE: "make the diff anew: timmy patch new FOLDER",
     Reason.RESULT: "docs/spec/proposal.md says what an architecture may hold",

@@ -26,8 +26,9 @@ from functools import cached_property
 from typing import Final
 
 from genesis.core import limits
-from genesis.core.architecture import Architecture, PathClass, patched, touched
-from genesis.core.errors import InvalidPatch, Reason
+from genesis.core.architecture import ROUTINE, Architecture, PathClass, patched, touched
+from genesis.core.constitution import Software, check_path, constituted
+from genesis.core.errors import Constitutional, InvalidPatch, Reason
 from genesis.core.front import MARK, Front, hidden_in, parse_front, render_front
 from genesis.core.patch import (
     FileChange,
@@ -68,10 +69,14 @@ class Proposal:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Weighed:
-    """A proposal that fits: what it makes, and the classes of what it touches."""
+    """A proposal that fits: what it makes, and the classes of what it touches.
+
+    `software`: what a constitutional one makes of it, None of a routine one.
+    """
 
     result: Architecture
     classes: tuple[PathClass, ...]
+    software: Software | None = None
 
 
 def parse_proposal(data: bytes) -> Proposal:
@@ -107,11 +112,12 @@ def parse_proposal(data: bytes) -> Proposal:
     return Proposal(data=data, front=front, patch=Patch(data=diff, changes=tuple(changes)))
 
 
-def weigh(proposal: Proposal, base: Architecture) -> Weighed:
-    """Return what a proposal makes of `base`.
+def weigh(proposal: Proposal, base: Architecture, software: Software | None = None) -> Weighed:
+    """Return what a proposal makes of `base`; a constitutional one, of `software` as well.
 
-    Raises Constitutional if it touches what is pinned, InvalidPatch if it does not fit, was made
-    against another base, or names a class that its paths are not of.
+    Without `software` whoever asks may not propose a constitutional change. Raises Constitutional
+    if it touches what is pinned and may not, InvalidPatch if it does not fit, was made against
+    another base, or names a class that its paths are not of.
     """
     front = proposal.front
     if front.base is not None and front.base != base.root:
@@ -121,13 +127,25 @@ def weigh(proposal: Proposal, base: Architecture) -> Weighed:
             reason=Reason.BASE, line=_front_line(proposal, "base"),
             hint="make the diff anew, or leave base out: then the lines it names must still fit",
         )  # fmt: skip
-    result = patched(base, proposal.patch)
-    if front.patch_class is not PatchClass.ROUTINE:
+    classes = touched(base, proposal.patch)
+    if front.patch_class is PatchClass.ROUTINE:
+        return Weighed(result=patched(base, proposal.patch), classes=classes)
+    if set(classes) <= ROUTINE:
+        patched(base, proposal.patch)
         raise InvalidPatch(
             "it calls itself constitutional, and all it touches is routine",
             reason=Reason.CLASS, line=_front_line(proposal, "class"), hint='class = "routine"',
         )  # fmt: skip
-    return Weighed(result=result, classes=touched(base, proposal.patch))
+    for change in proposal.patch.changes:
+        check_path(base, change)
+    if software is None:
+        change = proposal.patch.changes[0]
+        raise Constitutional(
+            f"{change.path!r} is pinned: only the operator may propose a change of it",
+            reason=Reason.PINNED, line=change.line, path=change.path,
+        )  # fmt: skip
+    made = constituted(base, software, proposal.patch)
+    return Weighed(result=made.architecture, classes=classes, software=made.software)
 
 
 def render_proposal(front: Front, prose: str, diff: bytes) -> bytes:

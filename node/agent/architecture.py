@@ -18,11 +18,12 @@ import sys
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, Final
+from typing import Any
 
 from genesis import trees
 from genesis.core import limits
 from genesis.core.architecture import Architecture, Entry, Manifest, PathClass
+from genesis.core.constitution import LEFT_OUT, PACKAGES, Software, in_software
 from genesis.core.errors import InvalidTree
 from genesis.core.patch import AGENT_PREFIX, path_fault
 from genesis.core.tree import Tree
@@ -34,10 +35,6 @@ from node.keeping.folding import REDUCERS
 from runtime.core.adoptions import Adoptions
 from runtime.core.skins import installed
 from runtime.journal import Journal
-
-_PACKAGES: Final = ("attest", "genesis", "ledger", "mesh", "node", "runtime")
-_LEFT_OUT: Final = frozenset({"__pycache__", "node.toml"})
-"""What an interpreter writes, and the default configuration, which an installation holds twice."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -96,21 +93,37 @@ def _source(module: str) -> bytes:
 def pinned_manifest() -> Manifest:
     """Return the manifest of all of this software that no patch of the agent's may touch.
 
-    Reads some six hundred files: not for the event loop.
+    Reads some seven hundred files: not for the event loop.
     """
     reducers = reducer_files()
     found = {path: data for path, data in _software() if path not in reducers}
     return Manifest(tuple(Entry.of(path, PathClass.PINNED, found[path]) for path in sorted(found)))
 
 
+def present_software() -> Software:
+    """Return this software as it lies on disk: reducers and what is pinned.
+
+    Reads some seven hundred files: not for the event loop.
+    """
+    return Software(dict(_software()))
+
+
+def software_file(path: str) -> bytes | None:
+    """Return one file of this software, None if it has none of this path."""
+    import node
+
+    file = Path(node.__file__).parent.parent / path
+    return file.read_bytes() if in_software(path) and file.is_file() else None
+
+
 def _software() -> Iterator[tuple[str, bytes]]:
     import node
 
     root = Path(node.__file__).parent.parent
-    for package in _PACKAGES:
+    for package in PACKAGES:
         for file in _files(root / package):
             path = file.relative_to(root).as_posix()
-            if path.startswith(AGENT_PREFIX) or path_fault(path):
+            if not in_software(path) or path_fault(path):
                 continue
             data = file.read_bytes()
             if len(data) <= limits.TREE_BYTES_MAX:
@@ -119,7 +132,7 @@ def _software() -> Iterator[tuple[str, bytes]]:
 
 def _files(folder: Path) -> Iterable[Path]:
     for entry in sorted(folder.iterdir()):
-        if entry.name in _LEFT_OUT:
+        if entry.name in LEFT_OUT:
             continue
         if entry.is_dir():
             yield from _files(entry)

@@ -3,11 +3,14 @@
     <folder>/proposal.md     front matter to fill in, and words
     <folder>/runtime/agent/  and the rest of the architecture that may be changed, as files to edit
 
+or, of a constitutional one, the files of this software that it is to change, and no others.
+
 Nothing here decides anything: whatever comes of it is read as strictly as what was typed by hand.
 """
 
 import difflib
 import os
+import re
 import subprocess
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
@@ -16,8 +19,9 @@ from typing import Final
 
 from genesis.core import limits
 from genesis.core.architecture import PathClass, class_of
+from genesis.core.constitution import PACKAGES, in_software
 from genesis.core.front import MARK, Front
-from genesis.core.patch import PatchClass, split
+from genesis.core.patch import AGENT_PREFIX, PatchClass, split
 from genesis.core.proposal import diff_block, render_proposal
 from ledger.core.errors import TimmyError
 
@@ -27,6 +31,7 @@ _GIT_SECONDS: Final = 60
 """A diff of two commits takes a tenth of a second."""
 _COMMITS_MAX: Final = 100
 """A range of more is no one proposal."""
+_CONSTITUTIONAL: Final = re.compile(rb'^class *= *"constitutional"', re.MULTILINE)
 _TRAILERS: Final = {"evaluation:": "evaluation", "expected:": "expected"}
 _TEMPLATE: Final = """\
 +++
@@ -34,8 +39,8 @@ _TEMPLATE: Final = """\
 title = ""
 # Why, for a reader who was not there.
 rationale = ""
-# routine: the agent's code and data. All else is constitutional: for people, in git, not here.
-class = "routine"
+# routine: the agent's code and data. constitutional: this software itself, and for people.
+class = "{patch_class}"
 # The task by which the change is to be judged.
 evaluation = ""
 # The effect you expect, and how one would see it.
@@ -59,7 +64,12 @@ class DraftError(TimmyError):
     """A draft of a proposal cannot be made, or read."""
 
 
-def make_folder(folder: Path, files: Mapping[str, str], base: str) -> None:
+def make_folder(
+    folder: Path,
+    files: Mapping[str, str],
+    base: str,
+    patch_class: PatchClass = PatchClass.ROUTINE,
+) -> None:
     """Write the files and a document to fill in. Raises DraftError if there is something there."""
     try:
         folder.mkdir(parents=True, exist_ok=True)
@@ -68,37 +78,47 @@ def make_folder(folder: Path, files: Mapping[str, str], base: str) -> None:
         for path, text in files.items():
             (folder / path).parent.mkdir(parents=True, exist_ok=True)
             (folder / path).write_bytes(text.encode())
-        (folder / DOCUMENT).write_text(_TEMPLATE.format(base=base))
+        (folder / DOCUMENT).write_text(_TEMPLATE.format(base=base, patch_class=patch_class))
     except OSError as error:
         raise DraftError(
             f"{error.filename} cannot be made: {error.strerror}", hint="name another folder"
         ) from error
 
 
-def read_folder(folder: Path) -> dict[str, bytes]:
+def read_folder(folder: Path, patch_class: PatchClass = PatchClass.ROUTINE) -> dict[str, bytes]:
     """Return the files of a folder by path, without its document. Raises DraftError."""
     try:
-        return dict(_files(folder, ""))
+        return dict(_files(folder, "", patch_class))
     except OSError as error:
         raise DraftError(
             f"{error.filename} cannot be read: {error.strerror}", hint="timmy patch new FOLDER"
         ) from error
 
 
-def _files(folder: Path, prefix: str) -> Iterator[tuple[str, bytes]]:
+def class_in(document: bytes) -> PatchClass:
+    """Return the class that a document says it is of; what it is the paths decide."""
+    said = _CONSTITUTIONAL.search(document.partition(b"\n+++\n")[0])
+    return PatchClass.ROUTINE if said is None else PatchClass.CONSTITUTIONAL
+
+
+def _files(folder: Path, prefix: str, patch_class: PatchClass) -> Iterator[tuple[str, bytes]]:
     for entry in sorted(os.scandir(folder), key=lambda entry: entry.name):
         path = prefix + entry.name
         if entry.is_dir(follow_symlinks=False):
             if entry.name != "__pycache__":
-                yield from _files(Path(entry.path), f"{path}/")
+                yield from _files(Path(entry.path), f"{path}/", patch_class)
         elif path != DOCUMENT:
-            if not entry.is_file(follow_symlinks=False) or class_of(path) is PathClass.PINNED:
+            routine = patch_class is PatchClass.ROUTINE
+            fits = class_of(path) is not PathClass.PINNED if routine else in_software(path)
+            if not entry.is_file(follow_symlinks=False) or not fits:
                 raise DraftError(
-                    f"{path} has no place in an architecture",
-                    hint="runtime/agent/, skills/NAME/SKILL.md, skins/NAME.toml, thresholds.toml",
+                    f"{path} has no place in {'an architecture' if routine else 'this software'}",
+                    hint="runtime/agent/, skills/NAME/SKILL.md, skins/NAME.toml, thresholds.toml"
+                    if routine
+                    else f"files of {', '.join(PACKAGES)}, and none of {AGENT_PREFIX}",
                 )
             with Path(entry.path).open("rb") as file:
-                yield path, file.read(limits.TREE_FILE_BYTES_MAX + 1)
+                yield path, file.read(limits.TREE_BYTES_MAX + 1)
 
 
 def diff_of(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> bytes:
@@ -149,7 +169,7 @@ class Said:
     expected: str = ""
 
 
-def document_of(said: Said, diff: bytes) -> bytes:
+def document_of(said: Said, diff: bytes, patch_class: PatchClass = PatchClass.ROUTINE) -> bytes:
     """Return the document around a diff. Raises DraftError for what nobody said."""
     for name in ("title", "rationale", "evaluation", "expected"):
         if not getattr(said, name).strip():
@@ -160,7 +180,7 @@ def document_of(said: Said, diff: bytes) -> bytes:
     front = Front(
         title=said.title[: limits.TITLE_CHARS_MAX],
         rationale=said.rationale[: limits.FIELD_CHARS_MAX],
-        patch_class=PatchClass.ROUTINE,
+        patch_class=patch_class,
         evaluation=said.evaluation[: limits.FIELD_CHARS_MAX],
         expected=said.expected[: limits.FIELD_CHARS_MAX],
     )

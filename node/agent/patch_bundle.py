@@ -27,9 +27,11 @@ from typing import Any, BinaryIO, Final
 
 from attest.verify.bundle import verify_bundle
 from genesis.core.architecture import Architecture
+from genesis.core.constitution import Software
 from genesis.core.errors import GenesisError, InvalidVerdict
 from genesis.core.granting import Proposed
 from genesis.core.limits import SIGNATURES_MAX, TREE_BYTES_MAX, VERDICT_BYTES_MAX
+from genesis.core.patch import PatchClass
 from genesis.core.proposal import Proposal, parse_proposal, weigh
 from genesis.core.verdict import SignedVerdict, verify_envelope
 from ledger.core.bundle import Attachment, Consistency, Reader, SignedHead
@@ -42,6 +44,7 @@ from ledger.core.upcast import UPCASTERS
 from ledger.log import Log
 from ledger.proof import prove
 from node.agent.approval import proposed_of
+from node.agent.architecture import pinned_manifest, present_software
 
 FACTS: Final = "patch"
 FILE: Final = "patch-file"
@@ -133,6 +136,23 @@ class PatchBundle:
     def proposal(self) -> Proposal:
         """The document. Raises InvalidPatch."""
         return parse_proposal(str((self.event.content or {})["document"]).encode())
+
+    @cached_property
+    def software(self) -> Software | None:
+        """What a constitutional proposal would change, if it is what lies here; else None.
+
+        A bundle does not carry it. Raises InvalidPatchBundle for a change of another version.
+        """
+        if self.proposal.front.patch_class is not PatchClass.CONSTITUTIONAL:
+            return None
+        here = present_software()
+        folds = all(here.get(path) == self.base[path] for path in self.base.reducers)
+        if not folds or self.event.payload.get("pinned") != pinned_manifest().root:
+            raise InvalidPatchBundle(
+                "it is a change of another version of this software than the one that is here",
+                hint="judge it with the version that its owner has",
+            )
+        return here
 
     @property
     def proposed(self) -> Proposed:
@@ -267,7 +287,7 @@ def _check(found: PatchBundle) -> None:
     proposed, payload = found.proposed, found.event.payload
     content = found.event.content or {}
     _need("document" in content, "the proposal's document is not here: redacted, or left out")
-    weighed = weigh(found.proposal, found.base)
+    weighed = weigh(found.proposal, found.base, found.software)
     for name, value in (
         ("base", found.base.root),
         ("root", weighed.result.root),

@@ -9,7 +9,7 @@
 
 The seed is derived from the log key and the proposal's stream: nobody who proposes can know it, and
 nothing secret has to be kept between proposing and judging. Whatever a document is, proposing it
-changes no file. Applying a patch is not built yet.
+changes no file.
 """
 
 import asyncio
@@ -21,6 +21,7 @@ from typing import TYPE_CHECKING, Any, Final
 from genesis.core import limits, patch
 from genesis.core.architecture import Architecture
 from genesis.core.errors import InvalidPatch, PatchError, Reason
+from genesis.core.patch import PatchClass
 from genesis.core.proposal import Proposal, Weighed, parse_proposal, weigh
 from genesis.core.verdict import seed_commitment
 from ledger.core import hashing, types
@@ -30,7 +31,7 @@ from ledger.core.keys import Signer
 from ledger.log import Log
 from ledger.release import Release
 from ledger.upcasting import UpcastLog
-from node.agent.architecture import Present, pinned_manifest
+from node.agent.architecture import Present, pinned_manifest, present_software, software_file
 from node.agent.on_record import JUDGED_MAX, events_about
 from node.agent.snapshot import tail
 from node.keeping.folding import INTERPRETED
@@ -90,11 +91,13 @@ class Patching:
         causes: tuple[Cause, ...] = (),
         book: Book | None = None,
         taken_up: bool = False,
+        constitutional: bool = False,
     ) -> Event:
         """Record a proposal; a refused one is recorded too, and raised.
 
         `book`: that of a fork, where something is only tried. `taken_up`: from another ledger, so
-        what it says that it follows stands there. Raises InvalidPatch, Constitutional.
+        what it says that it follows stands there. `constitutional`: whether it may be that; only
+        what the operator hands in may. Raises InvalidPatch, Constitutional.
         """
         book = book or self.book
         _check_author(author)
@@ -103,7 +106,9 @@ class Patching:
             pinned = (await asyncio.to_thread(pinned_manifest)).root
             try:
                 proposal = await asyncio.to_thread(parse_proposal, document)
-                weighed = weigh(proposal, base)
+                wanted = constitutional and proposal.front.patch_class is PatchClass.CONSTITUTIONAL
+                software = await asyncio.to_thread(present_software) if wanted else None
+                weighed = weigh(proposal, base, software)
                 known = Proposals(book.state.entries)
                 follows = None if taken_up else proposal.front.follows
                 self._check_place(proposal, known, follows)
@@ -215,10 +220,10 @@ class Patching:
                 f"it does not touch {path[:160]!r}",
                 hint=f"{', '.join([*changed][:5])}, or {DOCUMENT} for its own lines",
             )
-        change, files = changed[path], self.present.read()
+        change, before = changed[path], self.present.read().get(path) or software_file(path)
         one = patch.Patch(data=b"", changes=(change,))
-        made = patch.apply_to(one, {path: files[path]} if path in files else {})
-        return len(patch.split(made.get(path, files.get(path, b""))))
+        made = patch.apply_to(one, {} if before is None else {path: before})
+        return len(patch.split(made.get(path, before or b"")))
 
     async def withdraw(self, position: int, *, why: str, author: str) -> Event:
         """Record that a proposal is open no more. Raises NotFound, Refused."""
@@ -326,21 +331,22 @@ class Patching:
         head = self.release.head()
         withheld = Turns(self.book.state).withheld
         snapshot = tail(self._reading, head.size, withheld, proposal=position, words=words)
-        from genesis.judge import Head, evaluator_digest, judge  # heavy, and most never judge
+        # Heavy, and most never judge.
+        from genesis.judge import Head, evaluator_digest, judge
+        from genesis.judging.constitution import judge_constitution
 
         tested = await selftest.trusted(self.engine, evaluator=evaluator_digest(), kept=self.trials)
-        judgment = await judge(
-            diff,
-            self.present.read(),
-            snapshot=snapshot,
-            head=Head(size=head.size, root=head.root),
-            signer=self.signer,
-            seed=self._seed(proposal.stream),
-            engine=tested.holds,
-            clock=now_ms,
-            distrust=tested.reason,
-            task=self._task(position, proposal),
-        )
+        asked: dict[str, Any] = {
+            "snapshot": snapshot, "head": Head(size=head.size, root=head.root),
+            "signer": self.signer, "seed": self._seed(proposal.stream), "engine": tested.holds,
+            "clock": now_ms, "distrust": tested.reason,
+        }  # fmt: skip
+        task, base = self._task(position, proposal), self.present.read()
+        if proposal.payload.get("class") == PatchClass.CONSTITUTIONAL:
+            software = await asyncio.to_thread(present_software)
+            judgment = await judge_constitution(diff, base, software, tries=task.tries, **asked)
+        else:
+            judgment = await judge(diff, base, task=task, **asked)
         verdict = judgment.verdict
         [event] = await self.log.append(
             Draft(
@@ -364,6 +370,8 @@ class Patching:
             "reason": verdict.measured.get("reason"),
             "digest": verdict.digest,
             "effect": verdict.measured.get("effect"),
+            "for_people": verdict.findings.for_people,
+            "constitution": verdict.measured.get("constitution"),
             "envelope": judgment.envelope.decode(),
             "notes": list(judgment.notes),
         }

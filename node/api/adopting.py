@@ -1,8 +1,9 @@
 """Adoptions over HTTP. Refusals as in node.api.app.
 
 GET  /v1/patch/status             what is in force, what is under way, its steps, a handoff due;
-                                  fleet: how far the other members are
-POST /v1/patch/apply {position, share?, window_s?, turns?}   shares in thousandths
+                                  software: which is here; fleet: how far the other members are
+POST /v1/patch/apply {position, share?, window_s?, turns?}   shares in thousandths; what is
+                                  constitutional is ordered instead (node.agent.constitution)
 POST /v1/patch/rollback {why?}
 POST /v1/patch/follow {rollout}   takes up what the fleet adopted now, before this member's turn
 """
@@ -14,7 +15,8 @@ from aiohttp import web
 
 from genesis.core.adopting.health import Plan
 from node.agent.adopting import Adopting
-from node.api.http import json_answer, read_body, required
+from node.agent.constitution import Constitution
+from node.api.http import BadRequest, json_answer, read_body, required
 from node.fleet.stages import Stages
 
 _BY = "operator"
@@ -25,6 +27,7 @@ class AdoptingApi:
     """Handlers for the adoptions of one node."""
 
     adopting: Adopting
+    constitution: Constitution
     stages: Stages
 
     def routes(self) -> list[web.RouteDef]:
@@ -37,23 +40,29 @@ class AdoptingApi:
         ]
 
     async def _status(self, _request: web.Request) -> web.Response:
-        return json_answer(self._told(self.adopting.status()))
+        return json_answer(await self._told())
 
     async def _apply(self, request: web.Request) -> web.Response:
         body = await read_body(request, position=int, share=int, window_s=int, turns=int)
         position = required(body, "position")
+        if self.constitution.is_about(position):
+            if set(body) != {"position"}:
+                raise BadRequest("nothing of a constitutional change is tried by a share")
+            return json_answer(await self._told(await self.constitution.order(position, by=_BY)))
         plan = Plan(**{name: body[name] for name in ("share", "window_s", "turns") if name in body})
-        return json_answer(self._told(await self.adopting.apply(position, plan, by=_BY)))
+        await self.adopting.apply(position, plan, by=_BY)
+        return json_answer(await self._told())
 
     async def _rollback(self, request: web.Request) -> web.Response:
         body = await read_body(request, why=str)
-        found = await self.adopting.rollback(why=body.get("why", ""), by=_BY)
-        return json_answer(self._told(found))
+        await self.adopting.rollback(why=body.get("why", ""), by=_BY)
+        return json_answer(await self._told())
 
     async def _follow(self, request: web.Request) -> web.Response:
         body = await read_body(request, rollout=str)
         self.stages.force(required(body, "rollout"))
-        return json_answer(self._told(self.adopting.status()))
+        return json_answer(await self._told())
 
-    def _told(self, found: dict[str, Any]) -> dict[str, Any]:
-        return found | {"fleet": self.stages.value()}
+    async def _told(self, ordered: dict[str, Any] | None = None) -> dict[str, Any]:
+        more = {"software": await self.constitution.standing(), "fleet": self.stages.value()}
+        return self.adopting.status() | more | {"ordered": ordered}

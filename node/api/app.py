@@ -177,14 +177,14 @@ class Api:
         app.add_routes(jobs.routes(self._parts.scheduling))
         app.add_routes(memory.routes(self._parts))
         app.add_routes(skins.routes(self._parts))
-        app.add_routes(AdoptingApi(self._parts.adopting, self._parts.stages).routes())
+        parts = self._parts
+        app.add_routes(AdoptingApi(parts.adopting, parts.constitution, parts.stages).routes())
         app.add_routes(PatchesApi(self._parts.patching).routes())
         app.add_routes(answers.routes(self._parts.patching, self._parts.approval))
         app.add_routes(ForksApi(self._parts).routes())
         app.add_routes(bridge.routes(self._parts))
         app.add_routes(ChildrenApi(self._kinship).routes())
         app.add_routes(tasks.routes(self._parts))
-        parts = self._parts
         talks = parts.routing, parts.homing, parts.gossiping, parts.duty.live
         app.add_routes(FleetApi(parts.fleet, *talks).routes())
         app.add_routes(WitnessApi(self._parts.witnessing, self._parts.witnessed).routes())

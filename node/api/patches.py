@@ -21,10 +21,14 @@ from genesis.core.patch import PatchClass
 from genesis.core.proposal import render_proposal
 from node import console
 from node.agent.architecture import pinned_manifest, rows
+from node.agent.introspection import AUTHOR as AGENT
 from node.agent.patching import Patching
 from node.api.http import BadRequest, json_answer, read_body, required
+from node.children.growing import PARENT
 
 _BY: Final = "operator"
+_OTHERS: Final = frozenset({AGENT, PARENT})
+"""Who proposes by ways of his own; under these names nothing constitutional is taken here."""
 _UNSAID: Final = "not said"
 
 
@@ -89,7 +93,9 @@ class PatchesApi:
             raise BadRequest("one of document and diff is needed, not both")
         document = body["document"] if "document" in body else _wrapped(body["diff"])
         event = await self.patching.propose(
-            document.encode(errors="surrogatepass"), author=body.get("author", _BY)
+            document.encode(errors="surrogatepass"),
+            author=(author := body.get("author", _BY)),
+            constitutional=author not in _OTHERS,
         )
         return json_answer(console.row(event))
 

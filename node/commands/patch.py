@@ -18,6 +18,7 @@
     timmy patch status                   what is in force, how far an adoption is
     timmy patch rollback --why TEXT      back to what was before
     timmy patch follow 5be1f0c2          take up now what another member of the fleet adopted
+    timmy patch new idea --software ledger/core/state.py   constitutional: this software itself
     timmy patch files                    what the agent is made of, under which root
     timmy patch tree                     where the adopted tree lies
 
@@ -25,8 +26,8 @@ A proposal is Markdown with front matter and a diff. It must fit exactly; one th
 refused with file and line, and nothing was changed. Your first: docs/PATCHES.md
 
 A judge sees protocol frames only; what it expects never enters the patched process. `judge` exits 0
-only if the patch is accepted. Accepting changes nothing: people decide, with keys that the agent
-has not (docs/ADOPTION.md).
+only if the patch is accepted or, of this software, left to people. Accepting changes nothing:
+people decide, with keys that the agent has not (docs/ADOPTION.md).
 """
 
 import argparse
@@ -35,6 +36,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from attest.verify.plain import one_line
+from genesis.core.patch import PatchClass
 from ledger.core.errors import TimmyError
 from ledger.core.types import PATCH_JUDGED, PATCH_PROPOSED, PATCH_REPORTED
 from ledger.core.upcast import UPCASTERS
@@ -57,6 +59,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     actions = parser.add_subparsers(dest="action", required=True, metavar="ACTION")
     new = actions.add_parser("new", help="make a folder to edit, with a proposal to fill in")
     new.add_argument("folder", type=Path)
+    new.add_argument(
+        "--software", nargs="+", metavar="PATH", default=[],
+        help="constitutional: to change these files of this software instead",
+    )  # fmt: skip
     diff = actions.add_parser("diff", help="print a diff that `propose` takes")
     diff.add_argument(
         "what",
@@ -67,6 +73,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     propose.add_argument("file", type=Path, nargs="?", help="proposal.md, its folder, or a diff")
     propose.add_argument("--git", metavar="BASE..HEAD", help="commits of a checkout instead")
     propose.add_argument("--repo", type=Path, default=Path(), help="the checkout (this folder)")
+    propose.add_argument(
+        "--constitutional", action="store_true", help="a diff, or --git, of this software itself"
+    )
     propose.add_argument("--author", default="operator", help="who proposes it (operator)")
     for name in _SAID:
         propose.add_argument(f"--{name}", default="", help="of a diff, or of --git")
@@ -114,7 +123,12 @@ def run(arguments: argparse.Namespace) -> int:
 
 def _new(home: Home, arguments: argparse.Namespace) -> int:
     base, files = _architecture(home)
-    drafting.make_folder(arguments.folder, {at: text.decode() for at, text in files.items()}, base)
+    patch_class = PatchClass.ROUTINE
+    if arguments.software:
+        files = _software(arguments.software)
+        patch_class = PatchClass.CONSTITUTIONAL
+    texts = {at: text.decode() for at, text in files.items()}
+    drafting.make_folder(arguments.folder, texts, base, patch_class)
     if arguments.json:
         found = {"folder": str(arguments.folder.absolute()), "base": base, "files": sorted(files)}
         console.out_json(found)
@@ -132,12 +146,37 @@ def _architecture(home: Home) -> tuple[str, dict[str, bytes]]:
     }
 
 
+def _software(paths: list[str]) -> dict[str, bytes]:
+    """Files of this software, to be edited."""
+    from node.agent.architecture import software_file
+
+    found = {path: data for path in paths if (data := software_file(path)) is not None}
+    if missing := sorted(set(paths) - set(found)):
+        raise DraftError(
+            f"{missing[0]!r} is no file of this software", hint="timmy patch files --pinned"
+        )
+    return found
+
+
+def _folder_diff(home: Home, folder: Path, document: bytes) -> bytes:
+    """What was changed in a folder. Of a constitutional one, in the files that are there."""
+    patch_class = drafting.class_in(document)
+    made = drafting.read_folder(folder, patch_class)
+    if patch_class is PatchClass.ROUTINE:
+        return drafting.diff_of(_architecture(home)[1], made)
+    from node.agent.architecture import software_file
+
+    before = {path: software_file(path) for path in made}
+    return drafting.diff_of({at: data for at, data in before.items() if data is not None}, made)
+
+
 def _diff(home: Home, arguments: argparse.Namespace) -> int:
     what = arguments.what
     if what is None:
         diff = _against_installed(home)
     elif Path(what).is_dir():
-        diff = drafting.diff_of(_architecture(home)[1], drafting.read_folder(Path(what)))
+        file = Path(what) / drafting.DOCUMENT
+        diff = _folder_diff(home, Path(what), file.read_bytes() if file.is_file() else b"")
     else:
         found = _shown(home, what)["diff"]
         diff = b"" if found is None else found.encode()
@@ -185,14 +224,16 @@ def _propose(home: Home, arguments: argparse.Namespace) -> int:
 def _document(home: Home, arguments: argparse.Namespace) -> tuple[bytes, str, int]:
     """The document, what its lines are lines of, and how many of ours stand before those."""
     given = Said(**{name: getattr(arguments, name) for name in _SAID})
+    named_class = PatchClass("constitutional" if arguments.constitutional else "routine")
     if arguments.git is not None:
         said, diff = drafting.from_git(arguments.repo, arguments.git)
-        document = drafting.document_of(_over(said, given), diff)
+        document = drafting.document_of(_over(said, given), diff, named_class)
         return document, arguments.git, _lines_before(document, diff)
     if arguments.file.is_dir():
         named = arguments.file / drafting.DOCUMENT
-        made = drafting.diff_of(_architecture(home)[1], drafting.read_folder(arguments.file))
-        return drafting.with_diff(_read(named), made), str(named), 0
+        document = _read(named)
+        made = _folder_diff(home, arguments.file, document)
+        return drafting.with_diff(document, made), str(named), 0
     data = _read(arguments.file)
     if drafting.is_document(data):
         return data, str(arguments.file), 0
@@ -201,7 +242,7 @@ def _document(home: Home, arguments: argparse.Namespace) -> tuple[bytes, str, in
         rationale="not said", evaluation="not said", expected="not said",
     )  # fmt: skip
     ended = data if data.endswith(b"\n") else data + b"\n"
-    document = drafting.document_of(_over(said, given), ended)
+    document = drafting.document_of(_over(said, given), ended, named_class)
     return document, str(arguments.file), _lines_before(document, ended)
 
 
@@ -343,8 +384,8 @@ def _judge(home: Home, arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.out_json(found)
     else:
-        _show_verdict(found)
-    return 0 if found["decision"] == "accept" else 1
+        patch_verdicts.show_verdict(found)
+    return 0 if found["decision"] == "accept" or found["for_people"] else 1
 
 
 def _proposal(home: Reading, named: str | None) -> int:
@@ -354,17 +395,6 @@ def _proposal(home: Reading, named: str | None) -> int:
         if home.log.read(position).type == PATCH_PROPOSED.name:
             return position
     raise TimmyError("no patch was proposed yet", hint="timmy patch propose FILE")
-
-
-def _show_verdict(found: dict[str, Any]) -> None:
-    console.out(f"verdict   {found['decision']} (event {found['position']})")
-    if found["reason"]:
-        console.out(f"reason    {one_line(found['reason'])}")
-    elif found.get("effect"):
-        console.out(f"effect    {one_line(found['effect']['said'])}")
-    console.out(f"digest    {found['digest']}")
-    for note in found["notes"]:
-        console.out(f"note      {one_line(note)}")
 
 
 def _verdicts(home: Home, arguments: argparse.Namespace) -> int:

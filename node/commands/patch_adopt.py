@@ -75,6 +75,7 @@ def _tell(found: dict[str, Any], arguments: argparse.Namespace) -> int:
         return 0
     trial, handoff = found["under_way"], found["handoff"]
     console.out(f"in force  {found['tree']}")
+    _tell_software(found["software"], found["ordered"])
     if trial is not None:
         console.out(f"trial     proposal {trial['patch']}, {_stage(trial)}")
         console.out(f"health    {one_line(trial['health'])}")
@@ -124,6 +125,18 @@ _NEXT: Final = {
     "begun": "begun by this member",
     "out": "not for this member, which answers nobody",
 }
+
+
+def _tell_software(software: dict[str, Any], ordered: dict[str, Any] | None) -> None:
+    """Say what software is here, and what is to be done about an order."""
+    by = f", proposal {software['patch']}" if software["patch"] is not None else ""
+    console.out(f"software  {software['root'][:16]}, {software['standing']}{by}")
+    if software["objection"]:
+        console.out(f"warning   it was ordered, and then: {one_line(software['objection'])}")
+    if ordered is not None:
+        console.out(f"ordered   event {ordered['position']}: {ordered['folder']}")
+        console.out("install   apply its change.patch to this software: git apply, or patch -p1;")
+        console.out("          then start the node anew, and it says whether that is what it runs")
 
 
 def _stage(trial: dict[str, Any]) -> str:

@@ -60,6 +60,33 @@ def export(home: Home, arguments: argparse.Namespace, position: int) -> int:
     return 0
 
 
+def show_verdict(found: dict[str, Any]) -> None:
+    """Say what a judgment here came to."""
+    decision = "for people" if found["for_people"] else found["decision"]
+    console.out(f"verdict   {decision} (event {found['position']})")
+    if found["constitution"]:
+        _show_constitution(found["constitution"])
+    if found["reason"]:
+        console.out(f"reason    {one_line(found['reason'])}")
+    elif found.get("effect"):
+        console.out(f"effect    {one_line(found['effect']['said'])}")
+    console.out(f"digest    {found['digest']}")
+    for note in found["notes"]:
+        console.out(f"note      {one_line(note)}")
+
+
+def _show_constitution(told: dict[str, Any]) -> None:
+    """What of this software would be another one."""
+    for name in ("software", "pinned"):
+        before, after = told[name]["before"], told[name]["after"]
+        console.out(f"{name:9} {before[:16]} becomes {after[:16]}")
+    for row in told["files"]:
+        console.out(f"{row['change']:9} {row['path']} ({row['kind']})")
+    if state := told.get("state"):
+        parts = ", ".join(state["differs"]) or "nothing"
+        console.out(f"folds     {state['events']} events from {state['first']}: {parts} differs")
+
+
 def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
     """Judge what a file holds, sign what was found, and say how it stands to the owner's."""
     from genesis import keystore, passphrase
@@ -95,19 +122,22 @@ def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
     if arguments.json:
         console.out_json(found)
     else:
-        console.out(f"verdict   {found['decision']} ({target})")
+        said = "for people" if verdict.findings.for_people else found["decision"]
+        console.out(f"verdict   {said} ({target})")
         if found["reason"]:
             console.out(f"reason    {one_line(found['reason'])}")
         console.out(f"digest    {found['digest']}")
         for note in found["notes"]:
             console.out(f"note      {one_line(note)}")
         _tell(f"{bundle.name}'s own, {owner.decision.value}", found["beside"])
-    return 0 if compared.agree and verdict.decision.value == "accept" else 1
+    good = verdict.decision.value == "accept" or verdict.findings.for_people
+    return 0 if compared.agree and good else 1
 
 
 async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgment":
     """Judge with what the owner's verdict reveals, and nothing of this home but its engine."""
     from genesis.judge import Head, evaluator_digest, judge
+    from genesis.judging.constitution import judge_constitution
     from ledger.core.keys import Signer
     from node import config
     from node.agent.patching import task_of
@@ -119,18 +149,19 @@ async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgm
     settings = config.load(home.config if home.config.exists() else None)
     probe = await choose_engine(settings)
     tested = await selftest.trusted(probe.engine, evaluator=evaluator_digest(), kept=home.trials)
-    return await judge(
-        bundle.proposal.patch.data,
-        bundle.base,
-        snapshot=bundle.events,
-        head=Head(size=inputs.head_size, root=inputs.head_root),
-        signer=Signer(os.urandom(31) + b"\x01"),  # of the draft, which is signed anew
-        seed=inputs.seed,
-        engine=tested.holds,
-        clock=now_ms,
-        distrust=tested.reason,
-        task=task_of(bundle.proposal, tries=inputs.tries),
-    )
+    asked: dict[str, Any] = {
+        "snapshot": bundle.events,
+        "head": Head(size=inputs.head_size, root=inputs.head_root),
+        "signer": Signer(os.urandom(31) + b"\x01"),  # of the draft, which is signed anew
+        "seed": inputs.seed,
+        "engine": tested.holds,
+        "clock": now_ms,
+        "distrust": tested.reason,
+    }
+    diff, tries = bundle.proposal.patch.data, inputs.tries
+    if bundle.software is not None:
+        return await judge_constitution(diff, bundle.base, bundle.software, tries=tries, **asked)
+    return await judge(diff, bundle.base, task=task_of(bundle.proposal, tries=tries), **asked)
 
 
 def verify(_home: Home, arguments: argparse.Namespace) -> int:

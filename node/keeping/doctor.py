@@ -15,6 +15,8 @@ from ledger.core.errors import TimmyError
 from ledger.core.event import Envelope
 from ledger.core.upcast import UPCASTERS, Standing
 from node import console
+from node.agent import constitution
+from node.agent.architecture import present_software
 from node.agent.permitting import load_permissions
 from node.client import Client, NotRunning
 from node.commands.bus import text as bus_text
@@ -133,6 +135,22 @@ def _tree(home: Home, name: str) -> Finding:
         return Finding(name=name, ok=False, text="no adopted architecture tree")
     trees.load_tree(home.path, digest)
     return Finding(name=name, ok=True, text=f"adopted {digest.hex()[:16]}, unchanged")
+
+
+def _software(home: Home, name: str) -> Finding:
+    """Whether this software is the one that people approved, where they were asked."""
+    root = present_software().root
+    with open_log(home) as log:
+        steps = constitution.steps_of(log)
+    found, one = constitution.standing_of(root, constitution.orders_of(steps))
+    text = constitution.told(root, found, one)
+    hint = {
+        constitution.Standing.ORDERED: f"apply {home.path / constitution.FOLDER}/*/"
+        f"{constitution.CHANGE} to this software, and start the node anew",
+        constitution.Standing.UNAPPROVED: "a version was installed, or a hand helped: "
+        "what was approved is in the orders of this home",
+    }.get(found)
+    return Finding(name=name, ok=None if hint else True, text=text, hint=hint)
 
 
 def _sandbox(home: Home, name: str) -> Finding:
@@ -399,6 +417,7 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "keys": _keys,
     "kit": _kits,
     "tree": _tree,
+    "software": _software,
     "sandbox": _sandbox,
     "attacks": _attacks,
     "node": _node,

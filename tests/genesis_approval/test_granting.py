@@ -11,7 +11,17 @@ from hypothesis import strategies as st
 
 from genesis.core.approval import Word, read_answer
 from genesis.core.errors import InvalidApproval
-from genesis.core.granting import HOUR_MS, SKEW_MS, VALID_MS, WAIT_MS, NotYet, Why, Yes, decide
+from genesis.core.granting import (
+    HOUR_MS,
+    SKEW_MS,
+    VALID_MS,
+    WAIT_MS,
+    NotYet,
+    Why,
+    Yes,
+    decide,
+    said_no,
+)
 from genesis.core.patch import PatchClass
 from genesis.core.verdict import Decision
 
@@ -280,6 +290,17 @@ def test_a_machine_s_yes_is_none_to_what_is_for_people_and_the_other_way_round()
     ):
         assert ASKED.for_people
         assert not replace(ASKED, **changed).for_people
+
+
+def test_a_no_stands_though_no_verdict_counts_any_more():
+    """A judge that was changed finds none of the old verdicts its own; a no is to none of them."""
+    said = case(answer("alice", proposed=CONSTITUTIONAL), no("bob", proposed=CONSTITUTIONAL),
+                constitutional=True)  # fmt: skip
+    changed = replace(PEOPLE, evaluator=bytes(32))
+    assert why(decide(said, changed, now_ms=WAIT_MS)) is Why.UNJUDGED
+    assert why(said_no(said, changed, now_ms=WAIT_MS)) is Why.DISAPPROVED
+    yes = case(answer("alice", proposed=CONSTITUTIONAL), constitutional=True)
+    assert said_no(yes, changed, now_ms=WAIT_MS) is None
 
 
 def test_a_routine_yes_is_none_for_a_constitutional_change():

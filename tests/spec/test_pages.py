@@ -22,7 +22,7 @@ from attest.core.proof import AnchorProof, SealOpening
 from attest.core.submission import Shown, Submission
 from attest.verify import bundle as verify_bundle
 from attest.verify import common, export, held, report, seal
-from genesis.core import approval, architecture, granting, sealed_word, verdict
+from genesis.core import approval, architecture, constitution, granting, sealed_word, verdict
 from genesis.core import limits as genesis_limits
 from ledger import attested
 from ledger.core import (
@@ -140,6 +140,7 @@ CODE = {
     "APPROVAL_TAG": approval.TAG,
     "APPROVAL_VERSION": approval.VERSION,
     "QUESTION_TAG": approval.QUESTION_TAG,
+    "CHANGE_TAG": constitution.CHANGE_TAG,
     "SEALED_CONTENT_CHARS_MAX": sealed_word.CONTENT_CHARS_MAX,
     "SEALED_KEYS_BYTES": sealed_word.KEYS_BYTES,
     **{name: getattr(granting, name) for name in ("WAIT_MS", "VALID_MS", "SKEW_MS")},

@@ -1,0 +1,1 @@
+"""Changes of this software: what is made of them, judged, approved and ordered."""
