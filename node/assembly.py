@@ -68,6 +68,7 @@ from node.nostr.wiring import Post, check_nostr, make_nostr
 from node.open import lineage_of, now_ms, open_log
 from node.opened import Opened
 from node.proxy.proxying import Proxying, make_proxying
+from node.sections.adoption import OFF
 from runtime.core.jobspec import Kind
 from runtime.gateway import Gateway
 from runtime.job_door import JobDoor
@@ -327,9 +328,10 @@ def _stages(
         fleet=mirroring.fleet,
         mirrors=lambda: mirroring.mirrors,
     )
-    allowed = FleetApproval(own=approval, offers=offers)
-    adopting = make_adopting(opened, journal, patching, allowed, mind.host, layers)
     section = opened.config.adoption
+    follows = FleetApproval(own=approval, offers=offers)
+    allowed = approval if section.follow == OFF else follows
+    adopting = make_adopting(opened, journal, patching, allowed, mind.host, layers)
     return Stages(section=section, patching=patching, adopting=adopting, offers=offers)
 
 

@@ -6,6 +6,8 @@ each of them, for real.
 
 import pytest
 
+from node.home import Home as Places
+from node.keeping.doctor import examine
 from tests.adoption.fleet import SECONDS, Fleet, fates, rollout, staged
 from tests.adoption.world import KINDLY, LOOP, PASSAGE, WORSE, stage, status, steps
 from tests.node.world import until
@@ -77,15 +79,18 @@ def test_when_one_rolls_it_back_the_next_never_begins(fleet):
     until(lambda: stage(first.node) is None, SECONDS, "it takes it back")
     assert (status(first.node)["steps"][-1]["reason"]) == "crashes"
     kept = status(second.node)["tree"]
-    until(lambda: (rollout(second) or {})["next"] == "halted", SECONDS, "the second sees it")
+    until(lambda: rollout(second)["next"] == "halted", SECONDS, "the second sees it")
     assert rollout(second)["halted_by"] == [first.name]
     assert [row["payload"]["root"] for row in staged(second)].count(rollout(ann)["root"]) == 0
     assert status(second.node)["tree"] == kept != status(ann.node)["tree"]
     until(lambda: fates(ann)[first.name] == "rolled back", SECONDS, "so does who had it first")
-    for member in (ann, second):
-        told = member.home.run("status").good().out
-        assert f"halted: {first.name} rolled it back" in told
+    halted = f"halted: {first.name} rolled it back"
+    assert halted in ann.home.run("status").good().out
+    places = Places(path=second.home.path, state=second.home.state)
+    found = next(one for one in examine(places) if one.name == "adoption")
+    assert (found.ok, halted in found.text) == (None, True)
     assert status(ann.node)["fleet"]["rollouts"][-1]["next"] == "begun", "who settled keeps it"
     second.home.run("patch", "follow", "ffffffff").refused("names no adoption")
+    begun = len(second.log("patch.proposed"))
     second.home.run("patch", "follow", rollout(second)["rollout"][:16]).good()
-    until(lambda: stage(second.node) == "canary", SECONDS, "the operator had it begin all the same")
+    until(lambda: len(second.log("patch.proposed")) > begun, SECONDS, "it is taken up all the same")

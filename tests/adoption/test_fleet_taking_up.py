@@ -5,12 +5,14 @@ from types import SimpleNamespace
 
 import pytest
 
-from genesis.core.adopting.stages import rollout_of
+from genesis.core.adopting.health import Plan
+from genesis.core.adopting.stages import Pace, rollout_of
 from genesis.core.approval import Word
 from genesis.core.proposal import parse_proposal
 from ledger.core import types
-from ledger.core.errors import NotFound, Refused
-from node.fleet.stages import Stages
+from ledger.core.errors import NotFound, Refused, TimmyError
+from node.config import load
+from node.fleet.stages import Stages, check_stages
 from node.sections.adoption import AdoptionSection
 from runtime.core.adoptions import Adoptions
 from runtime.core.limits import PROPOSALS_OPEN_MAX
@@ -173,6 +175,18 @@ async def test_a_full_list_of_proposals_is_waited_for():
     await it.step()
     assert it.own.size == size
     assert "proposals are open" in it.row["trouble"]
+
+
+def test_a_node_does_not_follow_a_fleet_that_it_has_no_copies_of(tmp_path):
+    file = tmp_path / "node.toml"
+    file.write_text('[adoption]\nfollow = "stages"\n')
+    with pytest.raises(TimmyError, match="no copies"):
+        check_stages(load(file))
+    file.write_text('[adoption]\nfollow = "stages"\n[mesh]\nmirror = ["fleet"]\n')
+    check_stages(load(file))
+    plan, pace = load(None).adoption.plan, load(None).adoption.pace
+    assert (plan, pace) == (Plan(), Pace()), "what node.toml says is what is meant without it"
+    assert load(None).adoption.follow == "off"
 
 
 def test_what_is_forced_is_named_and_approved():
