@@ -21,10 +21,10 @@ restart the caller says `began` again of runs whose window is not over: here not
 
 import asyncio
 from collections import OrderedDict
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Any, Final
+from typing import Any, Final, TypeAlias
 
 import structlog
 
@@ -107,7 +107,8 @@ class _Case:
     candidate: Candidate
     end: Begin | Skip | None = None
     changed: asyncio.Event = field(default_factory=asyncio.Event)
-    asking: set[bytes] = field(default_factory=set)
+    asking: set[str] = field(default_factory=set)
+    """Subjects on which a question is under way."""
 
     def take(self, actions: list[Action]) -> list[Action]:
         """Keep the end, if there is one, and wake who waits for it."""
@@ -116,6 +117,9 @@ class _Case:
                 self.end = action
                 self.changed.set()
         return actions
+
+
+_Asks: TypeAlias = Callable[[_Case, str, bytes, Ask], Coroutine[Any, Any, None]]
 
 
 class Duties:
@@ -209,25 +213,26 @@ class Duties:
             if isinstance(action, Wake):
                 seconds = max(0.0, float(action.at_s - now_s))
             elif isinstance(action, Questions | Turns):
-                asks, of = (
-                    (self._ask, action.voters)
-                    if isinstance(action, Questions)
-                    else (self._ask_turn, action.members)
-                )
                 tasks[:] = [task for task in tasks if not task.done()]
-                for member in of:
-                    if member not in case.asking:
-                        case.asking.add(member)
-                        tasks.append(group.create_task(asks(case, member, action.ask)))
+                for subject, member, asks in self._questions(action):
+                    if subject not in case.asking:
+                        case.asking.add(subject)
+                        tasks.append(group.create_task(asks(case, subject, member, action.ask)))
         return seconds
 
-    async def _ask(self, case: _Case, voter: bytes, ask: Ask) -> None:
-        word = await self._answer_to(case, ask_subject(voter), voter, ask)
+    def _questions(self, action: Questions | Turns) -> list[tuple[str, bytes, _Asks]]:
+        """Each question: on which subject, to whom, and what asks it."""
+        if isinstance(action, Questions):
+            return [(ask_subject(one), one, self._ask) for one in action.voters]
+        return [(turn_subject(one), one, self._ask_turn) for one in action.members]
+
+    async def _ask(self, case: _Case, subject: str, voter: bytes, ask: Ask) -> None:
+        word = await self._answer_to(case, subject, voter, ask)
         if word is not None:
             case.take(case.candidate.answered(word, self._clock()))
 
-    async def _ask_turn(self, case: _Case, member: bytes, ask: Ask) -> None:
-        word = await self._answer_to(case, turn_subject(member), member, ask)
+    async def _ask_turn(self, case: _Case, subject: str, member: bytes, ask: Ask) -> None:
+        word = await self._answer_to(case, subject, member, ask)
         if isinstance(word, Refusal) and word.ask == ask:
             case.candidate.told_of(member, has=word.why != LACKS)
             case.changed.set()
@@ -243,7 +248,7 @@ class Duties:
         except (BusError, InvalidDuty):
             return None
         finally:
-            case.asking.discard(member)
+            case.asking.discard(subject)
         return word if isinstance(word, Grant | Refusal) and word.voter == member else None
 
     async def began(self, plan: Plan, begin: Begin) -> None:
