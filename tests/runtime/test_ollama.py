@@ -84,7 +84,7 @@ async def test_another_model_takes_the_place_of_one_that_is_gone(session):
         server.models, server.behave = ["new:3b"], "404"
         place.now = 60.0
         reply = await place.chain.complete(request())
-        assert [name for name, _ in reply.tried] == ["ollama", "ollama"]
+        assert [tried.name for tried in reply.tried] == ["ollama", "ollama"]
         assert server.requests[-1]["model"] == "new:3b"
         assert place.chain.names == ["ollama", "last"]
 
