@@ -12,7 +12,7 @@ import difflib
 import os
 import re
 import subprocess
-from collections.abc import Iterator, Mapping
+from collections.abc import Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -119,6 +119,26 @@ def _files(folder: Path, prefix: str, patch_class: PatchClass) -> Iterator[tuple
                 )
             with Path(entry.path).open("rb") as file:
                 yield path, file.read(limits.TREE_BYTES_MAX + 1)
+
+
+def software_files(paths: Collection[str]) -> dict[str, bytes]:
+    """Return files of this software, to be edited. Raises DraftError for a path of none."""
+    from node.agent.architecture import software_file  # heavy, and most never ask
+
+    found = {path: data for path in paths if (data := software_file(path)) is not None}
+    if missing := sorted(set(paths) - set(found)):
+        raise DraftError(
+            f"{missing[0]!r} is no file of this software", hint="timmy patch files --pinned"
+        )
+    return found
+
+
+def software_diff(made: Mapping[str, bytes]) -> bytes:
+    """Return the diff that makes these files of this software's, and leaves the others."""
+    from node.agent.architecture import software_file
+
+    old = {path: data for path in made if (data := software_file(path)) is not None}
+    return diff_of(old, made)
 
 
 def diff_of(old: Mapping[str, bytes], new: Mapping[str, bytes]) -> bytes:

@@ -125,7 +125,7 @@ def _new(home: Home, arguments: argparse.Namespace) -> int:
     base, files = _architecture(home)
     patch_class = PatchClass.ROUTINE
     if arguments.software:
-        files = _software(arguments.software)
+        files = drafting.software_files(arguments.software)
         patch_class = PatchClass.CONSTITUTIONAL
     texts = {at: text.decode() for at, text in files.items()}
     drafting.make_folder(arguments.folder, texts, base, patch_class)
@@ -146,28 +146,13 @@ def _architecture(home: Home) -> tuple[str, dict[str, bytes]]:
     }
 
 
-def _software(paths: list[str]) -> dict[str, bytes]:
-    """Files of this software, to be edited."""
-    from node.agent.architecture import software_file
-
-    found = {path: data for path in paths if (data := software_file(path)) is not None}
-    if missing := sorted(set(paths) - set(found)):
-        raise DraftError(
-            f"{missing[0]!r} is no file of this software", hint="timmy patch files --pinned"
-        )
-    return found
-
-
 def _folder_diff(home: Home, folder: Path, document: bytes) -> bytes:
     """What was changed in a folder. Of a constitutional one, in the files that are there."""
     patch_class = drafting.class_in(document)
     made = drafting.read_folder(folder, patch_class)
-    if patch_class is PatchClass.ROUTINE:
-        return drafting.diff_of(_architecture(home)[1], made)
-    from node.agent.architecture import software_file
-
-    before = {path: software_file(path) for path in made}
-    return drafting.diff_of({at: data for at, data in before.items() if data is not None}, made)
+    if patch_class is PatchClass.CONSTITUTIONAL:
+        return drafting.software_diff(made)
+    return drafting.diff_of(_architecture(home)[1], made)
 
 
 def _diff(home: Home, arguments: argparse.Namespace) -> int:
