@@ -426,6 +426,7 @@ def _retold(recorded: Recorded, fork: Fork, reused: set[int], outcome: str) -> R
         for event in fork.own
         if event.payload.get("turn") == recorded.turn and _is_result(event)
     )
+    steps = tuple(sorted(steps, key=lambda one: one.step))  # calls side by side end in any order
     sent = [event for event in fork.own if event.type == types.MESSAGE_SENT.name]
     return Retold(
         message=recorded.message,
