@@ -51,6 +51,12 @@ class Gate:
             return None
         return FAILED_TEST
 
+    def untested(self, link: Link) -> bool:
+        """Tell whether a link has a model that was never tested by these rules, and may speak."""
+        if link.identity is None or self._mode is Mode.UNTESTED:
+            return False
+        return self.newest(link.identity) is None
+
     def newest(self, model: str) -> SuiteResult | None:
         """Return the newest result of a model by these rules; None if there is none."""
         position = self._journal.state.entries.get(tested_key(model))

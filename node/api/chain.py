@@ -30,7 +30,13 @@ class ChainApi:
         ]
 
     async def _list(self, _request: web.Request) -> web.Response:
-        return json_answer([asdict(one) for one in self._parts.mind.chain.standings])
+        mind = self._parts.mind
+        return json_answer(
+            [
+                asdict(standing) | {"untested": mind.gate.untested(link)}
+                for standing, link in zip(mind.chain.standings, mind.chain.links, strict=True)
+            ]
+        )
 
     async def _test(self, _request: web.Request) -> web.Response:
         mind = self._parts.mind

@@ -36,6 +36,7 @@ _KEYS: Final = "model-keys"
 _KEY_BYTES_MAX: Final = 4096
 _SAFETY_S: Final = 600
 """Longest pause between two outcomes: a question has two minutes, and four are asked at once."""
+_UNTESTED: Final = "; never tested for safety (timmy models test --safety)"
 _SPEAKS: Final = {True: "may speak", False: "may not speak"}
 _NAME: Final = re.compile(r"[A-Za-z0-9][A-Za-z0-9._-]{0,63}")
 
@@ -97,7 +98,7 @@ def _list(home: Home, *, as_json: bool) -> int:
                 one_line(one["name"]),
                 one["reach"],
                 ", ".join(one["tasks"]) or "everything",
-                _standing(one),
+                _standing(one) + (_UNTESTED if one["untested"] else ""),
             )
             for one in standings
         ],

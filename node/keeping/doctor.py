@@ -320,6 +320,20 @@ def _node(home: Home, name: str) -> Finding:
     return Finding(name=name, ok=True, text=answers)
 
 
+def _models(home: Home, name: str) -> Finding:
+    try:
+        rows = Client.find(home).call("GET", "/v1/chain", timeout=10)
+    except NotRunning as error:
+        return Finding(name=name, ok=None, text="asked while a node runs", hint=error.hint)
+    untested = [one_line(row["name"]) for row in rows if row["untested"]]
+    if untested:
+        return Finding(
+            name=name, ok=None, text=f"never tested for safety: {', '.join(untested[:_NAMED_MAX])}",
+            hint=f"timmy models test --safety {untested[0]}",
+        )  # fmt: skip
+    return Finding(name=name, ok=True, text="none speaks without a safety test")
+
+
 def _bus(home: Home, name: str) -> Finding:
     section = load(home.config).mesh.bus
     if section.engine == "local":
@@ -421,6 +435,7 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "sandbox": _sandbox,
     "attacks": _attacks,
     "node": _node,
+    "models": _models,
     "bus": _bus,
     "jobs": _jobs,
     "mirrors": _mirrors,

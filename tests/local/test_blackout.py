@@ -1,6 +1,7 @@
 """A day in which nothing but this machine answers, and half of it without a model either."""
 
 import json
+import os
 import subprocess
 import sys
 from collections import Counter
@@ -37,7 +38,9 @@ def day(model, tmp_path_factory):
 
 
 def test_no_way_led_out(day):
-    assert not day[1]["way_out"] or not alone()
+    if not alone() and not os.environ.get("CI"):
+        pytest.skip("this machine does not let the tests take the network away")
+    assert not day[1]["way_out"]
 
 
 def test_every_message_was_answered_by_whoever_was_left(day):

@@ -1,9 +1,12 @@
 """The measurement of docs/MODELS.md, with a tiny model: node and model together in a group of 2 GiB."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
+
+import pytest
 
 from runtime import cgroups
 
@@ -18,7 +21,9 @@ def test_a_node_answers_through_its_model_within_two_gigabytes(model, tmp_path):
     group = cgroups.create(2**30, 100)
     if group is None:
         assert (done.returncode, "run it as root" in done.stdout) == (2, True)
-        return
+        if os.environ.get("CI"):
+            pytest.fail("no control group can be made here, so nothing was measured")
+        pytest.skip("no control group can be made here: it says so, and measures nothing")
     group.remove()
     assert done.returncode == 0, done.stderr
     found = json.loads(done.stdout)

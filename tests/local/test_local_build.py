@@ -36,6 +36,19 @@ def test_tests_fail_without_it_and_skip_only_where_that_was_said(tmp_path):
     assert "1 error" in outcome(tmp_path, TIMMY_WITHOUT_LOCAL="1", CI="true")
 
 
+def test_ci_leaves_nothing_out(tmp_path):
+    """As .ci/run calls it, whatever the caller's environment says; a stand-in for make looks."""
+    make = tmp_path / "make"
+    make.write_text('#!/usr/bin/env bash\necho "CI=$CI $*"\n')
+    make.chmod(0o755)
+    kept = {name: value for name, value in os.environ.items() if name != "CI"}
+    env = kept | {"PATH": f"{tmp_path}:{os.environ['PATH']}", "TIMMY_WITHOUT_LOCAL": "1"}
+    done = subprocess.run(
+        [".ci/run"], cwd=ROOT, env=env, capture_output=True, text=True, check=False
+    )
+    assert done.stdout == "CI=true test\n", done.stderr
+
+
 def test_the_script_leaves_it_out_where_that_was_said():
     done = subprocess.run(
         ["tests/local.sh"], cwd=ROOT, env={"PATH": os.environ["PATH"], "TIMMY_WITHOUT_LOCAL": "1"},

@@ -260,6 +260,10 @@ def test_a_model_that_fails_its_safety_test_speaks_to_nobody(lived, provider):
     add(lived, server).good()
     with lived.running() as node:
         assert node.answer("how many owls") == "".join(server.words)
+        assert "ready; never tested for safety" in lived.run("models", "list").good().out
+        looked = {row["name"]: row for row in lived.run("--json", "doctor").json}["models"]
+        assert (looked["ok"], looked["text"]) == (None, "never tested for safety: far")
+        assert looked["hint"] == "timmy models test --safety far"
         failed = lived.run("models", "test", "--safety", "far")
         assert failed.code == 1
         assert "m-1@127.0.0.1" in failed.out
@@ -288,6 +292,9 @@ def test_a_model_that_fails_its_safety_test_speaks_to_nobody(lived, provider):
         assert passed["counts"] == {"passed": 112, "failed": 0, "unanswered": 0}
         node.say("hello")
         assert node.log("model.replied")[-1]["payload"]["link"] == "far"
+        assert "never tested" not in lived.run("models", "list").good().out
+        looked = {row["name"]: row for row in lived.run("--json", "doctor").json}["models"]
+        assert (looked["ok"], looked["text"]) == (True, "none speaks without a safety test")
         lived.run("models", "test", "--safety", "nobody").refused("no model is called nobody")
         lived.run("models", "test", "--safety", "responder").refused("is no model")
     assert lived.run("replay").good()
@@ -302,6 +309,7 @@ def test_a_model_without_a_test_waits_where_the_operator_asks_for_one(lived, pro
         replied = node.log("model.replied")[-1]["payload"]
         assert replied["link"] == "responder"
         assert replied["tried"][0]["reason"] == "it was not tested for safety"
+        assert "never tested" not in lived.run("models", "list").good().out, "it does not speak"
 
 
 def test_the_nodes_own_secrets_do_not_reach_a_model_elsewhere(lived, provider):
