@@ -92,6 +92,14 @@ def test_the_bounds_of_a_certificate_s_numbers_are_inclusive():
             certificate(**bad)
 
 
+def test_only_the_operator_key_of_a_child_may_be_one_of_its_parent():
+    keys = dict(certificate().child_keys)
+    nostr = certificate().parent_keys["nostr"]
+    assert certificate(child_keys=keys | {"operator": nostr}).child_keys["operator"] == nostr
+    with pytest.raises(InvalidCertificate, match="is the parent's"):
+        certificate(child_keys=keys | {"funding": nostr})
+
+
 # ---- in the parent's ledger ---------------------------------------------------------------------
 
 
