@@ -8,9 +8,11 @@ import pytest
 from attest.verify import descent
 from attest.verify.bundle import verify_bundle
 from ledger.core import types
-from ledger.core.descent import sign_certificate
+from ledger.core.descent import open_certificate, sign_certificate
+from ledger.core.errors import InvalidCertificate
 from ledger.core.event import Draft
 from ledger.core.keys import Signer
+from ledger.core.limits import INT_MAX
 from tests.spec import agent
 from tests.spec.agent import STRANGER, Ledger
 from tests.spec.life import Life
@@ -74,6 +76,28 @@ def test_an_agent_that_lived_already_is_nobodys_child():
     report, [line] = told(agent.bundle(agent.export(ledger)))
     assert report.good
     assert "counts for nothing" in line
+
+
+def test_the_bounds_of_a_certificate_s_numbers_are_inclusive():
+    made = certificate(kept_size=INT_MAX, made_ms=INT_MAX)
+    assert open_certificate(payload(made)) == made
+    assert certificate(kept_size=2, made_ms=0).kept_size == 2
+    for bad in (
+        {"kept_size": 1},
+        {"made_ms": -1},
+        {"kept_size": INT_MAX + 1},
+        {"made_ms": INT_MAX + 1},
+    ):
+        with pytest.raises(InvalidCertificate):
+            certificate(**bad)
+
+
+def test_only_the_operator_key_of_a_child_may_be_one_of_its_parent():
+    keys = dict(certificate().child_keys)
+    nostr = certificate().parent_keys["nostr"]
+    assert certificate(child_keys=keys | {"operator": nostr}).child_keys["operator"] == nostr
+    with pytest.raises(InvalidCertificate, match="is the parent's"):
+        certificate(child_keys=keys | {"funding": nostr})
 
 
 # ---- in the parent's ledger ---------------------------------------------------------------------

@@ -130,3 +130,38 @@ def test_a_path_is_checked_against_the_signed_root():
         side.branch(3)
     with pytest.raises(InvalidProof):
         side.check()
+
+
+@pytest.mark.parametrize("parts_at", [0, 1, 2, 255, 256, 299])
+@pytest.mark.parametrize(("size", "larger"), [(300, 700), (700, 300)])
+def test_two_leaves_are_shown_where_both_trees_are_elsewhere(size, larger, parts_at):
+    one, other = tree(LEAVES[:size]), tree(leaves(larger, parts_at))
+    found, _ = run(one, other, local=(False, False))
+    check(found, one, other, parts_at)
+
+
+@pytest.mark.parametrize("which", [0, 1])
+def test_of_two_sides_the_one_whose_tile_lies_is_untrue(which):
+    """A tile above that is not made of those below: the leaves below are those of the other side."""
+    trees = (tree(LEAVES[:700]), tree(LEAVES[:900]))
+    sides = [Side(size=of.size, root=of.root()) for of in trees]
+    while isinstance(step := compare(*sides), Need):
+        at = sides.index(step.side)
+        data = tile(trees[at], step)
+        step.side.take(step, bytes(32) + data[32:] if (at, step.level) == (which, 1) else data)
+    assert isinstance(step, Untrue)
+    assert step.side is sides[which]
+    assert step.reason.startswith("its hashes lead to root")
+
+
+def test_a_leaf_that_is_not_under_its_root_is_blamed_on_its_side():
+    one, other = tree(LEAVES[:700]), tree(leaves(900, 3))
+    sides = [Side(size=of.size, root=of.root()) for of in (one, other)]
+    while isinstance(step := compare(*sides), Need):
+        data = tile(one if step.side is sides[0] else other, step)
+        lies = step.side is sides[1] and (step.level, step.index) == (0, 0)
+        step.side.take(step, data[:96] + b"\0" * 32 + data[128:] if lies else data)
+    assert isinstance(step, Untrue)
+    assert step.side is sides[1]
+    assert step.reason != "None"
+    assert step.reason
