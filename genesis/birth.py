@@ -23,7 +23,6 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from genesis import entropy, keystore, private
 from genesis.core import nip49
 from genesis.core.birth import sign_genesis
 from genesis.core.errors import (
@@ -35,6 +34,7 @@ from genesis.core.errors import (
 )
 from genesis.core.keys import AgentKeys, Entropy, derive_independent, derive_root, derive_scalar
 from genesis.core.recovery import RecoveryKit, output_key, output_signer, phrase_from_entropy
+from genesis.keys import entropy, keystore, private
 from genesis.soul import FILE_NAME, Soul, read_soul
 from ledger.core.event import Draft
 from ledger.core.genesis import (

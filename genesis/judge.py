@@ -46,8 +46,8 @@ EVALUATOR_TAG: Final = "timmy/evaluator/v1"
 _ROOMS: Final = ("genesis.judging", "genesis.core.judging")
 """Packages that are the judge's whole."""
 _EVALUATOR: Final = (
-    *(("genesis", f"{name}.py") for name in ("cases", "judge", "mutants", "player", "specimen")),
-    *(("genesis", f"{name}.py") for name in ("subject", "trees")),
+    ("genesis", "judge.py"),
+    ("genesis", "trees.py"),
     *(("genesis.core", f"{name}.py") for name in ("architecture", "constitution", "draws")),
     *(("genesis.core", f"{name}.py") for name in ("limits", "patch")),
     *(("genesis.core", f"{name}.py") for name in ("strict_json", "thresholds", "tree", "verdict")),

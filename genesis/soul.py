@@ -14,7 +14,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from genesis.core.errors import InvalidSoul, PrivateFileError
-from genesis.private import open_regular
+from genesis.keys.private import open_regular
 from ledger.core.genesis import SOUL_BYTES_MAX, SoulDigest
 
 FILE_NAME = "SOUL.md"

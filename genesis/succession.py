@@ -18,10 +18,10 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
-from genesis import entropy, keystore, private
 from genesis.core import nip49
 from genesis.core.keys import AgentKeys, Entropy, derive_independent, derive_root
 from genesis.core.recovery import RecoveryKit, phrase_from_entropy
+from genesis.keys import entropy, keystore, private
 from ledger.core.genesis import key_digest
 from ledger.core.keys import Signer
 from ledger.core.successor import RENEWED_ROLES, Successor

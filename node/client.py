@@ -9,7 +9,7 @@ from http.client import HTTPConnection, HTTPException, HTTPResponse
 from typing import Any
 from urllib.parse import quote, urlencode
 
-from genesis import private
+from genesis.keys import private
 from ledger.core.errors import TimmyError
 from node.home import Home
 

@@ -9,7 +9,7 @@ import re
 from pathlib import Path
 from typing import Any, Final
 
-from genesis import private
+from genesis.keys import private
 from ledger.core.errors import TimmyError
 from node.config import Config, load
 

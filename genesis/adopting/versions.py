@@ -9,7 +9,6 @@ Not covered: removing old ones; a reader with root's rights who changes a file a
 from pathlib import Path
 from typing import Final
 
-from genesis import private
 from genesis.core.adopting.layers import VERSION_BYTES_MAX, Version, digest_of
 from genesis.core.errors import (
     InvalidTree,
@@ -18,6 +17,7 @@ from genesis.core.errors import (
     PrivateFileMissing,
     TreeError,
 )
+from genesis.keys import private
 
 FOLDER: Final = "versions"
 _MODE: Final = 0o400

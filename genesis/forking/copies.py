@@ -19,11 +19,11 @@ from itertools import islice
 from pathlib import Path
 from typing import Final
 
-from genesis import private
 from genesis.core import limits
 from genesis.core.errors import InvalidExport, PrivateFileError, PrivateFileMissing
 from genesis.core.exported import About
 from genesis.forking.session import REDUCERS, Exported, now_ms
+from genesis.keys import private
 from ledger.core.errors import InvalidData, StoreError
 from ledger.core.event import Event
 from ledger.core.merkle import fold_peaks, leaf_hash, perfect_root, push

@@ -28,12 +28,12 @@ from genesis.core.judging.reading import READS
 from genesis.core.tree import Tree
 from genesis.core.verdict import Decision, Findings, Inputs, Outcome, Verdict
 from genesis.judging import evidence, measuring, program
+from genesis.judging.mutants import MUTANTS, Mutant, specimen, with_files
 from genesis.judging.past import Snapshot
+from genesis.judging.player import TRANSCRIPT_TAG, Recording, play
 from genesis.judging.report import Trial, gate_of, measures, reason, since_ms, tooth_of
 from genesis.judging.scenes import Case, Past
-from genesis.mutants import MUTANTS, Mutant, specimen, with_files
-from genesis.player import TRANSCRIPT_TAG, Recording, play
-from genesis.subject import Cage, Patience, Violation
+from genesis.judging.subject import Cage, Patience, Violation
 from genesis.trees import write_tree
 from ledger.core.event import Event
 from ledger.core.hashing import tagged

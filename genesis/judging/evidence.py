@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from genesis.core.tree import ENTRY, Tree
-from genesis.subject import Cage
+from genesis.judging.subject import Cage
 from genesis.trees import write_tree
 from runtime.sandbox import SandboxError, spawn
 

@@ -26,8 +26,8 @@ from genesis.core.draws import Draws
 from genesis.core.judging.intervals import interval, median
 from genesis.core.thresholds import parse_thresholds
 from genesis.judging import program
+from genesis.judging.player import Recording
 from genesis.judging.scenes import Bounds, Case, Message, Played, Scene, answered
-from genesis.player import Recording
 from runtime.core.protocol import EventFrame
 
 LESS: Final = "less"

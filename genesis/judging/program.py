@@ -7,9 +7,9 @@ are gates, of later tries more of each (`draws_of`). What else a case depends on
 from dataclasses import dataclass
 from typing import Final
 
-from genesis.cases import PROTOCOL_MAKERS
 from genesis.core.draws import Draws
 from genesis.core.judging.reading import READS
+from genesis.judging.cases import PROTOCOL_MAKERS
 from genesis.judging.conduct import CONDUCT_MAKERS, limits_case
 from genesis.judging.past import Retold, Snapshot
 from genesis.judging.replay import replay_case

@@ -6,7 +6,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from genesis.core.verdict import Decision, Findings, Gate, Outcome, Tooth
-from genesis.mutants import Mutant
+from genesis.judging.mutants import Mutant
 from runtime.cgroups import Usage
 
 

@@ -13,9 +13,9 @@ from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cached_property
 
-from genesis import keystore
 from genesis.core.errors import BirthError
 from genesis.core.granting import HOUR_MS, Rules
+from genesis.keys import keystore
 from ledger.core.lineage import Lineage
 from mesh.core.fleet.manifest import Fleet
 from node.config import Config, public_key

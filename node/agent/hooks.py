@@ -3,7 +3,7 @@
 import secrets
 from typing import Final
 
-from genesis import private
+from genesis.keys import private
 from ledger.core.errors import TimmyError
 from node.config import Config, ConfigError
 from node.home import Home

@@ -17,7 +17,7 @@ import aiohttp
 import msgspec
 import structlog
 
-from genesis import private
+from genesis.keys import private
 from ledger.core import hashing, types
 from ledger.core.codec import encode
 from ledger.core.errors import NotFound

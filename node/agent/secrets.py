@@ -9,8 +9,8 @@ import secrets
 from collections.abc import Iterator
 from typing import Final
 
-from genesis import private
 from genesis.core.keys import AgentKeys
+from genesis.keys import private
 from ledger.core.genesis import ROLES
 from mesh.core import nip19
 from node.agent.hooks import read_hooks

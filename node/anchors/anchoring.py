@@ -29,8 +29,8 @@ from attest.core.transaction import double_sha256
 from attest.keyring import Keys
 from attest.state import FileState
 from attest.status import LinkStatus, SealStatus
-from genesis import keystore
 from genesis.core.keys import AgentKeys
+from genesis.keys import keystore
 from ledger.core import types
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.codec import encode

@@ -24,11 +24,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
-from genesis import birth, keystore
+from genesis import birth
 from genesis.core.children.errors import ChildError
 from genesis.core.children.profile import MAY_FATHER
 from genesis.core.errors import HalfBirth
-from genesis.passphrase import Passphrase
+from genesis.keys import keystore
+from genesis.keys.passphrase import Passphrase
 from ledger.core import types
 from ledger.core.codec import decode
 from ledger.core.descent import (

@@ -152,8 +152,8 @@ def _show_seal(found: dict[str, Any]) -> None:
 
 
 def _recover(home: Home, arguments: argparse.Namespace) -> int:
-    from genesis import passphrase
     from genesis.core.recovery import check_kit
+    from genesis.keys import passphrase
     from node.assembly import open_ledger
     from node.identity.kits import read_kit
     from node.identity.recovering import recover_seal

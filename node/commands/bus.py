@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from attest.verify.plain import one_line
-from genesis import private
+from genesis.keys import private
 from ledger.core.errors import TimmyError
 from mesh.core.fleet.nkeys import SEED_BYTES, UserKey
 from node import console

@@ -40,8 +40,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Hand over."""
-    from genesis import passphrase
     from genesis.core.recovery import check_kit, render_kit
+    from genesis.keys import passphrase
     from ledger.core.handoff import REASON_CHARS_MAX
     from node.assembly import open_ledger
     from node.identity import kits, succession

@@ -13,7 +13,7 @@ or timmy, which also signs time and delivery id.
 import argparse
 import sys
 
-from genesis import private
+from genesis.keys import private
 from ledger.core.errors import TimmyError
 from node import console, settings
 from node.agent.hooks import FOLDER, SECRET_BYTES_MAX, check_secret, read_hooks

@@ -33,7 +33,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 
 def run(arguments: argparse.Namespace) -> int:
     """Be born."""
-    from genesis import passphrase
+    from genesis.keys import passphrase
     from node.identity.birth import AlreadyBorn, Wish, be_born, is_born
     from node.identity.kits import shower
 

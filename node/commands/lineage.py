@@ -105,8 +105,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _father(home: Home, arguments: argparse.Namespace) -> int:
-    from genesis import passphrase
     from genesis.core.children.gates import check_numbers
+    from genesis.keys import passphrase
     from node.children.fathering import Plan, father
     from node.identity.kits import shower
 

@@ -169,7 +169,7 @@ def _change(client: Client, home: Home, arguments: argparse.Namespace, body: dic
     """Draft at the node, sign here with the operator's key, and hand it in."""
     from dataclasses import replace
 
-    from genesis import keystore, passphrase
+    from genesis.keys import keystore, passphrase
     from mesh.core.fleet.manifest import Manifest, sign_manifest
 
     draft = client.call("POST", "/v1/fleet", body)["manifest"]

@@ -24,7 +24,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from attest.verify.plain import one_line
-from genesis import private
+from genesis.keys import private
 from ledger.core.errors import TimmyError
 from node import console
 from node.client import Client, NodeSaid

@@ -144,13 +144,13 @@ def _made(question: "Question", word: "Word", key: Signer, *, ledger_ms: int = 0
 
 def _member_key(home: Home, arguments: argparse.Namespace) -> Signer:
     """The key by which a fleet's manifest names this node."""
-    from genesis import keystore
+    from genesis.keys import keystore
 
     return keystore.unlock_agent(home.path, _passphrase(home, arguments)).nostr
 
 
 def _passphrase(home: Home, arguments: argparse.Namespace) -> str:
-    from genesis import passphrase
+    from genesis.keys import passphrase
 
     given = passphrase.obtain(
         state=home.state,
@@ -162,8 +162,8 @@ def _passphrase(home: Home, arguments: argparse.Namespace) -> str:
 
 
 def _key(home: Home, arguments: argparse.Namespace) -> Signer:
-    from genesis import keystore
     from genesis.core.errors import PrivateFileMissing
+    from genesis.keys import keystore
 
     folder = arguments.keystore or home.operator
     try:

@@ -89,9 +89,9 @@ def _show_constitution(told: dict[str, Any]) -> None:
 
 def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
     """Judge what a file holds, sign what was found, and say how it stands to the owner's."""
-    from genesis import keystore, passphrase
     from genesis.core.agreement import compare
     from genesis.core.verdict import sign_envelope
+    from genesis.keys import keystore, passphrase
     from ledger.files import write_atomically
     from node.agent.patch_bundle import judgeable, read_patch_bundle
     from node.agent.travelling import comparison_row

@@ -102,7 +102,7 @@ def _with_kit(arguments: argparse.Namespace) -> int:
 
 
 def _passphrase(home: Home, arguments: argparse.Namespace, *, confirm: bool) -> str:
-    from genesis import passphrase
+    from genesis.keys import passphrase
 
     given = passphrase.obtain(
         state=home.state,
@@ -118,7 +118,7 @@ def _with_its_keys(
     arguments: argparse.Namespace, home: Home, log: Any, lineage: Any, kit: Any
 ) -> dict[str, Any]:
     """Go on with the keys that are here, after the guard or newer events were lost."""
-    from genesis import keystore
+    from genesis.keys import keystore
     from ledger.core.epoch import EpochRecord
     from ledger.core.errors import GuardError
     from ledger.core.event import Draft

@@ -80,7 +80,7 @@ def _keep(home: Home, token: Any) -> None:
 
 def _born_or_unlocked(home: Home, descriptor: int | None, *, terminal: bool) -> Any:
     """See that an agent lives here, and return its passphrase."""
-    from genesis import passphrase
+    from genesis.keys import passphrase
     from node.identity.birth import is_born
 
     born = is_born(home)
@@ -102,15 +102,15 @@ def _born_or_unlocked(home: Home, descriptor: int | None, *, terminal: bool) -> 
 
 def _check_operator_key(home: Home) -> None:
     """Refuse to go on beside an operator's key that others may read; the node does not open it."""
-    from genesis import keystore
+    from genesis.keys import keystore
 
     if keystore.operator_path(home.operator).exists():
         keystore.read_keystore(keystore.operator_path(home.operator), role="operator")
 
 
 def _unattended(home: Home, descriptor: int | None) -> Any:
-    from genesis import passphrase
     from genesis.core.errors import PassphraseMissing
+    from genesis.keys import passphrase
 
     try:
         return passphrase.obtain(

@@ -149,7 +149,7 @@ def _read(file: Path) -> str:
 
 
 def _sign(home: Home, arguments: argparse.Namespace) -> int:
-    from genesis import keystore, passphrase
+    from genesis.keys import keystore, passphrase
     from ledger.files import write_atomically
     from node.agent.skins import sign_skin
 

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Final
 
 import aiohttp
 
-from genesis import private
 from genesis.core.errors import PrivateFileMissing
+from genesis.keys import private
 from ledger.core.errors import TimmyError
 from ledger.core.keys import Signer
 from mesh.core.errors import InvalidNKey

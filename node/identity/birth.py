@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from genesis import birth, keystore, passphrase, trees
+from genesis import birth, trees
 from genesis.core.errors import PrivateFileExists
 from genesis.core.recovery import render_kit
-from genesis.private import create
+from genesis.keys import keystore, passphrase
+from genesis.keys.private import create
 from genesis.soul import Soul, default_soul, read_soul
 from ledger.core.errors import StoreOld, StoreUnmade
 from ledger.core.keys import Signer

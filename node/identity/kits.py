@@ -6,7 +6,7 @@ from pathlib import Path
 from typing import Final
 
 from genesis.core.recovery import RecoveryKit, parse_kit
-from genesis.private import create
+from genesis.keys.private import create
 from ledger.core.errors import TimmyError
 from node import console
 from node.home import Home

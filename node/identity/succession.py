@@ -18,11 +18,12 @@ from pathlib import Path
 from typing import Final
 
 from attest.core.commitment import Kind
-from genesis import entropy, keystore, private, trees
+from genesis import trees
 from genesis.core import nip49
 from genesis.core.errors import BirthError, PrivateFileMissing
 from genesis.core.keys import AgentKeys
 from genesis.core.recovery import RecoveryKit
+from genesis.keys import entropy, keystore, private
 from genesis.succession import Collect, Heir, prepare, put_in_charge, write_heir
 from ledger.core.epoch import EpochRecord
 from ledger.core.errors import Refused

@@ -19,11 +19,12 @@ from typing import Any, BinaryIO, Final
 
 from attest.verify.bundle import verify_bundle
 from attest.verify.report import Report
-from genesis import keystore, private, trees
+from genesis import trees
 from genesis.adopting import versions
 from genesis.core.adopting import layers
 from genesis.core.errors import GenesisError
 from genesis.core.tree import DIGEST_BYTES, Tree
+from genesis.keys import keystore, private
 from genesis.soul import FILE_NAME, read_soul
 from ledger.core import codec
 from ledger.core.bundle import Attachment, Header, SignedHead, Writer

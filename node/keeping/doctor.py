@@ -9,8 +9,9 @@ from typing import Any, Final
 
 from attest.verify.plain import one_line
 from attest.verify.report import DOES_NOT_HOLD, NOT_REACHED
-from genesis import keystore, trees
+from genesis import trees
 from genesis.core.errors import GenesisError
+from genesis.keys import keystore
 from ledger.core.errors import TimmyError
 from ledger.core.event import Envelope
 from ledger.core.upcast import UPCASTERS, Standing

@@ -17,8 +17,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
-from genesis import private, trees
+from genesis import trees
 from genesis.birth import SOUL_MODE
+from genesis.keys import private
 from ledger.core.errors import GuardError, GuardMissing, TimmyError
 from ledger.files import sync_folder, write_atomically
 from node.home import Home, HomeError

@@ -15,8 +15,8 @@ from attest.verify.report import (
     UNBROKEN_PENDING,
     Report,
 )
-from genesis import keystore
 from genesis.core.errors import GenesisError
+from genesis.keys import keystore
 from genesis.soul import read_soul
 from ledger.core.audit import Audit
 from ledger.core.errors import (

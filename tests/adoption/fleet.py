@@ -2,7 +2,7 @@
 
 import shutil
 
-from genesis import keystore
+from genesis.keys import keystore
 from node.home import Home as Places
 from tests.adoption.world import propose, stage, status
 from tests.e2e.fleet import Member, all_there, asks, joining, own

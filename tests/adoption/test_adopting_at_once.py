@@ -6,8 +6,8 @@ from types import SimpleNamespace
 
 import pytest
 
-from genesis import keystore
 from genesis.core.adopting.health import Plan
+from genesis.keys import keystore
 from ledger.upcasting import UpcastLog
 from node.agent.adopted_skins import AdoptedSkins
 from node.agent.adopting import Adopting

@@ -7,12 +7,13 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from genesis import private, trees
+from genesis import trees
 from genesis.adopting import versions
 from genesis.core import limits, thresholds
 from genesis.core.adopting.layers import Version
 from genesis.core.errors import InvalidTree, TreeError
 from genesis.core.tree import Tree
+from genesis.keys import private
 from tests.genesis_judge.diffs import agent_tree
 
 TEA, COFFEE, BOUNDS = "skills/tea/SKILL.md", "skills/coffee/SKILL.md", "thresholds.toml"

@@ -5,7 +5,6 @@ home and of its operator, as the judge and the operator would, but without a jud
 here often is what no judge accepts.
 """
 
-from genesis import keystore
 from genesis.core.approval import Answer, Question, Word
 from genesis.core.patch import PatchClass
 from genesis.core.verdict import (
@@ -19,6 +18,7 @@ from genesis.core.verdict import (
     sign_envelope,
 )
 from genesis.judge import evaluator_digest
+from genesis.keys import keystore
 from ledger.core import hashing
 from ledger.core.event import Draft
 from node.home import Home as RealHome

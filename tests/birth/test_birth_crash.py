@@ -12,7 +12,6 @@ from pathlib import Path
 
 import pytest
 
-from genesis import keystore, private
 from genesis.birth import is_born, set_aside, write
 from genesis.core.errors import (
     HalfBirth,
@@ -22,7 +21,8 @@ from genesis.core.errors import (
     PrivateFileExists,
     PrivateFileMissing,
 )
-from genesis.private import Disk
+from genesis.keys import keystore, private
+from genesis.keys.private import Disk
 from genesis.soul import Soul
 from ledger.core.errors import InvalidGenesis
 from ledger.core.genesis import check_soul
@@ -163,7 +163,7 @@ KILLED = """
     import os, signal, sys
     from pathlib import Path
     from genesis.birth import write
-    from genesis.private import Disk
+    from genesis.keys.private import Disk
     from tests.birth.conftest import PASSPHRASE, bear
     root = Path(sys.argv[1])
     for number in range(int(sys.argv[2])):

@@ -2,7 +2,7 @@ import os
 import threading
 import time
 
-from genesis.entropy import collect, read_device, source_names
+from genesis.keys.entropy import collect, read_device, source_names
 from ledger.core.genesis import GenesisFacts
 
 

@@ -7,7 +7,6 @@ import subprocess
 
 import pytest
 
-from genesis import keystore, private
 from genesis.core import nip49
 from genesis.core.errors import (
     InvalidKeystore,
@@ -19,6 +18,7 @@ from genesis.core.errors import (
     WrongPassphrase,
 )
 from genesis.core.keys import AgentKeys
+from genesis.keys import keystore, private
 from ledger.core.keys import Signer
 
 from .conftest import CHEAP, PASSPHRASE, bear

@@ -9,14 +9,14 @@ import time
 
 import pytest
 
-from genesis import private
 from genesis.core.errors import (
     PassphraseError,
     PassphraseMissing,
     PrivateFileExists,
     PrivateFileExposed,
 )
-from genesis.passphrase import (
+from genesis.keys import private
+from genesis.keys.passphrase import (
     BYTES_MAX,
     from_credentials,
     from_descriptor,
@@ -83,7 +83,7 @@ def test_a_child_of_a_real_process_does_not_inherit_it(tmp_path):
     code = """
         import os, subprocess, sys
         from pathlib import Path
-        from genesis.passphrase import obtain
+        from genesis.keys.passphrase import obtain
         assert obtain(state=Path(sys.argv[1]), environ=os.environ, terminal=False).text == "secret"
         print(subprocess.check_output(["env"], text=True))
     """
@@ -191,7 +191,7 @@ CHILD = """
     from pathlib import Path
     fcntl.ioctl(0, termios.TIOCSCTTY, 0)
     from genesis.core.errors import TimmyError
-    from genesis.passphrase import obtain
+    from genesis.keys.passphrase import obtain
     try:
         found = obtain(
             state=Path("/nonexistent"), environ={}, terminal=sys.stdin.isatty(),

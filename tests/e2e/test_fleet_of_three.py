@@ -5,7 +5,7 @@ import time
 
 import pytest
 
-from genesis.keystore import unlock_agent
+from genesis.keys.keystore import unlock_agent
 from ledger.attested import name_of
 from mesh.core.fleet import passing
 from mesh.core.nip01 import NostrSigner

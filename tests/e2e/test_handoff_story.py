@@ -17,7 +17,7 @@ from attest.core.seal import Coin, Fee, anchor_draft, opening_draft, sign
 from attest.core.signer import FundingSigner, SealSigner
 from attest.core.transaction import OutPoint, TxOut, parse_transaction
 from attest.verify.bundle import verify_bundle
-from genesis.keystore import unlock_agent
+from genesis.keys.keystore import unlock_agent
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.core.note import parse_note
 from mesh.core import nip19

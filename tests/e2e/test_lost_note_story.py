@@ -8,8 +8,8 @@ import signal
 import pytest
 
 from attest.verify.bundle import verify_bundle
-from genesis import keystore
 from genesis.core.recovery import parse_kit
+from genesis.keys import keystore
 from ledger.log import Log
 from node.identity import succession
 from node.open import lineage_of, open_log

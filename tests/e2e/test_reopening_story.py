@@ -10,7 +10,7 @@ from attest.core.header import REGTEST
 from attest.core.proof import SealOpening
 from attest.core.seal import Fee, enrolment_draft, sign_enrolment
 from attest.verify.bundle import verify_bundle
-from genesis.keystore import unlock_agent
+from genesis.keys.keystore import unlock_agent
 from node.anchors.anchoring import anchor_keys
 from node.home import Home as Places
 from node.open import open_log

@@ -10,7 +10,7 @@ from attest.core.signer import FundingSigner, SealSigner
 from attest.core.transaction import OutPoint, TxOut
 from attest.verify.bundle import verify_bundle
 from genesis.core.verdict import verify_envelope
-from genesis.keystore import unlock_agent
+from genesis.keys.keystore import unlock_agent
 from node.home import Home as Places
 from node.identity.souls import make_published
 from node.open import reading

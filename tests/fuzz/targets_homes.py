@@ -32,7 +32,7 @@ from genesis.core.recovery import (
     render_kit,
 )
 from genesis.core.tree import Tree
-from genesis.keystore import Keystore, lock_agent
+from genesis.keys.keystore import Keystore, lock_agent
 from genesis.soul import Soul
 from genesis.trees import current
 from ledger.core.codec import decode, encode

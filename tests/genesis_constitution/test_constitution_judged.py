@@ -10,7 +10,7 @@ from genesis.core.patch import parse
 from genesis.core.verdict import PEOPLE, Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head
 from genesis.judging.constitution import FOR_PEOPLE, judge_constitution
-from genesis.subject import Patience
+from genesis.judging.subject import Patience
 from ledger.core.keys import Signer
 from runtime.sandbox import Engine, SandboxLimits
 from tests.genesis_judge.ledgers import Ledger

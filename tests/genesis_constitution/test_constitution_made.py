@@ -111,7 +111,7 @@ def test_what_changes_and_of_what_kind():
         "genesis/judge.py": "judge", "runtime/core/crisis.py": "screen", TODOS: "reducer",
         "runtime/core/permission_rules.py": "permission", "genesis/core/granting.py": "approval",
         "runtime/tools/shell.py": "tool", "node/cli.py": "host", "ledger/log.py": "record",
-        "genesis/keystore.py": "key", "runtime/bubblewrap.py": "sandbox", "mesh/x.py": "mesh",
+        "genesis/keys/keystore.py": "key", "runtime/bubblewrap.py": "sandbox", "mesh/x.py": "mesh",
         "attest/verify/report.py": "proof",
     }  # fmt: skip
     assert {path: kind_of(path, BASE.reducers) for path in named} == named

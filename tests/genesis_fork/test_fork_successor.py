@@ -12,7 +12,7 @@ from genesis.core.verdict import Decision
 from genesis.forking import copies
 from genesis.forking.fork import Document, ForkBudget, fork_successor
 from genesis.judge import Budget
-from genesis.subject import Patience
+from genesis.judging.subject import Patience
 from ledger.core.event import Draft
 from runtime.sandbox import Engine, SandboxLimits
 from tests.genesis_judge.diffs import change, diff

@@ -73,7 +73,7 @@ HOSTILE = (
         ),
         by="answer",
     ),
-    pinned("edits the evaluator", "genesis/cases.py", b"a\n", b"b\n"),
+    pinned("edits the evaluator", "genesis/judging/cases.py", b"a\n", b"b\n"),
     pinned("edits the judge's tests", "tests/genesis_judge/test_judge.py", b"a\n", b"b\n"),
     at_import("prints fake results", "import os", 'os.write(0, b"3 0\\n")', "os._exit(0)"),
     at_import("exits 0 early", "import os", "os._exit(0)"),

@@ -13,9 +13,9 @@ from genesis.core.patch import parse
 from genesis.core.verdict import Decision, Outcome
 from genesis.judge import Head, judge
 from genesis.judging.measuring import MEASURES
+from genesis.judging.mutants import MUTANTS
 from genesis.judging.program import GATES
-from genesis.mutants import MUTANTS
-from genesis.subject import Patience
+from genesis.judging.subject import Patience
 from runtime.sandbox import Engine
 from tests.genesis_judge.ledgers import told
 from tests.genesis_judge.test_judge import QUICK, ROOT, SEED, SIGNER

@@ -9,7 +9,6 @@ from pathlib import Path
 
 import pytest
 
-from genesis import mutants
 from genesis.core.architecture import patched
 from genesis.core.draws import case_key
 from genesis.core.errors import InvalidVerdict
@@ -19,11 +18,12 @@ from genesis.core.tree import Tree
 from genesis.core.verdict import Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head, judge
 from genesis.judging import bench as judging
+from genesis.judging import mutants
 from genesis.judging.past import Snapshot
+from genesis.judging.player import play
 from genesis.judging.program import GATES, Setting, cases
 from genesis.judging.scenes import Case, Past
-from genesis.player import play
-from genesis.subject import Cage, Patience
+from genesis.judging.subject import Cage, Patience
 from genesis.trees import write_tree
 from ledger.core import types
 from ledger.core.event import Draft, Event, seal

@@ -17,7 +17,7 @@ from genesis.core.judging.skills import (
 )
 from genesis.core.judging.words import guards, weakens
 from genesis.core.patch import AGENT_PREFIX
-from genesis.mutants import MUTANTS, with_files
+from genesis.judging.mutants import MUTANTS, with_files
 from runtime.agent import prompt as parent_prompt
 
 from .diffs import agent_tree, architecture

@@ -8,11 +8,11 @@ from genesis.core.architecture import patched
 from genesis.core.patch import parse
 from genesis.core.verdict import Decision, Outcome
 from genesis.judging import program
+from genesis.judging.mutants import specimen
 from genesis.judging.past import Snapshot
+from genesis.judging.player import play
 from genesis.judging.scenes import Past
-from genesis.mutants import specimen
-from genesis.player import play
-from genesis.subject import Cage, Violation
+from genesis.judging.subject import Cage, Violation
 from genesis.trees import write_tree
 from ledger.core import types
 from runtime.sandbox import Engine

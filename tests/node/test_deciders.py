@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import pytest
 
-from genesis import keystore
 from genesis.core.granting import HOUR_MS, WAIT_MS
+from genesis.keys import keystore
 from ledger.core.keys import Signer
 from mesh.core import nip19
 from mesh.core.fleet.manifest import APPROVER, Fleet, Manifest, sign_manifest

@@ -5,9 +5,9 @@ from dataclasses import replace
 
 import pytest
 
-from genesis import keystore
 from genesis.core.approval import Answer, Question, Word
 from genesis.core.patch import PatchClass
+from genesis.keys import keystore
 from ledger.core.keys import Signer
 from mesh.core.fleet.manifest import APPROVER, Manifest, Member, sign_manifest
 from node.fleet.files import FleetFiles

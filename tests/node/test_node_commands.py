@@ -7,7 +7,7 @@ from subprocess import DEVNULL, PIPE
 
 import pytest
 
-from genesis.keystore import unlock_agent, unlock_operator
+from genesis.keys.keystore import unlock_agent, unlock_operator
 from node.cli import GROUPS
 from runtime.core.crisis import ANSWER
 

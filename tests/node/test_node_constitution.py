@@ -15,11 +15,11 @@ from pathlib import Path
 
 import pytest
 
-from genesis import keystore
 from genesis.core.approval import Answer, Question, Word
 from genesis.core.constitution import PACKAGES
 from genesis.core.granting import HOUR_MS, WAIT_MS
 from genesis.core.patch import PatchClass
+from genesis.keys import keystore
 from ledger.core.event import Draft
 from ledger.core.keys import Signer
 from ledger.core.types import MEMORY_NOTED, MEMORY_STREAM

@@ -7,10 +7,10 @@ from contextlib import closing
 
 import pytest
 
-from genesis import keystore
 from genesis.core.children.letters import Chain, Kind, Letter, open_letter, write_letter
 from genesis.core.errors import WrongPassphrase
-from genesis.passphrase import Passphrase
+from genesis.keys import keystore
+from genesis.keys.passphrase import Passphrase
 from ledger.core import types
 from ledger.core.descent import Certificate, sign_certificate
 from ledger.core.event import Draft

@@ -5,7 +5,7 @@ from dataclasses import replace
 
 import pytest
 
-from genesis.keystore import unlock_agent
+from genesis.keys.keystore import unlock_agent
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import sign_request
 from mesh.mirrors.offering import PREFIX

@@ -13,7 +13,7 @@ from attest.core import limits
 from attest.core.errors import AggregatorRefused, StateDamaged
 from attest.rounds import Rounds
 from attest.state import FileState, MemoryState
-from genesis import keystore
+from genesis.keys import keystore
 from ledger.core import types
 from ledger.core.errors import TimmyError
 from ledger.release import Release

@@ -7,9 +7,9 @@ import sys
 
 import pytest
 
-from genesis import keystore
 from genesis.core.recovery import check_kit, parse_kit
-from genesis.private import Disk
+from genesis.keys import keystore
+from genesis.keys.private import Disk
 from ledger.core.checkpoint import open_checkpoint
 from ledger.core.errors import Refused
 from ledger.core.lineage import Cause

@@ -6,8 +6,8 @@ import subprocess
 
 import pytest
 
-from genesis import keystore
 from genesis.core.recovery import parse_kit
+from genesis.keys import keystore
 from ledger.core.lineage import Cause
 from ledger.log import Log
 from ledger.release import GuardFile, Release
@@ -178,7 +178,7 @@ def test_a_kill_9_at_any_write_leaves_old_keys_or_a_recovery_that_is_finished(
 
 
 def _dies(home, found, heir, kit, steps):
-    from genesis.private import Disk
+    from genesis.keys.private import Disk
 
     child = os.fork()
     if child:

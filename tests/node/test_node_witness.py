@@ -5,7 +5,7 @@ import shutil
 
 import pytest
 
-from genesis.keystore import agent_path, unlock_root
+from genesis.keys.keystore import agent_path, unlock_root
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.core.cosignature import Witness, cosignatures
 from ledger.core.note import parse_note

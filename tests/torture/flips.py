@@ -19,8 +19,8 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
-from genesis import keystore
-from genesis.passphrase import Passphrase
+from genesis.keys import keystore
+from genesis.keys.passphrase import Passphrase
 from ledger import sql
 from ledger.core.errors import TimmyError
 from ledger.core.event import Draft

@@ -31,9 +31,9 @@ _TAG: Final = re.compile(
 _SCREENS: Final = "runtime/core/crisis"
 
 _KINDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
-    ("screen", ("runtime/core/crisis", "runtime/core/injection", "runtime/safety")),
-    ("judge", ("genesis/judg", "genesis/core/judging/", "genesis/mutants", "genesis/specimen",
-               "genesis/cases", "genesis/player", "genesis/subject", "genesis/core/verdict",
+    ("screen", ("runtime/core/crisis", "runtime/core/injection", "runtime/core/leaks",
+                "runtime/safety")),
+    ("judge", ("genesis/judg", "genesis/core/judging/", "genesis/core/verdict",
                "genesis/core/draws", "runtime/core/suite", "runtime/selftest")),
     ("approval", ("genesis/core/granting", "genesis/core/approval", "genesis/core/sealed_word",
                   "genesis/core/constitution", "node/agent/approval", "node/agent/deciders")),
@@ -41,8 +41,7 @@ _KINDS: Final[tuple[tuple[str, tuple[str, ...]], ...]] = (
     ("sandbox", ("runtime/sandbox", "runtime/bubblewrap", "runtime/landlock", "runtime/warden/",
                  "runtime/held", "runtime/core/seccomp", "runtime/core/landlock", "runtime/cgroups",
                  "runtime/rooms", "runtime/child", "runtime/interpreter")),
-    ("key", ("genesis/keystore", "genesis/core/keys", "genesis/core/nip49", "genesis/private",
-             "genesis/entropy", "ledger/core/keys")),
+    ("key", ("genesis/keys/", "genesis/core/keys", "genesis/core/nip49", "ledger/core/keys")),
     ("tool", ("runtime/tools/", "node/agent/tools", "node/mcp/")),
     ("record", ("ledger/",)),
     ("proof", ("attest/",)),

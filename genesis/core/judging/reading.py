@@ -7,7 +7,7 @@
 
 Only what a patch changes is asked: what a parent has, its operator put there. A gate gives a
 reason in a few words, or None. Known-bad changes, one or more for each gate, are in
-`genesis.mutants`.
+`genesis.judging.mutants`.
 """
 
 from collections.abc import Callable, Iterator, Mapping

@@ -25,8 +25,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
 
-from genesis import private
 from genesis.core.errors import PassphraseError, PassphraseMissing, PrivateFileMissing
+from genesis.keys import private
 
 VARIABLE: Final = "TIMMY_PASSPHRASE"
 CREDENTIAL: Final = "timmy-passphrase"

@@ -29,11 +29,11 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from genesis import private
 from genesis.core import nip49
 from genesis.core.birth import check_keys
 from genesis.core.errors import InvalidKeystore, InvalidNcryptsec, WrongPassphrase
 from genesis.core.keys import AgentKeys
+from genesis.keys import private
 from ledger.core.keys import Signer
 
 FILE_BYTES_MAX: Final = 4096

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import Any, Final
 
 from genesis.judging.scenes import VOICES, Asked, Case, Message, Past, Played, Reply, Wish
-from genesis.subject import Cage, Subject, Violation, run_subject
+from genesis.judging.subject import Cage, Subject, Violation, run_subject
 from ledger.core.codec import encode as encode_cbor
 from ledger.core.hashing import tagged
 from runtime.cgroups import Usage

@@ -116,7 +116,7 @@ MUTANTS: Final = (*_PLAYED, *_READ)
 
 def specimen(defect: str = "none") -> Tree:
     """Return the specimen's tree with one defect, or none, switched on."""
-    source = resources.files("genesis").joinpath("specimen.py").read_text("utf-8")
+    source = resources.files("genesis.judging").joinpath("specimen.py").read_text("utf-8")
     assert source.count(_SWITCH) == 1
     switched = source.replace(_SWITCH, _SWITCH.replace("none", defect))
     return Tree({ENTRY: switched.encode()})
