@@ -165,3 +165,12 @@ def test_a_leaf_that_is_not_under_its_root_is_blamed_on_its_side():
     assert step.side is sides[1]
     assert step.reason != "None"
     assert step.reason
+
+
+def test_every_pair_of_small_trees_is_told_apart_at_every_leaf():
+    for size in range(1, 6):
+        for larger in (more for more in range(1, 7) if more != size):
+            for parts_at in range(min(size, larger)):
+                one, other = tree(LEAVES[:size]), tree(leaves(larger, parts_at))
+                found, _ = run(one, other)
+                check(found, one, other, parts_at)

@@ -80,6 +80,23 @@ def test_what_changed_is_to_be_saved_until_it_is_taken_and_again_if_that_failed(
     assert State.restore((), {"a": 1}, 1).take_unsaved() == {}
 
 
+def test_a_copy_is_the_same_state_and_goes_on_alone():
+    def remember(_entries, event):
+        yield f"n/{event.position}", event.position
+
+    first, second = events(*[("test.fact", STREAMS[0], {})] * 2)
+    state = State((remember,))
+    state.apply(first)
+    before = state.digest()
+    copy = state.copy()
+    assert (copy.digest(), copy.size, copy.reducers) == (before, 1, state.reducers)
+    assert copy.take_unsaved() == state.take_unsaved() == {"n/0": 0}
+    copy.apply(second)
+    undecided = copy.copy()
+    assert undecided.digest() == copy.digest() != before
+    assert (state.digest(), state.size) == (before, 1)
+
+
 @pytest.mark.parametrize("bound", [1, 2, 3, 7, 8])
 def test_a_sum_is_the_same_however_often_lanes_are_brought_back(monkeypatch, bound):
     entries = [encode([f"key/{number}", number]) for number in range(7)]
