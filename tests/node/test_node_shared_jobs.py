@@ -94,6 +94,11 @@ class Trio:
         self.move(60 - self.now_s % 60 + 0.1)
         return int(self.now_s) // 60 * 60
 
+    def next_minute_after(self, since: int) -> int:
+        """The same, not before a time."""
+        self.move(max(0.0, since - self.now_s))
+        return self.next_minute()
+
     def pass_until(self, ready) -> None:
         """Let time pass, a third of a grace at a time, until something is so."""
 
@@ -330,3 +335,39 @@ def test_a_node_alone_has_nobody_to_share_with(lived):
             )
         node.request("POST", "/fleet/bus", b"junk", token="").refused(404)
     assert not list(lived.state.glob("*/grants.db"))
+
+
+# ---- voters change -------------------------------------------------------------------------------
+
+
+def test_a_run_is_decided_by_the_voters_of_its_time(trio):
+    """The last test of this fleet: cleo is taken out of it."""
+    trio.share("turn", "quorum")
+    trio.homes["ada"].run("mesh", "remove", "cleo", "--lead", "0").refused("1 voters of manifest")
+    late = digest(trio)
+    planned = trio.next_minute()
+    trio.decided("turn", planned, *NAMES)  # by bea and cleo: ada has signed that others decide it
+    trio.homes["bea"].run("mesh", "approve", late).refused("has granted", "--lead")
+    trio.homes["ada"].run("mesh", "remove", "cleo", "--lead", "30").refused("1 voters of manifest")
+    until(lambda: digest(trio) not in (None, late), WAIT, "bea heard of the other proposal")
+    assert "its voters decide from" in trio.homes["bea"].run("mesh", "members").good().out
+    trio.homes["bea"].run("mesh", "approve", digest(trio)).good()
+    until(lambda: len(trio.fleet("ada")["members"]) == 2, WAIT, "ada heard of it")
+    since = trio.fleet("ada")["since"]
+    assert "voters    until" in trio.homes["ada"].run("mesh", "members").good().out
+    found = trio.decided("turn", trio.next_minute(), "ada", "bea")
+    assert "begun" in found.values(), "nothing waits for the change"
+    trio.nodes["bea"].kill9()
+    for counted, minute in ((3, trio.next_minute), (2, lambda: trio.next_minute_after(since))):
+        planned = minute()
+        assert (planned >= since) == (counted == 2)
+        trio.awaited("ada", "turn", planned)
+        trio.move(16 * 60)  # beyond its window
+        found = trio.decided("turn", planned, "ada")
+        assert found["ada"].endswith(f" of {counted} voters, 2 needed")
+
+
+def digest(trio):
+    """What is proposed, as bea knows it."""
+    proposal = trio.fleet("bea")["proposal"]
+    return None if proposal is None else proposal["digest"]

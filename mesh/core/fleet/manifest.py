@@ -351,7 +351,8 @@ class Fleet:
         if now.guarded != old.guarded and len(new.approvals) < old.quorum:
             raise MissingQuorum(
                 f"manifest {now.number} changes who decides: {len(new.approvals)} voters of "
-                f"manifest {old.number} approve, {old.quorum} are needed"
+                f"manifest {old.number} approve, {old.quorum} are needed",
+                hint=f"on the other voters' machines: timmy mesh approve {now.digest.hex()[:12]}",
             )
         ledgers = frozenset(one.ledger for one in now.members)
         votings = self.votings if now.electorate == old.electorate else (*self.votings, now)
