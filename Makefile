@@ -109,9 +109,10 @@ mutate: $(TEST_STAMP) ## break the ledger's core in 4,600 ways and see which the
 torture: $(TEST_STAMP) ## power loss, kill -9, flipped bits, full disks, clock jumps: an hour of them
 	@$(BIN)/python -m tests.torture --trials 1000 --kills 200 --seed 1 --report build/torture.json
 
+simulate: SHELL := /bin/bash -o pipefail
 simulate: $(TEST_STAMP) ## the mesh's seeded simulators whole: gossip to 1,000 nodes; jobs, voters, answers 10,000 times
 	@mkdir -p build
-	@for part in gossip duty voters routing majority; do echo "== $$part"; $(BIN)/python -m tests.mesh.test_$$part; done | tee build/simulate.txt
+	@for part in gossip duty voters routing majority; do echo "== $$part"; $(BIN)/python -m tests.mesh.test_$$part || exit 1; done | tee build/simulate.txt
 
 lock: ## compile the hash-pinned requirement files again
 	@$(BIN)/pip install --quiet uv

@@ -2,21 +2,32 @@
 
 import os
 import stat
+from collections.abc import Callable
 from pathlib import Path
-from typing import Final
+from typing import Final, TypeAlias
 
 from runtime.core.errors import AgentError
 
-_KEY_BYTES_MAX: Final = 4096
-"""The longest keys that providers give are a tenth of it."""
+Opens: TypeAlias = Callable[[str], str]
+"""Gives what a file's text says; raises AgentError for one that is sealed and does not open."""
+
+_KEY_BYTES_MAX: Final = 8192
+"""The longest keys that providers give are a tenth of it, also when they are sealed."""
 _KEY_HINT: Final = "put the key and nothing else into a file of yours, mode 0600"
 
 
-def read_key(*, env: str | None = None, file: Path | None = None) -> str | None:
+def _as_it_is(text: str) -> str:
+    return text
+
+
+def read_key(
+    *, env: str | None = None, file: Path | None = None, opens: Opens = _as_it_is
+) -> str | None:
     """Return a provider's key from an environment variable or a file; None if neither is named.
 
     The file is a regular one, owned by this user, readable by nobody else, and holds one word: what
-    it holds is sent to the model's host, so no other file may be taken for it by mistake.
+    it holds is sent to the model's host, so no other file may be taken for it by mistake. `opens`
+    gives the word of a file that is sealed.
     Raises AgentError if one is named and is not that, or holds nothing.
     """
     if env is not None:
@@ -26,7 +37,7 @@ def read_key(*, env: str | None = None, file: Path | None = None) -> str | None:
         return key
     if file is None:
         return None
-    key = _read_private(file).strip()
+    key = opens(_read_private(file)).strip()
     if not key:
         raise AgentError(f"key file {file} is empty", hint=_KEY_HINT)
     if not key.isascii() or not key.isprintable() or " " in key:

@@ -21,6 +21,7 @@ from node.agent.layering import Layers
 from node.agent.local import unready
 from node.agent.models import budget_of, links_of, privacy_of, seeker_of
 from node.agent.registering import Registered
+from node.agent.sealed_keys import opener
 from node.agent.secrets import own_secrets
 from node.agent.tools import make_registered, make_tooling, project_of
 from node.open import now_ms
@@ -109,7 +110,8 @@ def make_mind(
         return unready(link) or gate.refuses(link) or budget.refuses(link)
 
     leaks = own_secrets(opened)
-    links = links_of(opened.home, opened.config, opened.session, opened.ollama)
+    opens = opener(opened.keys.nostr)
+    links = links_of(opened.home, opened.config, opened.session, opens, opened.ollama)
     links = [guard(link, leaks) for link in links]
     links += [] if opened.local is None else [opened.local]
     find = seeker_of(opened.config, opened.session, opened.ollama)

@@ -18,7 +18,7 @@ from runtime.core.openai_wire import OpenAi
 from runtime.core.privacy import Privacy
 from runtime.core.wire import Codec
 from runtime.endpoint import Endpoint
-from runtime.model_keys import read_key
+from runtime.model_keys import Opens, read_key
 
 _CODECS: Final[dict[str, Codec]] = {"openai": OpenAi(), "anthropic": Anthropic()}
 
@@ -65,7 +65,7 @@ def is_here(base_url: str) -> bool:
         return False
 
 
-def link_of(home: Home, model: ModelSection, session: aiohttp.ClientSession) -> Link:
+def link_of(home: Home, model: ModelSection, session: aiohttp.ClientSession, opens: Opens) -> Link:
     """Return the link that a section of node.toml describes. Raises TimmyError, AgentError."""
     return Endpoint(
         name=model.name,
@@ -79,7 +79,7 @@ def link_of(home: Home, model: ModelSection, session: aiohttp.ClientSession) -> 
         streams=model.stream,
         tools=model.tools,
         session=session,
-        key=read_key(env=model.key_env or None, file=key_file(home, model)),
+        key=read_key(env=model.key_env or None, file=key_file(home, model), opens=opens),
     )
 
 
@@ -98,10 +98,14 @@ def budget_of(config: Config) -> BudgetLimits:
 
 
 def links_of(
-    home: Home, config: Config, session: aiohttp.ClientSession, found: ollama.Found | None = None
+    home: Home,
+    config: Config,
+    session: aiohttp.ClientSession,
+    opens: Opens,
+    found: ollama.Found | None = None,
 ) -> list[Link]:
     """Return all of them, in order; an Ollama that was found comes last."""
-    links = [link_of(home, model, session) for model in config.models]
+    links = [link_of(home, model, session, opens) for model in config.models]
     discovered = _ollama(config, session, found)
     return links if discovered is None else [*links, discovered]
 

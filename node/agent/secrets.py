@@ -14,11 +14,12 @@ from genesis.keys import private
 from ledger.core.genesis import ROLES
 from mesh.core import nip19
 from node.agent.hooks import read_hooks
+from node.agent.sealed_keys import opener
 from node.config import Config, key_file
 from node.home import Home
 from node.opened import Opened
 from runtime.core.leaks import Leaks
-from runtime.model_keys import read_key
+from runtime.model_keys import Opens, read_key
 
 _TOKEN_BYTES: Final = 32
 
@@ -38,7 +39,7 @@ def own_secrets(opened: Opened) -> Leaks:
             ("api-token", api_token(home)),
             *_keys(opened.keys),
             *(pair for keys in opened.past.values() for pair in _keys(keys)),
-            *_given(home, config),
+            *_given(home, config, opener(opened.keys.nostr)),
         ]
     )
 
@@ -50,10 +51,10 @@ def _keys(keys: AgentKeys) -> Iterator[tuple[str, str]]:
             yield f"{role}-key", written
 
 
-def _given(home: Home, config: Config) -> Iterator[tuple[str, str]]:
+def _given(home: Home, config: Config, opens: Opens) -> Iterator[tuple[str, str]]:
     for rule, sections in (("model-key", config.models), ("mcp-key", config.mcp)):
         for one in sections:
-            key = read_key(env=one.key_env or None, file=key_file(home, one))
+            key = read_key(env=one.key_env or None, file=key_file(home, one), opens=opens)
             if key is not None:
                 yield rule, key
     hooks = read_hooks(home, config)

@@ -3,6 +3,7 @@
     timmy models list                                   who is asked, and who rests after failures
     timmy models add kimi https://api.example/v1 kimi-k2 --privacy trusted --key < key.txt
     timmy models add local http://127.0.0.1:8080/v1 qwen2.5-1.5b-instruct
+    timmy models add kimi https://api.example/v1 kimi-k2 --privacy trusted --sealed-key < key.txt
     timmy models add far https://api.example/v1 big --wire anthropic --privacy public --key-env KEY
     timmy models test                                   ask each alone, then break each in turn
     timmy models test --safety local                    crises, plain and jailbroken: may it speak?
@@ -13,7 +14,7 @@ What a model may hear, its privacy class says: local (hardware of yours), truste
 word you take that nothing is kept), public (a free tier: it learns from what it is told). Words of
 conversations travel as far as [privacy] in node.toml lets them. A model elsewhere needs a class.
 add writes into <home>/node.toml, and a key that it reads from standard input into a file of mode
-0600; the node takes it up at its next start.
+0600, sealed to the agent's keystore with --sealed-key; the node takes it up at its next start.
 """
 
 import argparse
@@ -63,6 +64,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     models_local.add_actions(actions)
     keys = add.add_mutually_exclusive_group()
     keys.add_argument("--key", action="store_true", help="read the key from standard input")
+    keys.add_argument(
+        "--sealed-key",
+        action="store_true",
+        help="the same, kept so that only the keystore opens it",
+    )
     keys.add_argument("--key-env", default="", metavar="NAME", help="a variable that holds the key")
 
 
@@ -166,13 +172,13 @@ def _add(home: Home, arguments: argparse.Namespace) -> int:
         )
     if not home.ledger.exists():
         raise TimmyError(f"there is no agent at {home.path}", hint="be born first: timmy init")
-    key = _read_key() if arguments.key else None
+    key = _read_key() if arguments.key or arguments.sealed_key else None
     key_file = f"{_KEYS}/{arguments.name}" if key is not None else ""
     section = _section(arguments, key_file)
     before = home.config.read_bytes() if home.config.exists() else None
     if key is not None:
         (home.path / _KEYS).mkdir(mode=0o700, exist_ok=True)
-        private.create(home.path / key_file, key)
+        private.create(home.path / key_file, _kept(home, key) if arguments.sealed_key else key)
     from node.agent.models import check_models  # heavy: it knows how to ask models
 
     try:
@@ -201,6 +207,12 @@ def _read_key() -> bytes:
             hint="timmy models add ... --key < FILE, and nothing but the key in it",
         )
     return key + b"\n"
+
+
+def _kept(home: Home, key: bytes) -> bytes:
+    from node.agent.sealed_keys import seal_key  # heavy: it opens the ledger
+
+    return seal_key(home, key.strip())
 
 
 def _section(arguments: argparse.Namespace, key_file: str) -> str:

@@ -27,7 +27,7 @@ GITHUB_HEADER: Final = "X-Hub-Signature-256"
 TIMMY_HEADER: Final = "Timmy-Signature"
 _KEY: Final = "timmy-node 2026-11 webhook delivery v1"
 _GITHUB: Final = re.compile(r"sha256=([0-9a-f]{64})")
-_TIMMY: Final = re.compile(r"t=(\d{1,12}),id=([A-Za-z0-9._:-]{1,64}),v1=([0-9a-f]{64})")
+_TIMMY: Final = re.compile(r"t=([0-9]{1,12}),id=([A-Za-z0-9._:-]{1,64}),v1=([0-9a-f]{64})")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

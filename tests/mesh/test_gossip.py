@@ -318,7 +318,7 @@ def test_a_strange_summary_or_have_is_answered_within_bounds(fingerprints, bucke
 def main(argv):
     for count in [int(one) for one in argv] or [10, 100, 1000]:
         fleets = [
-            Fleet(count, seed, count // 10, mute=0.5) for seed in range(1, 1 + 100 // count or 2)
+            Fleet(count, seed, count // 10, mute=0.5) for seed in range(1, 1 + max(1, 100 // count))
         ]
         done = [fleet.run() for fleet in fleets]
         late = sorted(when - 60 - fleets[0].part_s for when in done if when)
