@@ -386,8 +386,21 @@ async def ask(place, message):
         message=place.journal.turns.pending[message.position], turn=turn, step=1, op="tool",
         digest=bytes(32),
     )  # fmt: skip
+    known = place.log.find(asked.key("tool"))
+    requested = known or (await place.journal.append(tool_requested(asked, "run", "ls -l")))[0]
     return await place.approvals.ask(
-        asked, name="run", call="Bash ls", why="no rule allows it", arguments="ls -l"
+        asked, requested, call="Bash ls", why="no rule allows it", arguments="ls -l"
+    )
+
+
+def tool_requested(asked, name, arguments):
+    return Draft(
+        type=types.TOOL_REQUESTED.name,
+        stream=asked.message.stream,
+        payload=asked.facts(name=name),
+        content={"arguments": arguments},
+        causes=(asked.message.cause,),
+        idempotency_key=asked.key("tool"),
     )
 
 

@@ -26,7 +26,7 @@ from mesh.core.fleet.duty import (
 )
 from mesh.core.fleet.majority import Term, plan_of, run_of, term_of
 from mesh.core.fleet.routing import Times
-from tests.mesh.test_routing import MEMBERS, NOW_S, Fleet
+from tests.mesh.test_routing import GATEWAY, MEMBERS, NOW_S, Fleet
 
 FLEET = b"f" * 32
 MANIFEST = b"m" * 32
@@ -57,7 +57,12 @@ class Thinking(Fleet):
 
 @dataclass
 class Majority(Thinking):
-    """A home thinks only with a term, and records its answer only with the voters' grant."""
+    """A home thinks only with a term, and records its answer only with the voters' grant.
+
+    Any two clocks differ by an hour at the most: what a voter bears.
+    """
+
+    clocks_s: int = 1800
 
     def __post_init__(self):
         super().__post_init__()
@@ -69,7 +74,7 @@ class Majority(Thinking):
 
     def handed(self, now, number):
         if number not in self.answered and number not in self.thinking:
-            term = term_of(MEMBERS, MEMBERS[number], self.leases[number], int(now))
+            term = term_of(MEMBERS, MEMBERS[number], self.leases[number], self.clock(number, now))
             if not term.holds:
                 self.kept += 1
                 return
@@ -77,14 +82,14 @@ class Majority(Thinking):
 
     def thought(self, now, number):
         plan = plan_of(
-            run_of(FLEET, self.conversation), NOW_S, me=MEMBERS[number], voters=MEMBERS,
-            manifest=MANIFEST,
+            run_of(FLEET, self.conversation), self.clock(GATEWAY, NOW_S), me=MEMBERS[number],
+            voters=MEMBERS, manifest=MANIFEST,
         )  # fmt: skip
         self.cases[number] = Candidate(plan, MEMBERS[number])
         self.claim(now, number)
 
     def claim(self, now, number):
-        self.carry_out(now, number, self.cases[number].tick(int(now)))
+        self.carry_out(now, number, self.cases[number].tick(self.clock(number, now)))
 
     def carry_out(self, now, number, actions):
         for action in actions:
@@ -95,16 +100,17 @@ class Majority(Thinking):
                     for voter in voters:
                         self.send(now, number, MEMBERS.index(voter), self.asked, ask, number)
                 case Wake(at_s=at_s):
-                    self.at(max(at_s, now + 1), self.claim, number)
+                    self.at(max(at_s - self.off[number], now + 1), self.claim, number)
                 case Skip():
                     pass
 
     def asked(self, now, number, ask, sender):
-        word = self.voters[number].asked(ask, int(now), manifest=MANIFEST, members=MEMBERS)
+        now_s = self.clock(number, now)
+        word = self.voters[number].asked(ask, now_s, manifest=MANIFEST, members=MEMBERS)
         self.send(now, number, sender, self.voted, word)
 
     def voted(self, now, number, word):
-        self.carry_out(now, number, self.cases[number].answered(word, int(now)))
+        self.carry_out(now, number, self.cases[number].answered(word, self.clock(number, now)))
 
 
 HOW = ({}, {"dies": False}, {"cuts": False})

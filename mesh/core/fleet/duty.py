@@ -315,6 +315,8 @@ class Candidate:
     def _begin_to_look(self, now_s: int, before: tuple[bytes, ...]) -> None:
         plan = self.plan
         self._before, self._first_s = dict.fromkeys(before), plan.planned_s
+        if not plan.grace_s:  # an answer is due now, whatever the clock of its gateway says
+            self._first_s = min(plan.planned_s, now_s)
         heard = self.since_s is not None and self.since_s <= plan.planned_s
         if now_s > self._mine_s + (LATE_S if heard else 0):  # who comes late listens first
             self._first_s = now_s + plan.grace_s
