@@ -259,9 +259,9 @@ HONEST = (
             "memory.py",
             "        self._notes: deque[Note] = deque(maxlen=NOTES)\n",
             "        self._notes: dict[int, Note] = {}\n",
-            "for note in self._notes if", "for note in self._notes.values() if",
-            "            self._notes.append(Note(position, text, made, expires_ms))\n",
-            "            self._notes[position] = Note(position, text, made, expires_ms)\n"
+            "for note in self._notes\n", "for note in self._notes.values()\n",
+            "            self._notes.append(Note(position, text, made, expires_ms, project))\n",
+            "            self._notes[position] = Note(position, text, made, expires_ms, project)\n"
             "            while len(self._notes) > NOTES:\n"
             "                del self._notes[next(iter(self._notes))]\n",
         ),
