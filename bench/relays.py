@@ -14,10 +14,10 @@ import shutil
 import statistics
 import sys
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Iterator
 from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from bench import relay_client as client
 from bench import texts
@@ -264,7 +264,7 @@ async def _check_repaired(
             raise SystemExit(f"{lost} events still differ")
 
 
-_Work = Callable[[str, Path, list[Wire]], Awaitable[Found]]
+_Work = Callable[[str, Path, list[Wire]], Coroutine[Any, Any, Found]]
 
 WORK: Final[dict[str, _Work]] = {
     "relay-ingest-single": lambda *given: _ingest(*given, 1, 1),
@@ -286,7 +286,7 @@ def main(name: str, work: str, folder: str, count: str, source: str) -> None:
     """Carry out one measurement and print it."""
     where = Path(folder)
     made = events(where.parent, texts.read(Path(source), int(count)))
-    print(json.dumps(asyncio.run(WORK[work](name.partition(",")[0], where, made))))  # type: ignore[arg-type]
+    print(json.dumps(asyncio.run(WORK[work](name.partition(",")[0], where, made))))
 
 
 if __name__ == "__main__":

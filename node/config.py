@@ -7,60 +7,55 @@ path. No environment variable overrides anything here; secrets are elsewhere, ne
 import re
 import tomllib
 from importlib.resources import files
-from ipaddress import ip_address
 from pathlib import Path
 from typing import Annotated, Any, Final, Literal
-from urllib.parse import urlsplit
 
 import msgspec
 
 from attest.core.calendars import calendar_url
 from attest.core.errors import CalendarNotAllowed
 from attest.core.limits import CALENDARS_MAX, LEDGERS_MAX
-from ledger.core.errors import InvalidNote, TimmyError
+from ledger.core.errors import InvalidNote
 from mesh.core.errors import InvalidIdentifier
 from mesh.core.relay.auth import relay_name
 from node.home import Home
 from node.sections.adoption import AdoptionSection
 from node.sections.approval import ApprovalSection
+from node.sections.base import ConfigError, Port, Section, Text
 from node.sections.gateways import BridgeSection, GatewaysSection, HookSection
 from node.sections.lineage import LineageSection
 from node.sections.mcp import McpSection, McpServerSection
 from node.sections.mesh import MeshSection, check_mesh, key_of
+from node.sections.models import (
+    BudgetSection,
+    DiscoverSection,
+    LocalSection,
+    ModelSection,
+    PrivacySection,
+    SafetySection,
+)
+from node.sections.proxy import ProxySection, check_upstreams
 from node.sections.witness import WitnessSection, check_witnesses
 from runtime.core.contexts import FILES_MAX
 from runtime.core.errors import JobRefused
 from runtime.core.limits import MCP_SERVERS_MAX, RULES_MAX
-from runtime.core.proxy_routes import NAME_PATTERN
 from runtime.core.schedule import On, Once, Schedule, Watch
 from runtime.core.whens import parse_when
 from runtime.zones import zone
 
-Port = Annotated[int, msgspec.Meta(ge=0, le=65535)]
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[^/\0][^\0]{0,199}$")]
-Text = Annotated[str, msgspec.Meta(max_length=2048)]
 RelayUrl = Annotated[str, msgspec.Meta(pattern="^wss?://[^/]", max_length=2048)]
 FollowedUrl = Annotated[str, msgspec.Meta(pattern=r"^https://[*a-z0-9.:-]+$", max_length=300)]
-Task = Annotated[str, msgspec.Meta(pattern="^[a-z][a-z0-9_-]{0,63}$")]
 Toolset = Literal[
     "files", "shell", "git", "network", "memory", "todo", "ledger", "skills", "architecture",
     "http", "mcp",
 ]  # fmt: skip
-Privacy = Literal["local", "trusted", "public"]
 _HINT: Final = "every key is in the commented default: timmy config"
 _AT: Final = re.compile(r"(?P<what>.*?)(?: - at `\$\.?(?P<path>.*)`)?", re.DOTALL)
 _UNKNOWN: Final = re.compile(r"Object contains unknown field `(?P<key>.*)`", re.DOTALL)
 
 
-class ConfigError(TimmyError):
-    """node.toml cannot be used as it is."""
-
-
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of every table: frozen, closed, by keyword."""
-
-
-class NodeSection(_Section, frozen=True):
+class NodeSection(Section, frozen=True):
     """[node]"""
 
     log_level: Literal["debug", "info", "warning", "error"]
@@ -71,7 +66,7 @@ class NodeSection(_Section, frozen=True):
     selfcheck_after_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)]
 
 
-class ApiSection(_Section, frozen=True):
+class ApiSection(Section, frozen=True):
     """[api]"""
 
     host: Text
@@ -79,7 +74,7 @@ class ApiSection(_Section, frozen=True):
     url: Annotated[str, msgspec.Meta(pattern=r"^(|https?://[!-~]+[^/])$", max_length=256)]
 
 
-class RelaySection(_Section, frozen=True):
+class RelaySection(Section, frozen=True):
     """[relay]"""
 
     enabled: bool
@@ -91,7 +86,7 @@ class RelaySection(_Section, frozen=True):
     work_bits: Annotated[int, msgspec.Meta(ge=1, le=64)]
 
 
-class PublishSection(_Section, frozen=True):
+class PublishSection(Section, frozen=True):
     """[publish]"""
 
     relays: Annotated[list[RelayUrl], msgspec.Meta(max_length=32)]
@@ -104,7 +99,7 @@ class PublishSection(_Section, frozen=True):
     check_s: Annotated[int, msgspec.Meta(ge=60, le=604_800)]
 
 
-class AgentSection(_Section, frozen=True):
+class AgentSection(Section, frozen=True):
     """[agent]"""
 
     sandbox: Literal["auto", "bubblewrap", "landlock", "none"]
@@ -114,7 +109,7 @@ class AgentSection(_Section, frozen=True):
     turn_seconds_max: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
 
 
-class AttestSection(_Section, frozen=True):
+class AttestSection(Section, frozen=True):
     """[attest]"""
 
     backend: Literal["none", "bitcoind"]
@@ -133,7 +128,7 @@ class AttestSection(_Section, frozen=True):
     stamp_every_s: Annotated[int, msgspec.Meta(ge=0, le=31_536_000)]
 
 
-class AggregateSection(_Section, frozen=True):
+class AggregateSection(Section, frozen=True):
     """[aggregate]"""
 
     enabled: bool
@@ -144,45 +139,7 @@ class AggregateSection(_Section, frozen=True):
     submit_every: Literal["daily", "never"]
 
 
-class PrivacySection(_Section, frozen=True):
-    """[privacy]"""
-
-    default: Privacy
-    conversations: Annotated[dict[str, Privacy], msgspec.Meta(max_length=256)] = {}
-
-
-class SafetySection(_Section, frozen=True):
-    """[safety]"""
-
-    gate: Literal["off", "failed", "untested"]
-
-
-class BudgetSection(_Section, frozen=True):
-    """[budget]"""
-
-    usd_per_day: Annotated[float, msgspec.Meta(ge=0, le=1_000_000)]
-    tokens_per_turn: Annotated[int, msgspec.Meta(ge=0, le=100_000_000)]
-
-
-class DiscoverSection(_Section, frozen=True):
-    """[discover]"""
-
-    ollama: Annotated[str, msgspec.Meta(pattern="^(|https?://.+)$", max_length=2048)]
-
-
-class LocalSection(_Section, frozen=True):
-    """[local]"""
-
-    model: Text
-    sha256: Annotated[str, msgspec.Meta(pattern="^(|[0-9a-fA-F]{64})$")]
-    port: Port
-    context_tokens: Annotated[int, msgspec.Meta(ge=256, le=1_048_576)]
-    threads: Annotated[int, msgspec.Meta(ge=0, le=256)]
-    memory_mb: Annotated[int, msgspec.Meta(ge=64, le=1_048_576)]
-    timeout_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
-
-
-class PermissionsSection(_Section, frozen=True):
+class PermissionsSection(Section, frozen=True):
     """[permissions]"""
 
     allow: Annotated[list[Text], msgspec.Meta(max_length=RULES_MAX)]
@@ -191,7 +148,7 @@ class PermissionsSection(_Section, frozen=True):
     trust: Annotated[list[Text], msgspec.Meta(max_length=RULES_MAX)]
 
 
-class ToolsSection(_Section, frozen=True):
+class ToolsSection(Section, frozen=True):
     """[tools]"""
 
     toolsets: list[Toolset]
@@ -202,7 +159,7 @@ class ToolsSection(_Section, frozen=True):
     http_hosts: Annotated[list[Text], msgspec.Meta(max_length=64)]
 
 
-class JobsSection(_Section, frozen=True):
+class JobsSection(Section, frozen=True):
     """[jobs]"""
 
     time_zone: Text
@@ -213,50 +170,13 @@ class JobsSection(_Section, frozen=True):
     dreamer: Text
 
 
-class ContextSection(_Section, frozen=True):
+class ContextSection(Section, frozen=True):
     """[context]"""
 
     files: Annotated[list[FileName], msgspec.Meta(max_length=FILES_MAX)]
 
 
-class UpstreamSection(_Section, frozen=True):
-    """One of [[proxy.upstreams]]"""
-
-    name: Annotated[str, msgspec.Meta(pattern=f"^{NAME_PATTERN}$")]
-    base_url: Text
-    wire: Literal["openai", "anthropic"] = "openai"
-
-
-class ProxySection(_Section, frozen=True):
-    """[proxy]"""
-
-    enabled: bool
-    port: Port
-    screen: Literal["record", "block"]
-    exchanges_max: Annotated[int, msgspec.Meta(ge=1, le=1024)]
-    idle_s: Annotated[int, msgspec.Meta(ge=1, le=3600)]
-    upstreams: Annotated[list[UpstreamSection], msgspec.Meta(max_length=32)]
-
-
-class ModelSection(_Section, frozen=True):
-    """One of [[models]]"""
-
-    name: Annotated[str, msgspec.Meta(min_length=1, max_length=64)]
-    base_url: Annotated[str, msgspec.Meta(pattern="^https?://")]
-    model: Text
-    wire: Literal["openai", "anthropic"] = "openai"
-    privacy: Privacy | Literal[""] = ""
-    tasks: Annotated[list[Task], msgspec.Meta(max_length=16)] = []
-    stream: bool = True
-    tools: bool = True
-    usd_in: Annotated[float, msgspec.Meta(ge=0, le=10_000)] = 0.0
-    usd_out: Annotated[float, msgspec.Meta(ge=0, le=10_000)] = 0.0
-    key_env: Text = ""
-    key_file: Text = ""
-    timeout_s: Annotated[int, msgspec.Meta(ge=1, le=3600)] = 60
-
-
-class Config(_Section, frozen=True):
+class Config(Section, frozen=True):
     """The whole of node.toml."""
 
     node: NodeSection
@@ -427,36 +347,6 @@ def _check_jobs(jobs: JobsSection) -> None:
             own_plan(text, jobs.time_zone)
         except JobRefused as error:
             raise ConfigError(f"jobs.{key}: {error}", hint=error.hint) from error
-
-
-def check_upstreams(proxy: ProxySection) -> None:
-    """Refuse an upstream that no client's key should be sent to. Raises ConfigError."""
-    for one in proxy.upstreams:
-        what = f"proxy.upstreams: base_url of {one.name}"
-        try:
-            url = urlsplit(one.base_url)
-            host, _ = url.hostname or "", url.port
-        except ValueError:
-            host = ""
-        if not host or url.scheme not in {"http", "https"} or url.query or url.fragment:
-            raise ConfigError(f"{what} is no address", hint="https://api.example/v1")
-        if url.username or one.base_url.endswith("/"):
-            raise ConfigError(f"{what} holds a user, or ends in a slash", hint="up to /v1, no more")
-        if url.scheme == "http" and not _is_near(host):
-            raise ConfigError(f"{what} is far and not encrypted", hint="https://, or a near host")
-    names = [one.name for one in proxy.upstreams]
-    if len(set(names)) != len(names):
-        raise ConfigError("proxy.upstreams: two have one name", hint="name each one differently")
-    if proxy.enabled and not names:
-        raise ConfigError("proxy.enabled, and no upstream", hint="timmy proxy add NAME URL")
-
-
-def _is_near(host: str) -> bool:
-    """This machine, or a private network: an address of one, or a name without dots."""
-    try:
-        return ip_address(host).is_private
-    except ValueError:
-        return "." not in host or host.endswith((".local", ".lan", ".internal"))
 
 
 def _check_calendars(calendars: list[str]) -> None:

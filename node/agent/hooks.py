@@ -5,8 +5,9 @@ from typing import Final
 
 from genesis.keys import private
 from ledger.core.errors import TimmyError
-from node.config import Config, ConfigError
+from node.config import Config
 from node.home import Home
+from node.sections.base import ConfigError
 from runtime.core.hooks import Hook
 from runtime.core.limits import HOOK_SECRET_BYTES_MIN
 

@@ -10,8 +10,9 @@ from typing import Final
 
 import aiohttp
 
-from node.config import Config, LocalSection
+from node.config import Config
 from node.home import Home
+from node.sections.models import LocalSection
 from runtime.core.chat import Link
 from runtime.local import LocalServer
 from runtime.local_link import LocalLink

@@ -8,8 +8,9 @@ from urllib.parse import urlsplit
 import aiohttp
 
 from ledger.core.errors import TimmyError
-from node.config import Config, ModelSection, key_file
+from node.config import Config, key_file
 from node.home import Home
+from node.sections.models import ModelSection
 from runtime import ollama
 from runtime.budget import BudgetLimits
 from runtime.core.anthropic_wire import Anthropic

@@ -27,9 +27,10 @@ import msgspec
 from genesis.core.children.orders import GATES
 from genesis.core.children.profile import RULES
 from node.children.records import Ward
-from node.config import ConfigError, PermissionsSection, by_path, load
+from node.config import PermissionsSection, by_path, load
 from node.home import Home
 from node.open import open_log
+from node.sections.base import ConfigError
 from runtime.core.errors import RuleRefused
 from runtime.core.limits import RULES_MAX
 from runtime.core.permission_lint import Finding, Weight, lint

@@ -21,10 +21,11 @@ from node.agent.permitting import (
 from node.agent.projects import project_hash
 from node.agent.registering import TOOLSET, Registered
 from node.children.records import Ward
-from node.config import Config, ConfigError
+from node.config import Config
 from node.home import Home
 from node.open import now_ms
 from node.opened import Opened
+from node.sections.base import ConfigError
 from runtime.approvals import Approvals
 from runtime.core.errors import CallRefused
 from runtime.core.leaks import Leaks

@@ -11,9 +11,10 @@ from typing import Final
 from ledger.core.errors import TimmyError
 from node.agent.models import is_here
 from node.agent.tools import work_folder
-from node.config import Config, ConfigError, key_file
+from node.config import Config, key_file
 from node.home import Home
 from node.opened import Opened
+from node.sections.base import ConfigError
 from node.sections.mcp import McpSection
 from runtime.core.chat import REACHES, Reach
 from runtime.core.mcp_tools import TOOLSET, Offerer

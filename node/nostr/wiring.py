@@ -9,7 +9,7 @@ from mesh.pool.port import Pool
 from mesh.sealed.mailbox import Mailbox
 from mesh.sealed.sqlite_handled import SqliteHandled
 from node.agent.approval import PatchApproval
-from node.config import Config, ConfigError, public_key
+from node.config import Config, public_key
 from node.nostr.answering import PatchWords
 from node.nostr.bridge import Bridge
 from node.nostr.gateway import NostrGateway
@@ -18,6 +18,7 @@ from node.nostr.sights import NostrSights
 from node.nostr.tasking import Tasking
 from node.open import now_ms
 from node.opened import Opened
+from node.sections.base import ConfigError
 from node.sections.gateways import BridgeSection, NostrSection
 from runtime.gateway import Gateway
 from runtime.journal import Journal

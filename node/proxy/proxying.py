@@ -13,8 +13,8 @@ from aiohttp import web
 from ledger.core import hashing
 from node.api.door import more_files
 from node.api.proxy import ProxyApi, ProxyLimits
-from node.config import ProxySection
 from node.opened import Opened
+from node.sections.proxy import ProxySection
 from runtime.core.proxy_routes import Upstream
 from runtime.journal import Journal
 from runtime.recording import Recorder

@@ -7,13 +7,14 @@ import msgspec
 from genesis.core.adopting.health import TURNS_MAX, WINDOW_S_MAX, Plan
 from genesis.core.adopting.stages import Pace
 from mesh.core.fleet.manifest import MEMBERS_MAX
+from node.sections.base import Section
 from runtime.core.adoptions import SHARE_OF
 
 OFF: Final = "off"
 _HOUR_MS: Final = 3_600_000
 
 
-class AdoptionSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class AdoptionSection(Section, frozen=True):
     """[adoption]"""
 
     follow: Literal["off", "stages"]

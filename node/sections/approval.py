@@ -4,14 +4,15 @@ from typing import Annotated, Final
 
 import msgspec
 
+from node.sections.base import Key, Section
+
 PEOPLE_MAX: Final = 16
 """People who answer for one agent's foundations: a board, not a crowd."""
 WAIT_HOURS_MAX: Final = 720
 """A yes is good for thirty days: who waited longer would have to say it again."""
-Key = Annotated[str, msgspec.Meta(max_length=100)]
 
 
-class ApprovalSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class ApprovalSection(Section, frozen=True):
     """[approval]"""
 
     people: Annotated[list[Key], msgspec.Meta(max_length=PEOPLE_MAX)]

@@ -1,22 +1,15 @@
 """The table of node.toml about the fleet bus. Read by `node.config`, meant in `node.fleet.bus`."""
 
 from ipaddress import ip_address
-from typing import Annotated, Literal
+from typing import Literal
 from urllib.parse import urlsplit
-
-import msgspec
 
 from mesh.core.errors import InvalidSubject
 from mesh.core.fleet.subjects import check_token
-
-Text = Annotated[str, msgspec.Meta(max_length=2048)]
-
-
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of the tables here: frozen, closed, by keyword."""
+from node.sections.base import Section, Text
 
 
-class BusSection(_Section, frozen=True):
+class BusSection(Section, frozen=True):
     """[mesh.bus]. What it says is checked as it is read: a ValueError names what is wrong."""
 
     engine: Literal["local", "nats"]

@@ -6,14 +6,14 @@ import msgspec
 
 from mesh.core.bridge import PEERS_MAX
 from mesh.core.limits import INBOX_RELAYS_MAX
+from node.sections.base import Key, Section
 from runtime.core.limits import NAME_CHARS_MAX
 from runtime.core.proxy_routes import NAME_PATTERN
 
-Key = Annotated[str, msgspec.Meta(max_length=100)]
 RelayUrl = Annotated[str, msgspec.Meta(pattern="^wss?://[^/]", max_length=255)]
 
 
-class HookSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class HookSection(Section, frozen=True):
     """One of [[hooks]]"""
 
     name: Annotated[str, msgspec.Meta(pattern=f"^{NAME_PATTERN}$")]
@@ -22,7 +22,7 @@ class HookSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_on
     signature: Literal["github", "timmy"] = "github"
 
 
-class NostrSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class NostrSection(Section, frozen=True):
     """[gateways.nostr]"""
 
     enabled: bool
@@ -32,14 +32,14 @@ class NostrSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_o
     relays: Annotated[list[RelayUrl], msgspec.Meta(max_length=INBOX_RELAYS_MAX)]
 
 
-class BridgeSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class BridgeSection(Section, frozen=True):
     """[bridge]"""
 
     peers: Annotated[list[Key], msgspec.Meta(max_length=PEERS_MAX)]
     heartbeat_s: Annotated[int, msgspec.Meta(ge=0, le=86_400)]
 
 
-class GatewaysSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class GatewaysSection(Section, frozen=True):
     """[gateways]"""
 
     nostr: NostrSection

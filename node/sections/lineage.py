@@ -4,10 +4,10 @@ from typing import Annotated
 
 import msgspec
 
-Text = Annotated[str, msgspec.Meta(max_length=2048)]
+from node.sections.base import Section, Text
 
 
-class LineageSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class LineageSection(Section, frozen=True):
     """[lineage]"""
 
     parent: Annotated[str, msgspec.Meta(pattern=r"^(|https?://[^/?#@]+)$", max_length=300)]

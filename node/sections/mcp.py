@@ -4,14 +4,14 @@ from typing import Annotated, Literal
 
 import msgspec
 
+from node.sections.base import Section, Text
 from runtime.core.mcp_tools import SERVER_CHARS_MAX, SERVER_NAME
 
-Text = Annotated[str, msgspec.Meta(max_length=2048)]
 EnvName = Annotated[str, msgspec.Meta(pattern="^(?!TIMMY_)[A-Za-z_][A-Za-z0-9_]{0,127}$")]
 """Of a variable that a server is given; this node's own are given to none."""
 
 
-class McpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class McpSection(Section, frozen=True):
     """One of [[mcp]]: `command` is started, or `url` gone to."""
 
     name: Annotated[str, msgspec.Meta(pattern=f"^{SERVER_NAME}$", max_length=SERVER_CHARS_MAX)]
@@ -32,7 +32,7 @@ class McpSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_onl
     key_file: Text = ""
 
 
-class McpServerSection(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
+class McpServerSection(Section, frozen=True):
     """[mcp_server]"""
 
     enabled: bool

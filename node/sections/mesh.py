@@ -9,16 +9,12 @@ from mesh.core import nip19
 from mesh.core.errors import InvalidIdentifier
 from mesh.core.fleet.routing import LEASE_SECONDS_MIN
 from mesh.core.limits import MIRROR_SOURCES_MAX
+from node.sections.base import Section, Text
 from node.sections.bus import BusSection
 
-Text = Annotated[str, msgspec.Meta(max_length=2048)]
 FLEET: Final = "fleet"
 """Among the ledgers to mirror: those of all members."""
 Mirrored = Annotated[str, msgspec.Meta(pattern=f"^([0-9a-f]{{64}}|{FLEET})$")]
-
-
-class Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of the tables here: frozen, closed, by keyword."""
 
 
 class PeerSection(Section, frozen=True):

@@ -7,24 +7,21 @@ import msgspec
 from ledger.core.cosignature import Witness
 from ledger.core.errors import InvalidNote
 from mesh.witnesses.witness import LOGS_MAX
+from node.sections.base import Section
 
 WITNESSES_MAX: Final = 16
 """What C2SP asks verifiers to take under one note."""
 LedgerId = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 
 
-class _Section(msgspec.Struct, frozen=True, forbid_unknown_fields=True, kw_only=True):
-    """Base of the tables here: frozen, closed, by keyword."""
-
-
-class AskedSection(_Section, frozen=True):
+class AskedSection(Section, frozen=True):
     """One of [[witness.ask]]"""
 
     url: Annotated[str, msgspec.Meta(pattern=r"^https?://[^/?#]+(/[^?#]*)?$", max_length=2048)]
     key: Annotated[str, msgspec.Meta(min_length=1, max_length=512)]
 
 
-class WitnessSection(_Section, frozen=True):
+class WitnessSection(Section, frozen=True):
     """[witness]"""
 
     enabled: bool

@@ -41,7 +41,7 @@ from ledger.core.genesis import parse_genesis
 from ledger.views import Views
 from node import config
 from node.api import http as requests
-from node.config import ConfigError
+from node.sections.base import ConfigError
 from tests.genesis_judge.diffs import agent_tree, change
 from tests.genesis_judge.test_verdict import ENVELOPE, JUDGE
 from tests.ledger.makers import genesis, message, open_log

@@ -11,9 +11,9 @@ from mesh.core import nip19
 from mesh.core.fleet.manifest import APPROVER, Fleet, Manifest, sign_manifest
 from node import config
 from node.agent.deciders import Deciders, keys_here
-from node.config import ConfigError
 from node.home import Home
 from node.open import reading
+from node.sections.base import ConfigError
 from tests.mesh.test_manifest import member
 from tests.node.world import PASSPHRASE
 

@@ -23,8 +23,9 @@ from node.anchors.anchoring import Anchoring
 from node.anchors.handing_in import HandingIn
 from node.api import aggregate as aggregate_api
 from node.api.app import _status_of, refuse
-from node.config import ConfigError, load
+from node.config import load
 from node.open import lineage_of, open_log
+from node.sections.base import ConfigError
 from tests.ledger.makers import fact, message
 from tests.node.test_node_handoff import places
 from tests.node.world import PASSPHRASE, Home

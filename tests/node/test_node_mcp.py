@@ -13,9 +13,10 @@ import pytest
 from mcp import Client, StdioServerParameters
 from mcp.client.streamable_http import streamable_http_client
 
-from node.config import ConfigError, load
+from node.config import load
 from node.home import Home
 from node.mcp.config import check_mcp, server_of
+from node.sections.base import ConfigError
 from runtime.sandbox import Mount
 from tests.node.test_node_models import add, serving
 from tests.node.test_node_tools import says, told

@@ -12,11 +12,12 @@ from mesh.core.errors import InvalidRequest
 from mesh.core.fleet.manifest import Fleet, sign_manifest
 from mesh.core.mirrors.copying import Conflict, Doubt
 from mesh.core.nip01 import NostrSigner
-from node.config import ConfigError, load
+from node.config import load
 from node.fleet import mirroring as module
 from node.fleet.mirror_rows import standing
 from node.fleet.mirroring import make_mirroring
 from node.keeping.doctor import _mirrors
+from node.sections.base import ConfigError
 from tests.mesh.lives import Life
 from tests.mesh.test_manifest import FIRST, FLEET, OPERATOR, A, B, C, D, manifest, signed
 from tests.spec import agent

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 
 from node.agent.tools import Rules, work_folder
-from node.config import ConfigError, load
+from node.config import load
 from node.home import Home
+from node.sections.base import ConfigError
 
 
 @pytest.fixture
