@@ -11,8 +11,10 @@ from runtime.core.errors import AgentError
 Opens: TypeAlias = Callable[[str], str]
 """Gives what a file's text says; raises AgentError for one that is sealed and does not open."""
 
-_KEY_BYTES_MAX: Final = 8192
-"""The longest keys that providers give are a tenth of it, also when they are sealed."""
+_FILE_BYTES_MAX: Final = 8192
+"""A key of the longest kind, sealed, takes half of it."""
+_KEY_CHARS_MAX: Final = 2048
+"""The longest keys that providers give, signed tokens, are half of it."""
 _KEY_HINT: Final = "put the key and nothing else into a file of yours, mode 0600"
 
 
@@ -40,6 +42,8 @@ def read_key(
     key = opens(_read_private(file)).strip()
     if not key:
         raise AgentError(f"key file {file} is empty", hint=_KEY_HINT)
+    if len(key) > _KEY_CHARS_MAX:
+        raise AgentError(f"key file {file} holds a word of {len(key)} characters", hint=_KEY_HINT)
     if not key.isascii() or not key.isprintable() or " " in key:
         raise AgentError(f"key file {file} holds more than one word", hint=_KEY_HINT)
     return key
@@ -58,11 +62,11 @@ def _read_private(file: Path) -> str:
                     f"user {status.st_uid}, expected 0600 of user {os.geteuid()}",
                     hint="it must be yours alone: chown and chmod 600",
                 )
-            data = opened.read(_KEY_BYTES_MAX + 1)
+            data = opened.read(_FILE_BYTES_MAX + 1)
     except OSError as error:
         raise AgentError(
             f"key file {file} is not readable: {error.strerror}", hint=_KEY_HINT
         ) from error
-    if len(data) > _KEY_BYTES_MAX:
-        raise AgentError(f"key file {file} holds more than {_KEY_BYTES_MAX} bytes", hint=_KEY_HINT)
+    if len(data) > _FILE_BYTES_MAX:
+        raise AgentError(f"key file {file} holds more than {_FILE_BYTES_MAX} bytes", hint=_KEY_HINT)
     return data.decode("utf-8", "replace")

@@ -115,7 +115,10 @@ class Scheduler:
 
     @property
     def looked_s(self) -> int | None:
-        """When it last looked at the plan, in Unix seconds; None before the first time."""
+        """When it last looked at the plan, in Unix seconds; None before the first time.
+
+        All that was due then is claimed: it runs, or has ended, or waits.
+        """
         return self._looked_s
 
     async def run(self) -> None:
@@ -196,7 +199,6 @@ class Scheduler:
 
     async def _claim_due(self) -> None:
         now_s = self._book.now_s
-        self._looked_s = now_s
         self._started_s = min(self._started_s, now_s)  # a clock that was wrong at the start
         await self._enter_standing(now_s)
         for job in list(self._book.jobs):
@@ -204,6 +206,7 @@ class Scheduler:
             if offset is not None:
                 while await self._claim_one(job.id, offset, now_s):
                     pass
+        self._looked_s = now_s
 
     async def _claim_one(self, known: bytes, offset: Offset, now_s: int) -> bool:
         """Record the next step of a job; False when there is none, or it has to wait."""

@@ -112,7 +112,8 @@ def test_keys_come_from_the_environment_or_a_file(monkeypatch, tmp_path):
     (tmp_path / "key").write_text("sk-2\n")
     (tmp_path / "empty").write_text("\n")
     (tmp_path / "words").write_text("-----BEGIN KEY-----\nabc\n")
-    (tmp_path / "long").write_text("k" * 5000)
+    (tmp_path / "long").write_text("k" * 2049)
+    (tmp_path / "huge").write_text(" " * 8192 + "k")
     (tmp_path / "open").write_text("sk-3\n")
     (tmp_path / "binary").write_bytes(b"\xff\xfe")
     for path in tmp_path.iterdir():
@@ -127,7 +128,7 @@ def test_keys_come_from_the_environment_or_a_file(monkeypatch, tmp_path):
         {"file": tmp_path / "absent"},
         *(
             {"file": tmp_path / name}
-            for name in ("empty", "words", "long", "open", "binary", "link", "pipe", ".")
+            for name in ("empty", "words", "long", "huge", "open", "binary", "link", "pipe", ".")
         ),
     ):
         with pytest.raises(AgentError):
