@@ -162,8 +162,34 @@ def test_a_state_of_encoded_entries_is_the_state_of_the_entries(entries, size):
     encoded = {key: encode(value) for key, value in entries.items()}
     state = State.restore_encoded((), encoded.items(), size, bytes_max=1 << 20)
     assert state.entries == entries
-    assert state.digest() == State.restore((), entries, size).digest()
+    twin = State.restore((), entries, size)
+    assert (state.digest(), state.parts()) == (twin.digest(), twin.parts())
     assert state.take_unsaved() == {}
+
+
+def test_a_state_of_encoded_entries_goes_on_with_its_reducers():
+    first, second = events(*(("test.fact", STREAMS[0], {"n": n}) for n in range(2)))
+    whole = State(BASIC_REDUCERS)
+    whole.apply(first)
+    encoded = {key: encode(value) for key, value in whole.entries.items()}
+    state = State.restore_encoded(BASIC_REDUCERS, encoded.items(), 1, bytes_max=1 << 20)
+    for one in (whole, state):
+        one.apply(second)
+    assert (state.entries, state.digest()) == (whole.entries, whole.digest())
+
+
+def test_entries_are_decoded_while_they_are_read():
+    """Or a long life's would be in memory twice."""
+    read = []
+
+    def encoded():
+        for number in range(3 * _TOGETHER):
+            read.append(number)
+            yield f"part/{number}", b"\xff"
+
+    with pytest.raises(InvalidCbor):
+        State.restore_encoded((), encoded(), 1, bytes_max=1)
+    assert len(read) == _TOGETHER
 
 
 def test_a_part_of_many_entries_is_summed_over_all_that_were_decoded_together():
