@@ -13,18 +13,20 @@
                                    refuse {npub}
 
 Those below /fleet need no token: each is signed, and refused if it is not. `take` adds this node's
-own approval, because whoever has the token of its API speaks for it.
+own approval, because whoever has the token of its API speaks for it. What `take` and `approve`
+answer has a `proposal` while other voters have to say yes, and null once the manifest holds.
 """
 
+from collections.abc import Awaitable
 from typing import Any, Final
 
 from aiohttp import web
 
 from ledger.core.errors import NotFound
-from mesh.core.errors import Refused
+from mesh.core.errors import MissingQuorum, Refused
 from mesh.core.fleet import gossip_wire, passing
 from mesh.core.fleet.joining import REQUEST_BYTES_MAX
-from mesh.core.fleet.manifest import MANIFEST_BYTES_MAX, ROLES
+from mesh.core.fleet.manifest import MANIFEST_BYTES_MAX, ROLES, Fleet
 from mesh.core.fleet.presence import BYTES_MAX
 from mesh.fleet.bus import Live
 from mesh.fleet.direct_bus import PLACE, DirectBus
@@ -36,6 +38,7 @@ from node.fleet.gossiping import Gossiping
 from node.fleet.homing import Homing
 from node.fleet.members import FleetNode, next_manifest
 from node.fleet.members_shown import members_value
+from node.fleet.proposals import shown
 from node.fleet.routing import Routing
 
 PREFIX: Final = "/fleet/"
@@ -120,12 +123,10 @@ class FleetApi:
                 return json_answer({"manifest": await self._draft(body)})
             case "take":
                 data = hex_bytes(required(body, "manifest"), "manifest")
-                fleet = await self._fleet.take(data, approve=True)
-                return json_answer({"number": fleet.manifest.number, "fleet": fleet.fleet_id})
+                return await self._changed(self._fleet.take(data, approve=True))
             case "approve":
                 digest = hex_bytes(required(body, "manifest"), "manifest")
-                fleet = await self._fleet.approve(digest)
-                return json_answer({"number": fleet.manifest.number, "fleet": fleet.fleet_id})
+                return await self._changed(self._fleet.approve(digest))
             case "invite":
                 return json_answer({"token": self._invite(body)})
             case "refuse":
@@ -136,6 +137,18 @@ class FleetApi:
                 raise BadRequest(
                     f"unknown action {action!r}", hint="draft, take, approve, invite or refuse"
                 )
+
+    async def _changed(self, change: Awaitable[Fleet]) -> web.Response:
+        """The manifest that holds; or, if voters still have to say yes, the one that waits."""
+        try:
+            fleet = await change
+        except MissingQuorum:
+            fleet, waits = self._fleet.fleet, self._fleet.proposal
+            if fleet is None or waits is None:  # another came to hold meanwhile
+                raise
+            found = shown(waits, fleet.manifest)
+            return json_answer({"number": found["number"], "proposal": found})
+        return json_answer({"number": fleet.manifest.number, "proposal": None})
 
     async def _draft(self, body: dict[str, Any]) -> bytes:
         fleet = self._fleet.fleet

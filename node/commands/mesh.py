@@ -17,6 +17,7 @@ timmy mesh witness vouch                 nobody answers, and this is the newest 
 timmy mesh witness proof LEDGER -o FILE  the file that shows that a log signed two histories
 
 found, admit and remove sign a manifest with the operator's key, on the machine where that key lies.
+One that changes voters or witnesses is proposed, and holds once a quorum of voters said approve.
 A node that asks witnesses releases nothing new until one of them has answered: an old backup would
 otherwise sign a second history. vouch is your word in its place; against a witness that saw more,
 only the newer state helps, or a new epoch (timmy recover).
@@ -102,7 +103,7 @@ def run(arguments: argparse.Namespace) -> int:
         case "approve":
             digest = _proposed(client, arguments)
             found = client.call("POST", "/v1/fleet", {"action": "approve", "manifest": digest})
-            return _tell(arguments, found, lambda f: console.out(f"manifest {f['number']} holds"))
+            return _tell(arguments, found, _changed)
         case "found":
             body = {"action": "draft"} | ({"url": arguments.url} if arguments.url else {})
             if client.call("GET", "/v1/fleet")["fleet"] is not None:
@@ -185,7 +186,19 @@ def _change(client: Client, home: Home, arguments: argparse.Namespace, body: dic
         manifest = replace(manifest, operator=operator.public)
     signed = sign_manifest(manifest, operator).encode()
     found = client.call("POST", "/v1/fleet", {"action": "take", "manifest": signed.hex()})
-    return _tell(arguments, found, lambda f: console.out(f"manifest {f['number']} is signed"))
+    return _tell(arguments, found, _changed)
+
+
+def _changed(found: dict[str, Any]) -> None:
+    """Say that a manifest holds, or who says yes and what the others have to type."""
+    if (waits := found["proposal"]) is None:
+        console.out(f"manifest {found['number']} holds")
+        return
+    yes = ", ".join(waits["approved"]) or "nobody"
+    console.out(one_line(
+        f"manifest {found['number']} is proposed: {yes} said yes, {waits['quorum']} voters have to"
+    ))  # fmt: skip
+    console.out(f"on the others' machines: timmy mesh approve {waits['digest'][:12]}")
 
 
 def _invite(client: Client, arguments: argparse.Namespace) -> int:

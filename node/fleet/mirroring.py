@@ -9,6 +9,7 @@ growing with the next start.
 import asyncio
 import random
 from collections.abc import Callable, Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
@@ -52,6 +53,7 @@ class Mirroring:
     witnessing: Witnessing | None
     fleet: KnownFleet
     mirrors: dict[bytes, Mirror] = field(default_factory=dict)
+    _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: tuple[Fleet | None, dict[str, Source]] | None = None
     """Sources, and the fleet that they are of: this is asked for with every answer."""
 
@@ -60,12 +62,22 @@ class Mirroring:
         started: set[bytes] = set()
         async with asyncio.TaskGroup() as group:
             while True:
-                for ledger in self.wanted():
+                self._begun.clear()
+                for ledger, mirror in self.kept().items():
                     if ledger not in started:
                         started.add(ledger)
-                        mirror = self.mirrors.setdefault(ledger, self._mirror(ledger))
                         group.create_task(_keep(mirror))
-                await asyncio.sleep(limits.MIRROR_POLL_SECONDS)
+                with suppress(TimeoutError):
+                    async with asyncio.timeout(limits.MIRROR_POLL_SECONDS):
+                        await self._begun.wait()
+
+    def kept(self) -> dict[bytes, Mirror]:
+        """Every mirror, those of a member who just came in too: whoever needs one waits for it."""
+        for ledger in self.wanted():
+            if ledger not in self.mirrors:
+                self.mirrors[ledger] = self._mirror(ledger)
+                self._begun.set()
+        return self.mirrors
 
     def wanted(self) -> list[bytes]:
         """The ledgers to copy, our own never among them."""

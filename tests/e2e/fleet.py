@@ -238,6 +238,13 @@ class Member:
         return self.home.run("--json", "verify").good().json["verdict"]
 
 
+def commands(section: str) -> list[list[tuple[str, str]]]:
+    """Blocks of a section of the page: on whose machine what is typed, without `timmy`."""
+    [text] = re.findall(rf"^## {section}\n(.*?)(?=^## |\Z)", PAGE, re.DOTALL | re.MULTILINE)
+    blocks = re.findall(r"```console\n(.*?)```", text, re.DOTALL)
+    return [re.findall(r"^(\w+)\$ timmy (.*)$", one, re.MULTILINE) for one in blocks]
+
+
 @dataclass
 class Three:
     """The fleet. `link` is the way to the second one."""
@@ -266,40 +273,51 @@ class Three:
 
     def found(self) -> None:
         """Begin as the page says: three homes, a fleet at the first, the others taken in."""
-        self.members = [self._made(name) for name in ("ann", "bea", "cid")]
+        self.members = [self.made(name) for name in ("ann", "bea", "cid")]
         self.types("Begin")
+        self.gathers()
+
+    def gathers(self) -> None:
+        """Wait until all who are to be of the fleet are, and hear of each other."""
         for member in self.members:
+            until(lambda one=member: own(one) is not None, WAIT, "it is taken in")
             member.ledger = bytes.fromhex(own(member)["ledger"])
         for member in self.members:
             until(lambda one=member: all_there(one), WAIT, "all three are there")
 
-    def types(self, section: str) -> None:
-        """Type the commands of a section of the page, each on its machine."""
-        [text] = re.findall(
-            rf"^## {section}\n.*?```console\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE
-        )
-        token = ""
-        for name, line in re.findall(r"^(\w+)\$ timmy (.*)$", text, re.MULTILINE):
+    def types(self, section: str, block: int = 0) -> None:
+        """Type the commands of one block of a section of the page, each on its machine.
+
+        TOKEN and DIGEST are what an earlier command printed, as the page says.
+        """
+        told: dict[str, str] = {}
+        for name, line in commands(section)[block]:
             member = self.named(name)
-            port = self.links[name].port if name in self.links else member.port
-            argv = shlex.split(line.replace("10.0.0.1:8787", f"127.0.0.1:{port}"))
+            first = self.links.get("ann", self.members[0])
+            argv = shlex.split(line.replace("10.0.0.1:8787", f"127.0.0.1:{first.port}"))
+            argv = [self._meant(word, told) for word in argv]
             if argv == ["run"]:
                 member.node = member.home.start()
             elif argv[0] == "run":
-                member.node = joining(member.home, token)
-                first = self.members[0]
-                until(lambda one=member, at=first: asks(at, one), WAIT, "it asks to be taken in")
+                member.node = joining(member.home, argv[-1])
+                until(lambda one=member: asks(self.members[0], one), WAIT, "it asks to be taken in")
             else:
-                out = member.home.run(*argv).good().out.strip()
-                token = out if argv[:2] == ["mesh", "invite"] else token
-            if argv[:2] == ["mesh", "admit"]:
-                for other in self.members[1:]:
-                    until(lambda one=other: own(one) is not None, WAIT, "it is taken in")
+                if argv[:2] == ["mesh", "approve"]:
+                    until(lambda one=member: one.fleet["proposal"], WAIT, "it hears what is asked")
+                out = member.home.run(*argv).good().out
+                if argv[:2] == ["mesh", "invite"]:
+                    told["TOKEN"] = out.strip()
+                elif found := re.search(r"timmy mesh approve ([0-9a-f]+)$", out, re.MULTILINE):
+                    told["DIGEST"] = found[1]
+
+    def _meant(self, word: str, told: dict[str, str]) -> str:
+        """What a user types where the page has a word for it; files lie beside the homes."""
+        return str(self.root / word) if word.endswith(".backup") else told.get(word, word)
 
     def named(self, name: str) -> Member:
         return next(one for one in self.members if one.name == name)
 
-    def _made(self, name: str) -> Member:
+    def made(self, name: str) -> Member:
         home = Home(self.root / name)
         with socket.create_server(("127.0.0.1", 0)) as listener:
             port = listener.getsockname()[1]
