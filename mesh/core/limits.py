@@ -281,6 +281,13 @@ PACKAGE_EVENTS = 256
 PACKAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
 """256 envelopes of 16 KiB, each the largest there is, and a path."""
 
+LEAVES_EVENTS = 1024
+"""Leaf hashes of one answer: 32 KiB. A million come with 1,000 requests, a minute's worth of what a
+stranger may ask; giving them and proving them takes either side some milliseconds."""
+
+LEAVES_BYTES_MAX = LEAVES_EVENTS * 32 + 4 * 1024
+"""Those, and a path of at most 64 hashes."""
+
 BODIES_BYTES = 2 * 1024 * 1024
 """What an answer with payloads and contents is filled up to; what does not fit is asked again."""
 

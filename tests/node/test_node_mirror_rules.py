@@ -124,6 +124,8 @@ ROW = {
     "head_age_s": 3,
     "ended": None,
     "trouble": None,
+    "damage": None,
+    "depth": "words",
     "ledger": LEDGER,
 }
 
@@ -138,6 +140,8 @@ ROW = {
         ({"head_age_s": 500}, "9 events, all there were 500 s ago", None),
         ({"ended": "this log signed two histories"}, "ended at 9 events: this log", False),
         ({"trouble": "the disk is full"}, "waits, 9 events: the disk", False),
+        ({"depth": "leaves"}, "leaves only: 9 events, all there were 3 s ago", True),
+        ({"depth": "leaves", "damage": "tile 3"}, "leaves only: 9 events, all", None),
     ],
 )
 def test_how_a_mirror_is_said_in_a_line_and_by_the_doctor(tmp_path, monkeypatch, changes, told, ok):
