@@ -311,8 +311,8 @@ MIRROR_KEPT_BYTES_MAX = 16 * 1024 * 1024
 """Envelopes kept between the two passes over a log: of 100,000 events. Others are asked again."""
 
 MIRROR_EVENTS_AHEAD_MAX = 16 * 1024 * 1024
-"""Events of one head that are not stored yet: 65,536 packages to keep count of, some 20 MiB. A log
-that is longer than this at first sight is not mirrored."""
+"""Events of one head that are not stored yet: 65,536 packages to keep count of, some 20 MiB, or
+512 MiB of leaf hashes. A log that is longer than this at first sight is not mirrored."""
 
 MIRROR_RETREAT_SECONDS = 60.0
 """How long a pursued head may stand still before a smaller one will do: its only source is gone."""

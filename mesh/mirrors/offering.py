@@ -157,7 +157,9 @@ class Offering:
                 del self._busy[peer]
 
     async def _data(self, request: web.Request, offer: LeafOffer, what: str) -> bytes:
-        if what in _WORDS and isinstance(offer, Offer):
+        if what in _WORDS:
+            if not isinstance(offer, Offer):
+                raise NotOffered("leaf hashes only are kept of it here")
             return await self._words(request, offer, what)
         match what:
             case "checkpoint":

@@ -7,9 +7,11 @@ from pathlib import Path
 import pytest
 
 from ledger.core.errors import NotFound, StoreDamaged
+from ledger.core.event import Event
 from ledger.core.merkle import leaf_hash
 from ledger.core.tiles import Tree
 from ledger.leaves import LeafLog
+from tests.ledger import heirs
 
 LEAVES = [leaf_hash(str(at).encode()) for at in range(70_000)]
 
@@ -82,14 +84,18 @@ class Crash(BaseException):
     """The machine stops."""
 
 
-def test_stopped_at_any_step_it_has_what_was_counted(tmp_path, monkeypatch):
-    """Each write cut in half, each sync and rename left out, one after the other, until none is."""
+@pytest.mark.parametrize("lost", [False, True])
+def test_stopped_at_any_step_it_has_what_was_counted(tmp_path, monkeypatch, lost):
+    """Each write cut in half, each sync and rename left out, one after the other, until none is.
+
+    What was not synced is there, or lost.
+    """
     sizes = []
     for left in range(100):
         path = tmp_path / f"leaves-{left}"
         log, steps = filled(path, 300), iter(range(left, -1, -1))
         with monkeypatch.context() as patched:
-            cut_short(patched, steps)
+            synced = cut_short(patched, steps, path)
             try:
                 log.take(LEAVES[300:900])
                 log.take(LEAVES[900:1000])
@@ -97,6 +103,8 @@ def test_stopped_at_any_step_it_has_what_was_counted(tmp_path, monkeypatch):
             except Crash:
                 ended = False
         log.close()
+        if lost:
+            path.write_bytes(synced[-1])
         log = LeafLog(path)
         sizes.append(log.size)
         assert log.tree.root() == twin(log.size).root()
@@ -109,8 +117,9 @@ def test_stopped_at_any_step_it_has_what_was_counted(tmp_path, monkeypatch):
     assert set(sizes) == {300, 900, 1000}
 
 
-def cut_short(patched, steps):
-    """Have the machine stop when no step is left."""
+def cut_short(patched, steps, path):
+    """Have the machine stop when no step is left; return what a disk surely has of the leaves."""
+    synced = [path.read_bytes()]
     write, sync, replace = os.pwrite, os.fsync, Path.replace
 
     def pwrite(file, data, at):
@@ -123,15 +132,18 @@ def cut_short(patched, steps):
         if not next(steps):
             raise Crash
         sync(file)
+        if os.fstat(file).st_ino == path.stat().st_ino:
+            synced.append(path.read_bytes())
 
-    def renamed(path, target):
+    def renamed(new, target):
         if not next(steps):
             raise Crash
-        return replace(path, target)
+        return replace(new, target)
 
     patched.setattr(os, "pwrite", pwrite)
     patched.setattr(os, "fsync", fsync)
     patched.setattr(Path, "replace", renamed)
+    return synced
 
 
 def flip(path, at):
@@ -183,5 +195,9 @@ def test_an_event_that_was_not_shown_is_not_here(tmp_path):
     log = filled(tmp_path / "leaves", 3)
     with pytest.raises(NotFound, match="not here"):
         log.read(1)
+    log.shown = (Event.open(heirs.born().records[0]),)  # and no leaf of this file
+    with pytest.raises(NotFound, match="not here"):
+        log.read(0)
+    log.shown = ()
     assert (log.lineage(), log.lineage_records()) == (None, [])
     log.close()

@@ -1,7 +1,10 @@
 """A node that is not of the fleet follows a log by heads and leaf hashes: real processes."""
 
+import re
+
 from ledger.log import Log
 from ledger.sqlite import SqliteStore
+from tests.e2e.fleet import PAGE
 from tests.node.test_node_gossip import agents, diverged, files
 from tests.node.test_node_mirroring import catches_up, fault, row
 from tests.node.world import Home, until
@@ -98,10 +101,20 @@ def test_a_watcher_follows_stops_goes_on_and_gives_on(agents):
 
 
 def test_a_rewritten_history_is_found_by_who_holds_no_word_of_it(agents, tmp_path):
-    """Bob watches; Ada's keys sign another history, longer than the first, at the same address."""
+    """Bob watches; Ada's keys sign another history, longer than the first, at the same address.
+
+    What stands in his node.toml is what docs/OPERATIONS.md says.
+    """
     ada, bob = agents("Ada"), agents("Bob")
     ada.knows(watchers=[bob])
-    bob.knows(leaves=[ada], peers=[ada])
+    [text] = re.findall(r"^## Be watched .*?```toml\n(.*?)```", PAGE, re.DOTALL | re.MULTILINE)
+    for said, meant in (
+        ("LEDGER", ada.ledger), ("http://10.0.0.1:8787", ada.url), ("npub1...", ada.npub),
+    ):  # fmt: skip
+        assert said in text
+        text = text.replace(said, meant)
+    bob.mesh = text
+    bob.home.configure(bob.settings())
     other = ada.home.copy(tmp_path / "other")
     with bob.home.running() as b:
         with ada.home.running() as a:
