@@ -6,7 +6,7 @@ The log must have been released at the checkpoint used: callers pass a SignedChe
 
 import itertools
 from collections.abc import Collection, Iterable
-from typing import BinaryIO
+from typing import BinaryIO, Protocol
 
 from ledger.core import types
 from ledger.core.bundle import (
@@ -22,6 +22,7 @@ from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.errors import Refused
 from ledger.core.event import Event
 from ledger.core.lineage import LINEAGE_TYPES
+from ledger.core.tiles import Tree
 from ledger.log import Log
 
 
@@ -44,8 +45,19 @@ def export(
     return head.size
 
 
+class Provable(Protocol):
+    """A log of which at least the events that are to be proven can be read."""
+
+    @property
+    def tree(self) -> Tree:
+        """The tree over all events. Read only."""
+
+    def read(self, position: int) -> Event:
+        """Return the event at `position`. Raises NotFound."""
+
+
 def prove(
-    log: Log,
+    log: Provable,
     heads: Iterable[SignedCheckpoint],
     position: int,
     file: BinaryIO,

@@ -326,7 +326,7 @@ def _stages(
         log=opened.log,
         approval=approval,
         fleet=mirroring.fleet,
-        mirrors=lambda: mirroring.mirrors,
+        mirrors=mirroring.copies,
     )
     section = opened.config.adoption
     follows = FleetApproval(own=approval, offers=offers)

@@ -23,6 +23,7 @@
 <home>/token          the HTTP API's bearer token, 0600
 <home>/run.json       address and pid of the running node
 <home>/mirrors/<ledger id>/  a copy of another agent's ledger: a folder that is read like a home
+<home>/mirrors/<ledger id>-leaves/  heads and leaf hashes of another one, and no word of it
 <home>/logs/
 <state>/<ledger id>/  the guard: the last head that was released
 <state>/<ledger id>/witness.db   what this node saw of other logs, as their witness
@@ -40,6 +41,8 @@ from ledger.core.errors import TimmyError
 
 _MIRROR: Final = "mirror"
 """A file in the folder of a mirror (`mesh.mirrors.folder`)."""
+_LEAVES: Final = "leaves"
+"""Another, where leaf hashes are all that is kept (`mesh.mirrors.leaf_folder`)."""
 
 
 class HomeError(TimmyError):
@@ -82,6 +85,14 @@ class Home:
             raise HomeError(
                 f"{self.path} is a mirror of another node's ledger: it is read, never written",
                 hint="make a home of it: timmy --home MIRROR export -o FILE, then timmy import",
+            )
+
+    def require_words(self) -> None:
+        """Raise HomeError if this is a copy of leaf hashes only: there is no event to be read."""
+        if (self.path / _MIRROR).is_file() and (self.path / _LEAVES).exists():
+            raise HomeError(
+                f"{self.path} holds the leaf hashes of another node's ledger, and no event of it",
+                hint="timmy mesh mirrors says how it is; its proofs are given to other nodes",
             )
 
     @property

@@ -37,6 +37,7 @@ def open_log(home: Home, *, write: bool = False) -> Log:
     """Open the home's ledger, as its one writer or for reading beside it."""
     if write:
         home.require_own()
+    home.require_words()
     store = SqliteStore.open(home.ledger) if write else SqliteStore.open_read_only(home.ledger)
     if store.damage is not None:
         console.say(f"warning: {store.damage}; {store.damage.hint}")

@@ -281,6 +281,13 @@ PACKAGE_EVENTS = 256
 PACKAGE_BYTES_MAX = 4 * 1024 * 1024 + 64 * 1024
 """256 envelopes of 16 KiB, each the largest there is, and a path."""
 
+LEAVES_EVENTS = 1024
+"""Leaf hashes of one answer: 32 KiB. A million come with 1,000 requests, a minute's worth of what a
+stranger may ask; giving them and proving them takes either side some milliseconds."""
+
+LEAVES_BYTES_MAX = LEAVES_EVENTS * 32 + 4 * 1024
+"""Those, and a path of at most 64 hashes."""
+
 BODIES_BYTES = 2 * 1024 * 1024
 """What an answer with payloads and contents is filled up to; what does not fit is asked again."""
 
@@ -304,8 +311,8 @@ MIRROR_KEPT_BYTES_MAX = 16 * 1024 * 1024
 """Envelopes kept between the two passes over a log: of 100,000 events. Others are asked again."""
 
 MIRROR_EVENTS_AHEAD_MAX = 16 * 1024 * 1024
-"""Events of one head that are not stored yet: 65,536 packages to keep count of, some 20 MiB. A log
-that is longer than this at first sight is not mirrored."""
+"""Events of one head that are not stored yet: 65,536 packages to keep count of, some 20 MiB, or
+512 MiB of leaf hashes. A log that is longer than this at first sight is not mirrored."""
 
 MIRROR_RETREAT_SECONDS = 60.0
 """How long a pursued head may stand still before a smaller one will do: its only source is gone."""

@@ -14,7 +14,7 @@ from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.equivocation import Branch
 from ledger.core.errors import InvalidProof
 from ledger.core.parting import TILES_MAX, Agreed, Need, Parted, Side, Untrue, compare
-from ledger.log import Log
+from mesh.mirrors.folder import Treed
 from mesh.mirrors.source import SourceFailed
 
 COMPARE_SECONDS_MAX: Final = 20.0
@@ -29,7 +29,7 @@ class View:
     """A signed head, and where the tree under it is to be had: here, or by tiles."""
 
     head: SignedCheckpoint
-    log: Log | None = None
+    log: Treed | None = None
     tiles: Tiles | None = None
 
     def side(self) -> Side:

@@ -1,4 +1,4 @@
-"""Keeping a mirror of one log: `mesh.core.mirrors.replica` with a clock, a folder, sources.
+"""Keeping a mirror of one log: `mesh.core.mirrors` with a clock, a folder, sources.
 
 Requests go out side by side; answers are taken in one at a time, each with everything that follows
 from it on disk before the next. A full disk stops it for a while, an end (two histories, a broken
@@ -11,14 +11,14 @@ from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from functools import partial
-from typing import Final, Protocol
+from typing import Final, Generic, Protocol
 
 import structlog
 
 from ledger.core.checkpoint import SignedCheckpoint, open_checkpoint
-from ledger.core.errors import InvalidData, StoreError
+from ledger.core.errors import InvalidData, StoreDamaged, StoreError
+from ledger.core.event import Event
 from ledger.core.parting import Agreed
-from ledger.mirror import MirrorLog
 from mesh.core import limits
 from mesh.core.errors import InvalidPackage
 from mesh.core.mirrors.copying import (
@@ -34,12 +34,12 @@ from mesh.core.mirrors.copying import (
     Head,
     Pursue,
     Store,
+    StoreLeaves,
 )
-from mesh.core.mirrors.replica import Replica
 from mesh.core.witnesses.introduction import open_introduction
 from mesh.mirrors.comparing import Proven, Unresponsive, View, put_beside
-from mesh.mirrors.folder import MirrorFolder
-from mesh.mirrors.offer import NotOffered, Offer
+from mesh.mirrors.folder import Folder, L, Machine
+from mesh.mirrors.offer import LeafOffer, NotOffered
 from mesh.mirrors.source import SourceFailed
 
 _STORE_AGAIN_SECONDS: Final = 10.0
@@ -78,25 +78,27 @@ class _SourceState:
 
 
 @dataclass(slots=True, kw_only=True)
-class Mirror:
+class Mirror(Generic[L]):
     """The mirror of one ledger. `run` keeps it; the rest may be asked at any time."""
 
-    folder: MirrorFolder
+    folder: Folder[L]
     sources: Callable[[], Mapping[str, Answers]]
     """Who is asked, by name. Others, later: copying goes on with those."""
     jitter: Iterator[float]
     witness: Witness = _nobody
     now: Callable[[], float] = time.monotonic
-    log: MirrorLog | None = None
+    log: L | None = None
     complete: SignedCheckpoint | None = None
     trouble: str | None = None
     """Why nothing can be stored now: the disk."""
+    damage: str | None = None
+    """What was found damaged in the copy, and is fetched again."""
     _soul_wanted: bool = False
     _doubt: Doubt | None = None
     """To be put beside what is here: a head that came without a proof that it continues this."""
     _doubted: bytes = b""
     """The note of the last that was."""
-    _replica: Replica | None = None
+    _replica: Machine | None = None
     _states: dict[str, _SourceState] = field(default_factory=dict)
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _wake: asyncio.Event = field(default_factory=asyncio.Event)
@@ -108,7 +110,7 @@ class Mirror:
 
     # ---- asked by others --------------------------------------------------------------------
 
-    def offer(self) -> Offer | None:
+    def offer(self) -> LeafOffer | None:
         """What of this copy may be given to others: the events under its complete head."""
         log = self.log
         if log is None or self.complete is None:
@@ -119,7 +121,7 @@ class Mirror:
                 raise NotOffered("this copy begins anew")
             return self.complete
 
-        return Offer(log=log, head=head)
+        return self.folder.offer(log, head)
 
     def status(self) -> dict[str, object]:
         """How it is, for people: sizes in events, ages in seconds; None where nothing is known."""
@@ -129,12 +131,15 @@ class Mirror:
         stored = self.log.size if self.log else 0
         return {
             "ledger": self.ledger_id,
+            "depth": self.folder.depth,
+            "folder": self.folder.path.name,
             "events": stored,
             "size": complete.size if complete else 0,
             "behind": max(0, pursued.size - stored) if pursued else None,
             "head_age_s": self._age(),
             "ended": ended["why"] if ended else None,
             "trouble": self.trouble,
+            "damage": self.damage,
             "sources": [
                 {
                     "url": name,
@@ -175,12 +180,22 @@ class Mirror:
         finally:
             self._close()
 
-    def open(self) -> MirrorLog:
+    def open(self) -> L:
         """Open the copy and what is known of it. Raises StoreError."""
-        self.log = log = self.folder.open()
+        try:
+            log = self.folder.open()
+        except StoreDamaged as error:
+            if not self.folder.discard():
+                raise
+            self.damage = str(error)
+            _log.error("a mirror is damaged", ledger=self.ledger_id.hex(), why=self.damage)
+            log = self.folder.open()
+        self.log = log
         note, lineage = self.folder.complete, log.lineage()
         if note is not None and lineage is not None:
             named = Head.of_note(note)
+            if named.size > log.size:
+                return log
             with suppress(InvalidData):  # it is made anew at the next complete head
                 key = lineage.tenure_at(named.epoch, named.size).keys["log"]
                 self.complete = open_checkpoint(note, key)
@@ -197,10 +212,7 @@ class Mirror:
         log, sources = await asyncio.to_thread(self.open), self.sources()
         self.trouble = None
         self._states = {name: self._states.get(name, _SourceState()) for name in sources}
-        self._replica = replica = Replica(
-            self.ledger_id, log, sources, lineage=log.lineage(),
-            pursued=self.folder.pursued or self.folder.complete, jitter=self.jitter,
-        )  # fmt: skip
+        self._replica = replica = self.folder.machine(log, sources, self.jitter)
         await self._act(replica, replica.settled())
         async with asyncio.TaskGroup() as group:
             while replica.ended is None and self.sources().keys() == sources.keys():
@@ -227,7 +239,7 @@ class Mirror:
             async with asyncio.timeout(pause):
                 await self._wake.wait()
 
-    async def _ask(self, replica: Replica, source: Answers, ask: Ask) -> None:
+    async def _ask(self, replica: Machine, source: Answers, ask: Ask) -> None:
         state = self._states[ask.source]
         data, fault, why = b"", Fault.UNREACHABLE, ""
         try:
@@ -245,12 +257,12 @@ class Mirror:
             await self._act(replica, replica.settled())
         self._wake.set()
 
-    async def _act(self, replica: Replica, actions: list[Action]) -> None:
+    async def _act(self, replica: Machine, actions: list[Action]) -> None:
         for action in actions:
             match action:
-                case Pursue(note=note):
-                    await asyncio.to_thread(self.folder.pursue, note)
-                case Store():
+                case Pursue(note=note, shown=shown):
+                    await asyncio.to_thread(self._pursue, note, shown)
+                case Store() | StoreLeaves():
                     await asyncio.to_thread(self._store, action)
                 case Complete(note=note):
                     await self._completed(replica, note)
@@ -271,7 +283,7 @@ class Mirror:
                 case GivenUp(epoch=epoch):
                     _log.warning("a log was recovered: copying it again", epoch=epoch)
 
-    async def _resolve(self, replica: Replica, doubt: Doubt) -> None:
+    async def _resolve(self, replica: Machine, doubt: Doubt) -> None:
         """Look whether the doubted head excludes what is here; copying ends if it is proven."""
         conflict = Conflict(
             known=doubt.known, shown=doubt.shown, same_size=False, source=doubt.source,
@@ -324,24 +336,16 @@ class Mirror:
             return Unresponsive(reason=f"it is of {head.checkpoint.origin}")
         return await put_beside(View(head=complete, log=log), View(head=head, tiles=tiles))
 
-    def _store(self, action: Store) -> None:
+    def _pursue(self, note: bytes, shown: tuple[Event, ...]) -> None:
         assert self.log is not None
-        if action.erase:  # before, for a crash in between; after, for whoever searched meanwhile
-            self.folder.forget_words()
-            self.folder.erase_aside({at: self._envelope(action, at) for at in action.erase})
-        self.log.take(action.events, action.erase)
-        if action.erase:
-            self.folder.forget_words()
+        self.folder.keep_shown(self.log, shown)
+        self.folder.pursue(note)
 
-    def _envelope(self, action: Store, position: int) -> bytes:
-        """Of an event that is stored, or about to be."""
+    def _store(self, action: Store | StoreLeaves) -> None:
         assert self.log is not None
-        if position >= self.log.size:
-            return action.events[position - self.log.size][0].envelope
-        [record] = self.log.records(position, position + 1)
-        return record.envelope
+        self.folder.store(self.log, action)
 
-    async def _completed(self, replica: Replica, note: bytes) -> None:
+    async def _completed(self, replica: Machine, note: bytes) -> None:
         assert replica.lineage is not None
         await asyncio.to_thread(self.folder.completed, note)
         named = Head.of_note(note)
@@ -349,12 +353,13 @@ class Mirror:
         self.complete = open_checkpoint(note, key)
         for state in self._states.values():
             state.doubt = ""
-        self._soul_wanted = not self.folder.soul.exists()
+        self._soul_wanted = self.folder.lacks_soul
 
-    async def _fetch_soul(self, replica: Replica) -> None:
+    async def _fetch_soul(self, replica: Machine) -> None:
         """Ask each source in turn; without it the copy lacks nothing that a head proves."""
         assert replica.lineage is not None
         for source in self.sources().values():
             with suppress(SourceFailed, InvalidData):
-                self.folder.keep_soul(await source.soul(self.ledger_id), replica.lineage.genesis)
+                soul = await source.soul(self.ledger_id)
+                self.folder.keep_soul(soul, replica.lineage.genesis)
                 return

@@ -2,6 +2,7 @@
 
     GET <prefix>/<ledger>/checkpoint             the newest head, a note (c2sp.org/tlog-tiles)
     GET <prefix>/<ledger>/tile/<L>/<N>[.p/<W>]   hashes, likewise
+    GET <prefix>/<ledger>/leaves?start=&size=    leaf hashes and a path, likewise
     GET <prefix>/<ledger>/head?since=SIZE        the newest head, introduced    watchers, the fleet
     GET <prefix>/<ledger>/package?start=&size=   envelopes and a path           the fleet only
     GET <prefix>/<ledger>/bodies?start=&stop=    payloads and contents          the fleet only
@@ -27,7 +28,7 @@ from ledger.core.errors import StoreError
 from mesh.core import limits
 from mesh.core.errors import InvalidSignedRequest
 from mesh.core.nip98 import check_request
-from mesh.mirrors.offer import NotOffered, Offer
+from mesh.mirrors.offer import LeafOffer, NotOffered, Offer
 
 PREFIX: Final = "/v1/mesh/logs"
 _LEDGER: Final = re.compile("[0-9a-f]{64}")
@@ -43,6 +44,8 @@ _STRANGERS_MAX: Final = _REQUESTS_MAX // 2
 """Where hashes are for everyone: slow strangers, under any names, leave members the other half."""
 _WORDS: Final = frozenset({"package", "bodies", "soul"})
 """What is for the fleet only."""
+_HASHES: Final = frozenset({"checkpoint", "tile", "leaves"})
+"""What is for watchers, and for everyone if the operator says so."""
 _BINARY: Final = "application/octet-stream"
 _NOTE: Final = "text/plain; charset=utf-8"
 
@@ -70,7 +73,7 @@ class Offering:
 
     node: str
     audience: Callable[[], Audience]
-    find: Callable[[bytes], Offer | None]
+    find: Callable[[bytes], LeafOffer | None]
     soul: Callable[[bytes], bytes | None]
     clock: Callable[[], int]
     manifest: Callable[[], str | None] = lambda: None
@@ -104,7 +107,7 @@ class Offering:
         except _Busy as error:
             return _refuse(429, str(error), "wait for the answers to your other requests")
 
-    def _offer(self, request: web.Request) -> Offer:
+    def _offer(self, request: web.Request) -> LeafOffer:
         offer = self.find(_ledger(request))
         if offer is None:
             raise NotOffered("no such ledger is offered here")
@@ -113,7 +116,7 @@ class Offering:
     def _peer(self, request: web.Request, what: str) -> str | None:
         """Who asks, if he may; None if not. Raises InvalidSignedRequest, _OtherManifest."""
         audience = self.audience()
-        hashes = what in {"checkpoint", "tile"}
+        hashes = what in _HASHES
         header = request.headers.get("Authorization", "")
         if not header and hashes and audience.everyone:
             return request.remote or ""
@@ -153,7 +156,11 @@ class Offering:
             if not self._busy[peer]:
                 del self._busy[peer]
 
-    async def _data(self, request: web.Request, offer: Offer, what: str) -> bytes:
+    async def _data(self, request: web.Request, offer: LeafOffer, what: str) -> bytes:
+        if what in _WORDS:
+            if not isinstance(offer, Offer):
+                raise NotOffered("leaf hashes only are kept of it here")
+            return await self._words(request, offer, what)
         match what:
             case "checkpoint":
                 return offer.head().encode()
@@ -161,6 +168,13 @@ class Offering:
                 return offer.tile(*_tile(request.match_info["what"].removeprefix("tile/")))
             case "head":
                 return offer.introduction(_number(request, "since"))
+            case "leaves":
+                start, size = _number(request, "start"), _number(request, "size")
+                return offer.leaves(start, size)
+        raise NotOffered("there is no such thing")
+
+    async def _words(self, request: web.Request, offer: Offer, what: str) -> bytes:
+        match what:
             case "package":
                 return offer.package(_number(request, "start"), _number(request, "size"))
             case "bodies":

@@ -13,7 +13,7 @@ import aiohttp
 
 from mesh.core import limits
 from mesh.core.errors import MeshError
-from mesh.core.mirrors.copying import Ask, AskBodies, AskHead, AskPackage
+from mesh.core.mirrors.copying import Ask, AskBodies, AskHead, AskLeaves, AskPackage
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import sign_request
 from mesh.mirrors.offering import PREFIX, tile_path
@@ -53,6 +53,8 @@ class Source:
                 path, bound = f"head?since={since}", limits.INTRODUCTION_BYTES_MAX
             case AskPackage(start=start, size=size):
                 path, bound = f"package?start={start}&size={size}", limits.PACKAGE_BYTES_MAX
+            case AskLeaves(start=start, size=size):
+                path, bound = f"leaves?start={start}&size={size}", limits.LEAVES_BYTES_MAX
             case AskBodies(start=start, stop=stop):
                 path, bound = f"bodies?start={start}&stop={stop}", limits.BODIES_BYTES_MAX
             case _:

@@ -143,10 +143,10 @@ class FleetApi:
         try:
             fleet = await change
         except MissingQuorum:
-            fleet, waits = self._fleet.fleet, self._fleet.proposal
-            if fleet is None or waits is None:  # another came to hold meanwhile
+            known, waits = self._fleet.fleet, self._fleet.proposal
+            if known is None or waits is None:  # another came to hold meanwhile
                 raise
-            found = shown(waits, fleet.manifest)
+            found = shown(waits, known.manifest)
             return json_answer({"number": found["number"], "proposal": found})
         return json_answer({"number": fleet.manifest.number, "proposal": None})
 

@@ -28,6 +28,7 @@ from ledger.core.errors import NotFound, Refused, StoreFull, TimmyError
 from ledger.core.event import Cause, Draft, Event
 from ledger.core.redaction import targets
 from ledger.log import Log
+from ledger.mirror import MirrorLog
 from mesh.mirrors.mirror import Mirror
 from node.keeping import redacting
 from runtime.core.agenda import HOLD
@@ -91,7 +92,7 @@ class Following:
 
     journal: Journal
     log: Log
-    mirrors: Callable[[], Mapping[bytes, Mirror]]
+    mirrors: Callable[[], Mapping[bytes, Mirror[MirrorLog]]]
     _indexes: dict[bytes, _Index] = field(default_factory=dict)
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     _taking: asyncio.Lock = field(default_factory=asyncio.Lock)

@@ -24,7 +24,9 @@ def show(home: Home, rows: list[dict[str, Any]]) -> None:
     """Print a block for each mirror."""
     for row in rows:
         console.out(f"{row['ledger']}  {standing(row)}")
-        console.out(f"  in {home.mirrors / row['ledger']}")
+        console.out(f"  in {home.mirrors / row['folder']}")
+        if row["damage"]:
+            console.out(f"  was damaged, and is fetched again: {one_line(row['damage'])}")
         for source in row["sources"]:
             answered = source["answered_s"]
             told = "no answer yet" if answered is None else f"answered {answered} s ago"
@@ -34,6 +36,11 @@ def show(home: Home, rows: list[dict[str, Any]]) -> None:
 
 def standing(row: dict[str, Any]) -> str:
     """Say in a line how a mirror is."""
+    how = _standing(row)
+    return f"leaves only: {how}" if row["depth"] == "leaves" else how
+
+
+def _standing(row: dict[str, Any]) -> str:
     if row["ended"]:
         return f"ended at {row['events']} events: {one_line(row['ended'])}"
     if row["trouble"]:

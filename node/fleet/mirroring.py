@@ -18,14 +18,16 @@ import structlog
 
 from ledger.core.equivocation import Equivocation
 from ledger.core.errors import TimmyError
+from ledger.mirror import MirrorLog
 from ledger.release import Release
 from mesh.core import limits
 from mesh.core.fleet.manifest import Fleet, Member
 from mesh.core.mirrors.copying import Conflict, Doubt, Head
 from mesh.core.nip01 import NostrSigner
-from mesh.mirrors.folder import MirrorFolder
+from mesh.mirrors.folder import Folder, MirrorFolder
+from mesh.mirrors.leaf_folder import LeafFolder
 from mesh.mirrors.mirror import Mirror
-from mesh.mirrors.offer import Offer
+from mesh.mirrors.offer import LeafOffer, Offer
 from mesh.mirrors.offering import Audience, Offering
 from mesh.mirrors.source import Source
 from node.fleet.files import fleet_files
@@ -52,7 +54,7 @@ class Mirroring:
     signer: NostrSigner
     witnessing: Witnessing | None
     fleet: KnownFleet
-    mirrors: dict[bytes, Mirror] = field(default_factory=dict)
+    mirrors: dict[bytes, Mirror[Any]] = field(default_factory=dict)
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: tuple[Fleet | None, dict[str, Source]] | None = None
     """Sources, and the fleet that they are of: this is asked for with every answer."""
@@ -71,7 +73,7 @@ class Mirroring:
                     async with asyncio.timeout(limits.MIRROR_POLL_SECONDS):
                         await self._begun.wait()
 
-    def kept(self) -> dict[bytes, Mirror]:
+    def kept(self) -> dict[bytes, Mirror[Any]]:
         """Every mirror, those of a member who just came in too: whoever needs one waits for it."""
         for ledger in self.wanted():
             if ledger not in self.mirrors:
@@ -85,7 +87,19 @@ class Mirroring:
         found = [bytes.fromhex(ledger) for ledger in named if ledger != FLEET]
         if FLEET in named:
             found += [member.ledger for member in self._members()]
+        found += self._leaves()
         return [ledger for ledger in dict.fromkeys(found) if ledger != self._own]
+
+    def _leaves(self) -> list[bytes]:
+        """Those of which hashes are kept, and no words."""
+        named = map(bytes.fromhex, self.opened.config.mesh.mirror_leaves)
+        members = {member.ledger for member in self._members()}
+        whole = members if FLEET in self.opened.config.mesh.mirror else set()
+        return [ledger for ledger in named if ledger not in whole]
+
+    def copies(self) -> dict[bytes, Mirror[MirrorLog]]:
+        """The mirrors that hold words."""
+        return {of: one for of, one in self.kept().items() if isinstance(one.folder, MirrorFolder)}
 
     @property
     def _own(self) -> bytes:
@@ -131,7 +145,7 @@ class Mirroring:
             manifest=self._manifest,
         )
 
-    def find(self, ledger_id: bytes) -> Offer | None:
+    def find(self, ledger_id: bytes) -> LeafOffer | None:
         """What is offered of a ledger: nothing above the head that was last released."""
         if ledger_id == self._own:
             return Offer(log=self.opened.log, head=lambda: self.release.newest)
@@ -161,9 +175,12 @@ class Mirroring:
             manifest=self._manifest(),
         )
 
-    def _mirror(self, ledger_id: bytes) -> Mirror:
+    def _mirror(self, ledger_id: bytes) -> Mirror[Any]:
+        folder: Folder[Any] = self._folder(ledger_id)
+        if ledger_id in self._leaves():
+            folder = LeafFolder(folder.path.with_name(f"{folder.path.name}-leaves"), ledger_id)
         return Mirror(
-            folder=self._folder(ledger_id),
+            folder=folder,
             sources=self.sources,
             jitter=_jitter(),
             witness=partial(_tell, ledger_id, self.witnessing),
@@ -195,7 +212,7 @@ async def require_newest_of(opened: Opened) -> None:
     await require_newest(opened.log, opened.lineage, sources)
 
 
-async def _keep(mirror: Mirror) -> None:
+async def _keep(mirror: Mirror[Any]) -> None:
     """Run one mirror. A bug that a foreign log brings to light must not end the node."""
     while True:
         try:

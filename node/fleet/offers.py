@@ -27,6 +27,7 @@ from ledger.core.errors import NotFound, Refused, TimmyError
 from ledger.core.event import Cause, Event
 from ledger.core.lineage import Lineage
 from ledger.log import Log
+from ledger.mirror import MirrorLog
 from mesh.core.fleet.manifest import Fleet, Member
 from mesh.mirrors.mirror import Mirror
 from node.agent.approval import Granted, PatchApproval, envelopes_of, proposed_of
@@ -141,7 +142,7 @@ class Offers:
     log: Log
     approval: PatchApproval
     fleet: Callable[[], Fleet | None]
-    mirrors: Callable[[], Mapping[bytes, Mirror]]
+    mirrors: Callable[[], Mapping[bytes, Mirror[MirrorLog]]]
     clock: Callable[[], int] = now_ms
     _read: dict[bytes, tuple[int, dict[bytes, Trial]]] = field(default_factory=dict)
 

@@ -35,7 +35,7 @@ def make_routing(
     following = Following(
         journal=journal,
         log=opened.log,
-        mirrors=lambda: {of: one for of, one in mirroring.kept().items() if fleet.is_member(of)},
+        mirrors=lambda: {of: one for of, one in mirroring.copies().items() if fleet.is_member(of)},
     )
     section = opened.config.mesh
     return Routing(

@@ -353,7 +353,8 @@ def _bus(home: Home, name: str) -> Finding:
 
 
 def _mirrors(home: Home, name: str) -> Finding:
-    if not load(home.config).mesh.mirror:
+    mesh = load(home.config).mesh
+    if not mesh.mirror and not mesh.mirror_leaves:
         return Finding(name=name, ok=True, text="none is asked for")
     try:
         rows = Client.find(home).call("GET", "/v1/mirrors", timeout=10)
@@ -364,6 +365,9 @@ def _mirrors(home: Home, name: str) -> Finding:
         if row["ended"] or row["trouble"]:
             why = one_line(row["ended"] or row["trouble"])
             return Finding(name=name, ok=False, text=f"{row['ledger'][:16]}: {why}", hint=hint)
+        if row["damage"]:
+            why = f"was damaged, and is fetched again: {one_line(row['damage'])}"
+            return Finding(name=name, ok=None, text=f"{row['ledger'][:16]}: {why}", hint=hint)
     late = [row for row in rows if row["behind"] != 0 or not _asked_lately(row)]
     text = f"{len(rows)} ledgers copied, {len(late)} of them behind or without a source"
     return Finding(name=name, ok=None if late else True, text=text, hint=hint if late else None)

@@ -56,6 +56,7 @@ def check_home(home: Home, progress: Progress = lambda *_: None) -> Report:
     Raises StoreError if there is no ledger, StoreSchema for one this version does not read.
     """
     report = Report(purpose="home")
+    home.require_words()
     if not home.ledger.exists():
         raise StoreError(f"there is no ledger at {home.ledger}", hint="be born first: timmy init")
     try:

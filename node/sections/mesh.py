@@ -16,6 +16,8 @@ FLEET: Final = "fleet"
 """Among the ledgers to mirror: those of all members."""
 Mirrored = Annotated[str, msgspec.Meta(pattern=f"^([0-9a-f]{{64}}|{FLEET})$")]
 
+Ledger = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
+
 
 class PeerSection(Section, frozen=True):
     """One of [[mesh.peers]]"""
@@ -35,6 +37,7 @@ class MeshSection(Section, frozen=True):
     watchers: Annotated[list[Text], msgspec.Meta(max_length=256)]
     hashes_for_all: bool
     mirror: Annotated[list[Mirrored], msgspec.Meta(max_length=64)]
+    mirror_leaves: Annotated[list[Ledger], msgspec.Meta(max_length=64)]
     peers: Annotated[list[PeerSection], msgspec.Meta(max_length=MIRROR_SOURCES_MAX)]
 
 
@@ -69,7 +72,13 @@ def check_mesh(mesh: MeshSection) -> None:
             "route: no copies of the other members' ledgers are kept",
             hint='mirror = ["fleet"]: a conversation goes on from them',
         )
-    if set(mesh.mirror) - {FLEET} and not mesh.peers and FLEET not in mesh.mirror:
+    if both := set(mesh.mirror) & set(mesh.mirror_leaves):
+        raise InvalidIdentifier(
+            f"mirror_leaves: {min(both)} is in mirror, too",
+            hint="a copy with its words holds the leaf hashes: name it there only",
+        )
+    named_ledgers = {*mesh.mirror, *mesh.mirror_leaves} - {FLEET}
+    if named_ledgers and not mesh.peers and FLEET not in mesh.mirror:
         raise InvalidIdentifier(
             "mirror: there is no peer to copy from",
             hint='[[mesh.peers]], url = "http://host:8787", npub = "npub1..."',

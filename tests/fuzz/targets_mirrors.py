@@ -1,12 +1,17 @@
 """The parsers of replication: what peers send of a log, and what asks for one."""
 
+from dataclasses import replace
+
 from ledger.core.errors import InvalidEvent
+from ledger.core.merkle import leaf_hash
 from mesh.core.errors import InvalidPackage, InvalidSignedRequest
 from mesh.core.mirrors.packages import (
     Place,
     Redacted,
+    encode_leaves,
     encode_package,
     open_bodies,
+    open_leaves,
     open_package,
     package_path,
 )
@@ -25,7 +30,10 @@ PATH = "/v1/mesh/logs/ab/head?since=3"
 LIFE = Life().say(5).redact(2).hand_off().say(2)
 OFFER = LIFE.offer()
 PLACE = Place(start=0, stop=LIFE.size, size=LIFE.size, root=LIFE.ledger.tree.root())
+RUN = replace(PLACE, stop=4, width=4)
 ENVELOPES = [record.envelope for record in LIFE.ledger.records]
+
+LEAVES = [leaf_hash(envelope) for envelope in ENVELOPES[:4]]
 
 
 def run_introduction(data):
@@ -36,6 +44,12 @@ def run_introduction(data):
 def run_package(data):
     assert open_package(data, PLACE, []) == ENVELOPES
     same(data, encode_package(ENVELOPES, package_path(LIFE.ledger.tree, 0, LIFE.size)))
+
+
+def run_leaves(data):
+    assert open_leaves(data, RUN, []) == LEAVES
+    path = package_path(LIFE.ledger.tree, 0, LIFE.size, RUN.width)
+    same(data, encode_leaves(LEAVES, path))
 
 
 def run_bodies(data):
@@ -64,6 +78,9 @@ TARGETS = [
     Target(name="log-package", run=run_package, errors=(InvalidPackage,), kind="cbor",
            specimens=lambda: [OFFER.package(0, LIFE.size)],
            bulk={"envelopes": lambda n: b"\x82\x9a" + (n // 2).to_bytes(4, "big") + b"\x40" * n}),
+    Target(name="log-leaves", run=run_leaves, errors=(InvalidPackage,), kind="cbor",
+           specimens=lambda: [encode_leaves(LEAVES, package_path(LIFE.ledger.tree, 0, LIFE.size, 4))],
+           bulk={"hashes": lambda n: b"\x82\x5a" + n.to_bytes(4, "big") + b"\x01" * n}),
     Target(name="log-bodies", run=run_bodies, errors=(InvalidPackage, InvalidEvent), kind="cbor",
            specimens=lambda: [OFFER.bodies(0, LIFE.size), OFFER.bodies(0, 2)],
            bulk={"bodies": lambda n: b"\x9a" + (n // 2).to_bytes(4, "big") + b"\x80" * n}),

@@ -105,7 +105,10 @@ def test_a_proof_of_something_else_does_for_it():
     assert Event.open(more).position == 2
     path = LIFE.ledger.tree.inclusion(2, LIFE.size)
     extra = [agent.event_record(more), ["inclusion", 2, LIFE.size, path]]
-    assert opened([*values[:1], *extra, *values[1:]]).head.size == LIFE.size
+    found = opened([*values[:1], *extra, *values[1:]])
+    assert found.head.size == LIFE.size
+    assert 2 not in [event.position for event in found.events]
+    assert found.events[0].record == LIFE.ledger.records[0]
 
 
 def test_it_is_bounded(monkeypatch):

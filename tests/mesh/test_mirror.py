@@ -400,13 +400,15 @@ def test_killed_at_any_step_it_goes_on_from_what_is_there(tmp_path):
         "checkpoint",
         "head?since=0",
         "tile/0/000",
+        "leaves?start=0&size=9",
         "package?start=0&size=9",
         "bodies?start=0&stop=9",
         "soul",
     ],
 )
 async def test_who_is_given_what(life, what):
-    hashes, watched = what.startswith(("checkpoint", "tile")), what.startswith("head")
+    hashes = what.startswith(("checkpoint", "tile", "leaves"))
+    watched = what.startswith("head")
     async with Server(life).running() as server:
         assert (await server.get(what, MEMBER))[0] == 200
         assert (await server.get(what, WATCHER))[0] == (200 if hashes or watched else 403)
@@ -455,7 +457,7 @@ def subtree(leaves, level, at):
     "path",
     ["tile/0/001", "tile/0/000.p/0", "tile/0/000.p/256", "tile/1/000", "tile/9/000", "tile/0/0", "tile/0/x000/001",
      "tile/0/999", "package?start=9&size=9", "package?start=0&size=999", "package?start=-1&size=2", "package?start=00",
-     "bodies?start=0&stop=999", "bodies?start=5&stop=2", "other"],
+     "bodies?start=0&stop=999", "bodies?start=5&stop=2", "leaves?start=9&size=9", "leaves?start=0&size=999", "other"],
 )  # fmt: skip
 async def test_what_is_not_there_is_not_found(life, path):
     async with Server(life).running() as server:

@@ -16,6 +16,7 @@ from node.config import load
 from node.fleet import mirroring as module
 from node.fleet.mirror_rows import standing
 from node.fleet.mirroring import make_mirroring
+from node.home import Home
 from node.keeping.doctor import _mirrors
 from node.sections.base import ConfigError
 from tests.mesh.lives import Life
@@ -34,8 +35,9 @@ def config(tmp_path, text):
 
 def mirroring(tmp_path, text, fleet=None):
     opened = SimpleNamespace(
-        config=config(tmp_path, text), log=SimpleNamespace(ledger_id=A.ledger), session=None
-    )
+        config=config(tmp_path, text), log=SimpleNamespace(ledger_id=A.ledger), session=None,
+        home=Home(path=tmp_path, state=tmp_path / "state"),
+    )  # fmt: skip
     return make_mirroring(opened, None, OWN, None, lambda: fleet)
 
 
@@ -75,6 +77,42 @@ def test_members_of_the_fleet_are_copied_asked_and_let_in_at_once(tmp_path):
     found.fleet = lambda: later
     assert C.nostr.hex() not in found.audience().members
     assert not set(C.urls) & set(found.sources())
+
+
+def test_leaves_are_kept_of_what_is_named_unless_the_fleet_has_it_whole(tmp_path):
+    text = PEERS.replace('mirror = ["', f'mirror_leaves = ["{B.ledger.hex()}", "')
+    found = mirroring(tmp_path, text)
+    assert set(found.wanted()) == {B.ledger, bytes.fromhex(LEDGER)}
+    kept = found.kept()
+    assert {one.folder.depth for one in kept.values()} == {"leaves"}
+    assert {one.folder.path.name for one in kept.values()} == {f"{of.hex()}-leaves" for of in kept}
+    assert found.copies() == {}
+    whole = mirroring(tmp_path, text.replace("[mesh]", '[mesh]\nmirror = ["fleet"]'), FLEET)
+    depths = {of: one.folder.depth for of, one in whole.kept().items()}
+    assert depths == {B.ledger: "words", C.ledger: "words", bytes.fromhex(LEDGER): "leaves"}
+    assert set(whole.copies()) == {B.ledger, C.ledger}
+
+
+def test_a_mirror_is_there_as_soon_as_somebody_asks_for_it(tmp_path):
+    """A member who just came in: whoever needs the copy finds one to wait for."""
+    found = mirroring(tmp_path, PEERS.replace(f'["{LEDGER}"]', '["fleet"]'))
+    assert found.copies() == {}
+    found.fleet = lambda: FLEET
+    assert set(found.copies()) == {B.ledger, C.ledger}
+    assert found.copies()[B.ledger] is found.copies()[B.ledger]
+
+
+@pytest.mark.parametrize(
+    ("mesh", "why"),
+    [
+        (f'mirror_leaves = ["{LEDGER}"]', "no peer"),
+        (f'mirror = ["fleet", "{LEDGER}"]\nmirror_leaves = ["{LEDGER}"]', "is in mirror, too"),
+        ('mirror_leaves = ["fleet"]', "mirror_leaves"),
+    ],
+)
+def test_leaves_that_cannot_be_meant_are_refused(tmp_path, mesh, why):
+    with pytest.raises(ConfigError, match=why):
+        config(tmp_path, f"[mesh]\n{mesh}\n")
 
 
 def test_the_addresses_of_one_member_leave_out_no_other(tmp_path):
@@ -124,6 +162,8 @@ ROW = {
     "head_age_s": 3,
     "ended": None,
     "trouble": None,
+    "damage": None,
+    "depth": "words",
     "ledger": LEDGER,
 }
 
@@ -138,6 +178,8 @@ ROW = {
         ({"head_age_s": 500}, "9 events, all there were 500 s ago", None),
         ({"ended": "this log signed two histories"}, "ended at 9 events: this log", False),
         ({"trouble": "the disk is full"}, "waits, 9 events: the disk", False),
+        ({"depth": "leaves"}, "leaves only: 9 events, all there were 3 s ago", True),
+        ({"depth": "leaves", "damage": "tile 3"}, "leaves only: 9 events, all", None),
     ],
 )
 def test_how_a_mirror_is_said_in_a_line_and_by_the_doctor(tmp_path, monkeypatch, changes, told, ok):

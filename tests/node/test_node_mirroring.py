@@ -27,12 +27,12 @@ class Agent:
     def settings(self):
         return SETTINGS.replace("port = 0", f"port = {self.port}") + self.mesh
 
-    def knows(self, *, members=(), mirrors=(), peers=(), watchers=()):
+    def knows(self, *, members=(), mirrors=(), peers=(), watchers=(), leaves=()):
         self.mesh = "[mesh]\n" + "".join(
             f"{key} = {json.dumps([getattr(one, of) for one in found])}\n"
             for key, of, found in (
                 ("members", "npub", members), ("watchers", "npub", watchers),
-                ("mirror", "ledger", mirrors),
+                ("mirror", "ledger", mirrors), ("mirror_leaves", "ledger", leaves),
             )
         )  # fmt: skip
         for one in peers:

@@ -2,11 +2,26 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Protocol
 
 from ledger.core.checkpoint import Checkpoint
 from ledger.core.equivocation import Branch
-from ledger.core.event import Envelope, Record
+from ledger.core.event import Envelope, Event, Record
 from ledger.core.note import parse_note
+
+
+class Kept(Protocol):
+    """What is stored of a log, at any depth: durable, and only ever longer."""
+
+    @property
+    def size(self) -> int:
+        """Number of events."""
+
+    def leaves(self, start: int, stop: int) -> list[bytes]:
+        """The leaf hashes of stored events [start, stop)."""
+
+    def root(self, size: int) -> bytes:
+        """The root over the first `size` events, which are stored."""
 
 
 class Fault(StrEnum):
@@ -46,6 +61,14 @@ class AskPackage(Ask):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class AskLeaves(Ask):
+    """The leaf hashes from `start` to the end of its run, in the tree of `size`, and the path."""
+
+    start: int
+    size: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class AskBodies(Ask):
     """Payloads and contents of the first events of [start, stop), as many as fit."""
 
@@ -55,9 +78,13 @@ class AskBodies(Ask):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Pursue:
-    """Keep this note, durably: what is stored from now on is proven by it."""
+    """Keep this note, durably: what is stored from now on is proven by it.
+
+    `shown`: event 0 and the records of lineage, which it came with; they say who signs it.
+    """
 
     note: bytes
+    shown: tuple[Event, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -66,6 +93,13 @@ class Store:
 
     events: tuple[tuple[Record, Envelope], ...]
     erase: tuple[int, ...]
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class StoreLeaves:
+    """Append these leaf hashes, in one commit."""
+
+    leaves: tuple[bytes, ...]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -129,7 +163,7 @@ class Doubt:
 
 
 Ending = Conflict | Broken | GivenUp
-Action = Pursue | Store | Complete | Faulted | Doubt | Ending
+Action = Pursue | Store | StoreLeaves | Complete | Faulted | Doubt | Ending
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -16,26 +16,17 @@ from ledger.core.event import Event
 from ledger.core.lineage import LINEAGE_TYPES
 from ledger.core.redaction import targets
 from ledger.core.types import LINEAGE_STREAM
+from mesh.core.mirrors.copying import Kept
 
 _STREAMS_MAX: Final = 10_000
 """Lengths remembered; past it they are looked up again."""
 
 
-class Own(Protocol):
-    """What is stored of the log: durable, and only ever longer."""
-
-    @property
-    def size(self) -> int:
-        """Number of events."""
+class Own(Kept, Protocol):
+    """What is stored of the log, with its words."""
 
     def id_at(self, position: int) -> bytes:
         """The id of a stored event."""
-
-    def leaves(self, start: int, stop: int) -> list[bytes]:
-        """The leaf hashes of stored events [start, stop)."""
-
-    def root(self, size: int) -> bytes:
-        """The root over the first `size` events, which are stored."""
 
     def stream_length(self, stream: bytes) -> int:
         """How many events of a stream are stored."""

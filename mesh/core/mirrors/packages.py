@@ -10,7 +10,10 @@ both in deterministic CBOR. The root over the package is a leaf of the tree of p
 the log's own tree from level 8 up (RFC 9162 splits at powers of two: no split of a larger tree
 falls inside a package). So its path is an inclusion proof, and no package needs another.
 
-Leaf hashes do not travel: they are computed from the envelopes. Strangers get only those, as tiles.
+Leaf hashes do not travel beside them: they are computed from the envelopes. Who may have hashes
+only (`leaves`) gets those of a *run*, which is four packages, in the same way:
+
+    [the hashes, one behind the other, [hash, ...]]     the leaves, and a path
 """
 
 from collections.abc import Iterator, Sequence
@@ -40,50 +43,64 @@ _BODY_FIELDS: Final = 4
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Place:
-    """Events [start, stop) of one package, in the tree of `size` events with `root`."""
+    """Events [start, stop) of one package, in the tree of `size` events with `root`.
+
+    `width`: how many events a package has; a power of two.
+    """
 
     start: int
     stop: int
     size: int
     root: bytes
+    width: int = WIDTH
 
     def __post_init__(self) -> None:
-        if not 0 <= self.start < self.stop <= self.end or self.end - self.base > WIDTH:
+        if not 0 <= self.start < self.stop <= self.end:
             raise ValueError(f"no package of {self.size} holds events {self.start} to {self.stop}")
 
     @property
     def index(self) -> int:
         """Which package."""
-        return self.start // WIDTH
+        return self.start // self.width
 
     @property
     def base(self) -> int:
         """Its first event."""
-        return self.index * WIDTH
+        return self.index * self.width
 
     @property
     def end(self) -> int:
         """The event behind its last one, in the tree of `size`."""
-        return min(self.base + WIDTH, self.size)
+        return min(self.base + self.width, self.size)
+
+    def require(self, leaves: Sequence[bytes], path: Sequence[bytes]) -> None:
+        """Raise InvalidPackage unless these are all leaves of the package, and lead to the root."""
+        if len(leaves) != self.end - self.base:
+            raise InvalidPackage(f"{len(leaves)} leaves, expected {self.end - self.base}")
+        count = (self.size + self.width - 1) // self.width
+        try:
+            merkle.verify_inclusion(package_root(leaves), self.index, count, path, self.root)
+        except InvalidProof as error:
+            raise InvalidPackage(f"package {self.index}: {error}") from error
 
 
-def places(start: int, stop: int, root: bytes) -> Iterator[Place]:
+def places(start: int, stop: int, root: bytes, width: int = WIDTH) -> Iterator[Place]:
     """Cut [start, stop) at the borders of packages, in the tree of `stop` events."""
     while start < stop:
-        end = min((start // WIDTH + 1) * WIDTH, stop)
-        yield Place(start=start, stop=end, size=stop, root=root)
+        end = min((start // width + 1) * width, stop)
+        yield Place(start=start, stop=end, size=stop, root=root, width=width)
         start = end
 
 
-def package_path(tree: Tree, index: int, size: int) -> list[bytes]:
+def package_path(tree: Tree, index: int, size: int, width: int = WIDTH) -> list[bytes]:
     """The path from the root over package `index` to that of `size`. Raises InvalidProof."""
-    base = index * WIDTH
-    width = min(WIDTH, size - base)
-    return tree.inclusion(base, size)[(width - 1).bit_length() :] if width > 0 else []
+    base = index * width
+    here = min(width, size - base)
+    return tree.inclusion(base, size)[(here - 1).bit_length() :] if here > 0 else []
 
 
 def package_root(leaves: Sequence[bytes]) -> bytes:
-    """The root over at most 256 leaf hashes (RFC 9162 section 2.1.1)."""
+    """The root over leaf hashes (RFC 9162 section 2.1.1)."""
     peaks: list[bytes] = []
     for index, leaf in enumerate(leaves):
         merkle.push(peaks, index, leaf)
@@ -108,14 +125,32 @@ def open_package(data: bytes, place: Place, before: Sequence[bytes]) -> list[byt
         )
     if any(type(item) is not bytes for item in (*envelopes, *path)):
         raise InvalidPackage("an envelope or a hash is no byte string")
-    leaves = [*before, *map(merkle.leaf_hash, envelopes)]
-    count = (place.size + WIDTH - 1) // WIDTH
-    try:
-        merkle.verify_inclusion(package_root(leaves), place.index, count, path, place.root)
-    except InvalidProof as error:
-        raise InvalidPackage(f"package {place.index}: {error}") from error
+    place.require([*before, *map(merkle.leaf_hash, envelopes)], path)
     first = place.base + len(before)
     return envelopes[place.start - first : place.stop - first]
+
+
+def encode_leaves(leaves: Sequence[bytes], path: Sequence[bytes]) -> bytes:
+    """What answers a request for leaf hashes."""
+    return encode([b"".join(leaves), list(path)])
+
+
+def open_leaves(data: bytes, place: Place, before: Sequence[bytes]) -> list[bytes]:
+    """Return the leaf hashes of `place`, proven to be where they belong. Raises InvalidPackage.
+
+    `data` holds those of the package that come after `before`, which may be more than those of
+    `place`.
+    """
+    value = _decode(data, limits.LEAVES_BYTES_MAX)
+    if type(value) is not list or [type(item) for item in value] != [bytes, list]:
+        raise InvalidPackage("leaves are not hashes and a path")
+    row, path = value
+    if len(row) % merkle.HASH_BYTES or any(type(item) is not bytes for item in path):
+        raise InvalidPackage("a hash is no byte string of 32 bytes")
+    leaves = [row[at : at + merkle.HASH_BYTES] for at in range(0, len(row), merkle.HASH_BYTES)]
+    place.require([*before, *leaves], path)
+    first = place.base + len(before)
+    return leaves[place.start - first : place.stop - first]
 
 
 def _lists(data: bytes) -> tuple[list[Any], list[Any]]:

@@ -12,8 +12,7 @@ from ledger.core.errors import InvalidProof
 from ledger.core.lineage import Lineage
 from ledger.core.merkle import verify_consistency
 from mesh.core.errors import Inconsistent
-from mesh.core.mirrors.copying import Head
-from mesh.core.mirrors.order import Own
+from mesh.core.mirrors.copying import Head, Kept
 from mesh.core.witnesses.introduction import Introduction
 
 
@@ -45,7 +44,7 @@ def kept_of(shown: Introduction, epoch: int) -> tuple[int, bytes]:
     return min(found for number, found in shown.kept.items() if number > epoch)
 
 
-def meaning_of(shown: Introduction, known: Head, own: Own, lineage: Lineage | None) -> Meaning:
+def meaning_of(shown: Introduction, known: Head, own: Kept, lineage: Lineage | None) -> Meaning:
     """Compare. `known` is of size 0 if nothing is; `lineage` is what it was verified by."""
     head = head_of(shown)
     if lineage is not None:
@@ -104,7 +103,7 @@ def _one_lineage(shown: Introduction, lineage: Lineage) -> bool:
     return key == shown.lineage.tenure_at(epoch, size).keys["log"]
 
 
-def _contradicts(head: Head, known: Head, own: Own) -> bool:
+def _contradicts(head: Head, known: Head, own: Kept) -> bool:
     """Whether a head that is not larger than the known one is of another history."""
     if head.size == known.size:
         return head.root != known.root

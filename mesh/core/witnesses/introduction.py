@@ -33,13 +33,15 @@ Pair = tuple[int, int]
 class Introduction:
     """A head whose signature holds under `lineage`; `paths` are consistency proofs by sizes.
 
-    `kept` says of each epoch how many events, and with which root, its recovery kept.
+    `kept` says of each epoch how many events, and with which root, its recovery kept; `events` are
+    event 0 and the records of lineage, whatever else came with them.
     """
 
     head: SignedCheckpoint
     lineage: Lineage
     paths: Mapping[Pair, tuple[bytes, ...]]
     kept: Mapping[int, tuple[int, bytes]]
+    events: tuple[Event, ...]
 
 
 @dataclass(slots=True)
@@ -67,14 +69,14 @@ def _open(data: bytes, ledger_id: bytes) -> Introduction:
     named = Checkpoint.parse(parse_note(parts.notes[0]).text)
     if named.ledger_id != ledger_id:
         raise InvalidPackage(f"introduction: a head of ledger {named.ledger_id.hex()}")
-    lineage, kept = _lineage(parts, named)
+    lineage, kept, events = _lineage(parts, named)
     if lineage.epoch != named.epoch:
         raise InvalidPackage(
             f"introduction: a head of epoch {named.epoch}, records up to epoch {lineage.epoch}"
         )
     key = lineage.tenure_at(named.epoch, named.size).keys["log"]
     head = open_checkpoint(parts.notes[0], key)
-    return Introduction(head=head, lineage=lineage, paths=parts.paths, kept=kept)
+    return Introduction(head=head, lineage=lineage, paths=parts.paths, kept=kept, events=events)
 
 
 def _read(data: bytes, ledger_id: bytes) -> _Parts:
@@ -99,11 +101,16 @@ def _read(data: bytes, ledger_id: bytes) -> _Parts:
     return parts
 
 
-def _lineage(parts: _Parts, head: Checkpoint) -> tuple[Lineage, dict[int, tuple[int, bytes]]]:
+_Told = tuple[Lineage, dict[int, tuple[int, bytes]], tuple[Event, ...]]
+
+
+def _lineage(parts: _Parts, head: Checkpoint) -> _Told:
     """Read the records in order, each one proven to be in the tree and to keep it."""
-    lineage, kept = None, {}
+    lineage, kept, events = None, {}, []
     for position in sorted(parts.records):
         event = _proven(parts, position, head)
+        if lineage is None or event.type in LINEAGE_TYPES:
+            events.append(event)
         if lineage is None:
             lineage = Lineage.of(event)
             if lineage.ledger_id != head.ledger_id:
@@ -114,7 +121,7 @@ def _lineage(parts: _Parts, head: Checkpoint) -> tuple[Lineage, dict[int, tuple[
             if event.type == EPOCH.name:
                 kept[lineage.epoch] = found
     assert lineage is not None
-    return lineage, kept
+    return lineage, kept, tuple(events)
 
 
 def _proven(parts: _Parts, position: int, head: Checkpoint) -> Event:
