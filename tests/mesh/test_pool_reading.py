@@ -361,6 +361,13 @@ async def test_a_relay_of_others_is_hung_up_on_when_nothing_is_wanted(monkeypatc
     assert theirs.connections == 2
 
 
+async def test_who_wants_a_relay_while_its_queue_is_looked_at_is_not_missed():
+    """A relay that was never asked: its queue is counted in a thread, and meanwhile it is wanted."""
+    async with listening(Liar()) as one, listening(Liar(EVENTS)) as url, pooling(one) as pool:
+        await until(pool, lambda status: status.connected)
+        assert (await pool.fetch([WRAPS], at=[url])).faults == ()
+
+
 async def test_a_pool_that_does_not_run_answers_with_a_reason(monkeypatch):
     monkeypatch.setattr(limits, "ANSWER_SECONDS_MAX", 0.1)
     pool = make_pool("ws://127.0.0.1:1")
