@@ -343,7 +343,7 @@ class RelayPool:
 
     async def _write_one(self, write: Callable[[], None]) -> None:
         try:
-            await self._worker.submit(write)
+            await asyncio.shield(self._worker.submit(write))  # it is in no queue any more
         except StoreError as error:
             _log.warning("what was learnt of relays is not kept", error=str(error))
 
