@@ -45,6 +45,7 @@ from node.fleet.duties import FleetDuty, make_duty
 from node.fleet.gossiping import Gossiping, make_gossiping
 from node.fleet.hearing import Hearing, make_hearing
 from node.fleet.homing import Homing
+from node.fleet.inviting import make_inviting
 from node.fleet.looking_back import LookingBack
 from node.fleet.members import FleetNode, make_fleet
 from node.fleet.mirroring import Mirroring, make_mirroring
@@ -284,7 +285,7 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         broadcast=broadcast,
         witnessing=witnessing,
         fleet=fleet,
-        telling=Telling(node=fleet),
+        telling=Telling(node=fleet, inviting=make_inviting(fleet, pool, signer, relay)),
         routing=routing,
         homing=make_homing(routing, gateway, mind.host, journal, broadcast, release),
         witnessed=witnessed,

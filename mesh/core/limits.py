@@ -325,3 +325,18 @@ MIRROR_POLL_SECONDS = 5.0
 
 SIGNED_REQUEST_SECONDS_MAX = 60
 """How far a signed request's date may be off: what NIP-98 suggests."""
+
+LIVE_CALL_BYTES_MAX = 12 * 1024
+"""Of a question or an answer that goes in a live wrap: a request to join, and room."""
+
+LIVE_CALL_SECONDS_MAX = 600
+"""How far the date of a live call may be off our clock; more is a replay."""
+
+LIVE_CALLS_PER_SECOND_MAX = 50
+"""Live wraps that are opened, a millisecond each; what is beyond it is lost, and asked again."""
+
+LIVE_EVENTS_MAX = 64
+"""Per relay: live events that wait for its connection, some seconds; then the oldest are lost."""
+
+LIVE_EVENT_SECONDS_MAX = 10
+"""How long one waits for it: relays refuse ephemeral events that are a minute old."""

@@ -5,9 +5,12 @@ refusal for age or size has it minted again, a bounded number of times. What the
 until it was asked whether it has it: an OK is a word, too (`kept`, `checked`).
 
 An event that was put off before is sent alone: one that makes a relay hang up holds up nobody else.
+
+What is only *said* is in no queue: a live event goes out once, before what is queued, while the
+relay is there, or is lost. A refusal of it is noted, and nothing else comes of it.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Callable, Collection
 from dataclasses import dataclass, field
 from functools import partial
@@ -27,6 +30,7 @@ from mesh.worker import Worker
 
 _log = structlog.get_logger(__name__)
 
+_LIVE_MAX: Final = limits.LIVE_EVENTS_MAX
 _REASONS_MAX: Final = 16
 """Kinds of refusals that are counted apart: NIP-01 names eight, a relay may make up any number."""
 
@@ -70,6 +74,23 @@ class Delivery:
     refusals: Counter[str] = field(default_factory=Counter)
     """Why events were refused for good, in the relay's first words, and how often."""
     _sent: dict[str, _Sent] = field(default_factory=dict)
+    _live: deque[tuple[int, VerifiedEvent]] = field(
+        default_factory=partial(deque, maxlen=_LIVE_MAX)
+    )
+
+    def say(self, event: VerifiedEvent) -> None:
+        """Have a live event sent next, within LIVE_EVENT_SECONDS_MAX or never."""
+        self._live.append((self.clock() + limits.LIVE_EVENT_SECONDS_MAX, event))
+
+    def _said(self, room: int) -> list[Event]:
+        """Take what is to be said now; what came too late for it is dropped."""
+        now = self.clock()
+        taken: list[Event] = []
+        while self._live and len(taken) < room:
+            until, event = self._live.popleft()
+            if now <= until:
+                taken.append(event)
+        return taken
 
     async def count(self) -> int:
         """Return how many events wait."""
@@ -89,6 +110,8 @@ class Delivery:
         room = limits.PUBLISH_WINDOW_EVENTS - len(in_flight)
         if room <= 0:
             return []
+        if said := self._said(room):
+            return said
         ask = partial(self.outbox.due, self.url, limit=room + len(in_flight))
         waiting = await self.worker.submit(ask)
         fresh = [one for one in waiting if one.event_id not in in_flight][:room]
@@ -127,11 +150,12 @@ class Delivery:
     async def answered(self, answer: Answered) -> None:
         """Take a relay's word on an event. Raises TryLater if it puts the event off."""
         sent = self._sent.pop(answer.event_id, None)
-        if sent is None:
-            return
         meaning = Refusal.HAD_IT if answer.accepted else refusal(answer.message)
         if meaning is not Refusal.HAD_IT:
             self.last_refusal = answer.message
+        if sent is None:
+            self._live_answered(answer, meaning)
+            return
         match meaning:
             case Refusal.HAD_IT:
                 self.accepted += 1
@@ -143,6 +167,12 @@ class Delivery:
                 await self._form_refused(answer, sent, meaning)
             case _:
                 await self._put_off(answer, meaning)
+
+    def _live_answered(self, answer: Answered, meaning: Refusal) -> None:
+        if meaning is Refusal.LATER:
+            raise TryLater(answer.message)
+        if meaning is not Refusal.HAD_IT:
+            self._refused(answer, "live event refused")
 
     async def _form_refused(self, answer: Answered, sent: _Sent, why: Refusal) -> None:
         if why is Refusal.SIZE:
@@ -162,13 +192,16 @@ class Delivery:
             raise TryLater(answer.message or "refused without a reason")
 
     async def _drop(self, answer: Answered, what: str) -> None:
+        self._refused(answer, what)
+        await self._gone(answer.event_id, keep=False)
+
+    def _refused(self, answer: Answered, what: str) -> None:
         self.refused += 1
         why = answer.message[: limits.NOTICE_CHARS_MAX].partition(":")[0] or "no reason"
         if why in self.refusals or len(self.refusals) < _REASONS_MAX:
             self.refusals[why] += 1
         said = _log.warning if self.refusals[why] == 1 else _log.debug  # once, not for each event
         said(what, relay=self.url, event_id=answer.event_id, message=answer.message)
-        await self._gone(answer.event_id, keep=False)
 
     async def _gone(self, event_id: str, *, keep: bool) -> None:
         await self.worker.submit(partial(self.outbox.took, self.url, event_id, keep=keep))

@@ -245,8 +245,10 @@ class Link:
                 await asyncio.sleep(pause)
 
     async def _until_wanted(self) -> None:
-        while not (self.own or self.wanted or await self.delivery.count()):
-            self.wake.clear()
+        while True:
+            self.wake.clear()  # before the look: who wants it meanwhile must not be missed
+            if self.own or self.wanted or await self.delivery.count():
+                return
             await self.wake.wait()
 
     def _ended(self, error: Exception) -> bool:

@@ -74,6 +74,14 @@ class Pool(Protocol):
         """
         ...
 
+    async def say(self, event: VerifiedEvent, *, to: Collection[str]) -> None:
+        """Give an ephemeral event to relays, once, if they are connected within seconds.
+
+        It touches no disk, and whether it came to anybody shows only in an answer. Raises Refused
+        for a URL that is none.
+        """
+        ...
+
     def subscribe(
         self,
         filters: Sequence[Filter],
@@ -125,10 +133,18 @@ class MemoryPool:
         if len(self._events) >= self._events_max:
             raise QueueFull(f"{len(self._events)} events kept, at most {self._events_max} allowed")
         self._events[event.id] = event
+        self._hand_on(event)
+        return Queued(relays=tuple(to or ("memory:",)))
+
+    async def say(self, event: VerifiedEvent, *, to: Collection[str]) -> None:
+        """Hand the event to subscribers, and keep nothing."""
+        del to
+        self._hand_on(event)
+
+    def _hand_on(self, event: VerifiedEvent) -> None:
         for queue, wanted in self._readers.items():
             if wanted(event):
                 queue.put_nowait(event)
-        return Queued(relays=tuple(to or ("memory:",)))
 
     @asynccontextmanager
     async def subscribe(

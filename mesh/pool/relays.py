@@ -164,6 +164,13 @@ class RelayPool:
                 link.wake.set()
         return Queued(relays=taken, full=done.full)
 
+    async def say(self, event: VerifiedEvent, *, to: Collection[str]) -> None:
+        """Give an ephemeral event to relays that are there (mesh/pool/port.py)."""
+        for url in _urls(to):
+            if link := self._link(url):
+                link.delivery.say(event)
+                link.wake.set()
+
     def _targets(self, event: VerifiedEvent) -> tuple[str, ...]:
         tagged = dict.fromkeys(tag[1] for tag in event.tags if tag[0] == "p" and len(tag) > 1)
         routes = [self._routes[one] for one in tagged if one in self._routes]
@@ -188,15 +195,20 @@ class RelayPool:
         """Give every event that matches, stored and new, in the block (mesh/pool/port.py)."""
         backoff = self._settings.backoff
         asked = Subscription(filters, known, jitter=self._jitter, backoff=backoff)
+        failed: Exception | None = None
         async with asyncio.TaskGroup() as group:
             tasks = [
                 group.create_task(asked.follow(link)) for link in self._asked(filters, at) if link
             ]
             try:
                 yield asked.events()
+            except Exception as error:  # noqa: BLE001 - the block's own, raised below as it is
+                failed = error
             finally:
                 for task in tasks:
                     task.cancel()
+        if failed is not None:
+            raise failed
 
     async def fetch(
         self, filters: Sequence[Filter], *, at: Collection[str] | None = None
@@ -343,7 +355,7 @@ class RelayPool:
 
     async def _write_one(self, write: Callable[[], None]) -> None:
         try:
-            await self._worker.submit(write)
+            await asyncio.shield(self._worker.submit(write))  # it is in no queue any more
         except StoreError as error:
             _log.warning("what was learnt of relays is not kept", error=str(error))
 

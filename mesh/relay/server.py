@@ -97,6 +97,11 @@ class Relay:
         """How many clients are connected."""
         return len(self._connections)
 
+    @property
+    def policy(self) -> WritePolicy:
+        """By what it judges events now; `adopt` changes it."""
+        return self._policy
+
     async def handle(self, request: web.Request) -> web.StreamResponse:
         """Answer one HTTP request: a websocket, the NIP-11 document, or a line of text."""
         socket = web.WebSocketResponse(

@@ -186,7 +186,7 @@ class Api:
         app.add_routes(ChildrenApi(self._kinship).routes())
         app.add_routes(tasks.routes(self._parts))
         talks = parts.routing, parts.homing, parts.gossiping, parts.duty.live
-        app.add_routes(FleetApi(parts.fleet, *talks).routes())
+        app.add_routes(FleetApi(parts.fleet, *talks, parts.telling.inviting).routes())
         app.add_routes(WitnessApi(self._parts.witnessing, self._parts.witnessed).routes())
         hooks = GatewayApi(parts.hooks, parts.gateway, parts.scheduling.book, parts.post.outbox)
         app.add_routes(hooks.routes())

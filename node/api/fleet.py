@@ -9,7 +9,8 @@
     POST /fleet/bus         a live word of a member, unless the fleet talks over a server
     GET  /v1/fleet?conversation=NAME   members, who is there, who waits; who answers there
     POST /v1/fleet {action, ...}   draft {url?, add?, remove?, lead_s?}   take {manifest}
-                                   approve {manifest: digest}   invite {url?, roles, hours?}
+                                   approve {manifest: digest}
+                                   invite {url?, relays?, roles, hours?}
                                    refuse {npub}
 
 Those below /fleet need no token: each is signed, and refused if it is not. `take` adds this node's
@@ -36,6 +37,7 @@ from node.config import public_key
 from node.fleet import gossiping
 from node.fleet.gossiping import Gossiping
 from node.fleet.homing import Homing
+from node.fleet.inviting import Inviting
 from node.fleet.members import FleetNode, next_manifest
 from node.fleet.members_shown import members_value
 from node.fleet.proposals import shown
@@ -56,12 +58,14 @@ class FleetApi:
         homing: Homing,
         gossiping: Gossiping,
         live: Live,
+        inviting: Inviting | None,
     ) -> None:
         self._fleet = fleet
         self._routing = routing
         self._homing = homing
         self._gossiping = gossiping
         self._live = live
+        self._inviting = inviting
 
     def routes(self) -> list[web.RouteDef]:
         """All of them."""
@@ -116,7 +120,7 @@ class FleetApi:
     async def _act(self, request: web.Request) -> web.Response:
         body = await read_body(
             request, action=str, url=str, add=list, remove=list, manifest=str, roles=list,
-            hours=int, npub=str, lead_s=int,
+            hours=int, npub=str, lead_s=int, relays=list,
         )  # fmt: skip
         match required(body, "action"):
             case "draft":
@@ -128,7 +132,7 @@ class FleetApi:
                 digest = hex_bytes(required(body, "manifest"), "manifest")
                 return await self._changed(self._fleet.approve(digest))
             case "invite":
-                return json_answer({"token": self._invite(body)})
+                return json_answer({"token": await self._invite(body)})
             case "refuse":
                 return json_answer(
                     {"refused": self._fleet.refuse(public_key(required(body, "npub")))}
@@ -172,7 +176,7 @@ class FleetApi:
             made = next_manifest(fleet.manifest, add=add, remove=remove, since=since)
         return made.encode()
 
-    def _invite(self, body: dict[str, Any]) -> str:
+    async def _invite(self, body: dict[str, Any]) -> str:
         wanted = required(body, "roles")
         roles = tuple(role for role in ROLES if role in wanted)
         if len(roles) != len(wanted):
@@ -180,7 +184,12 @@ class FleetApi:
         hours = body.get("hours", 24)
         if not 0 < hours <= 24 * 365:
             raise BadRequest(f"{hours} hours", hint="1 to 8760")
-        return self._fleet.invite(self._url(body), roles, hours=hours).encode()
+        if not (relays := body.get("relays")):
+            return self._fleet.invite(self._url(body), roles, hours=hours).encode()
+        if not all(isinstance(one, str) for one in relays) or self._inviting is None:
+            raise BadRequest("relays are texts", hint='["wss://relay.example"]')
+        url, named = str(body.get("url", "")), tuple(relays)
+        return (await self._inviting.invite(url, roles, hours=hours, relays=named)).encode()
 
     def _url(self, body: dict[str, Any]) -> str:
         found = body.get("url") or (self._fleet.own.urls or ("",))[0]

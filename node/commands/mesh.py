@@ -4,6 +4,7 @@ timmy mesh members [CONVERSATION]        who is of the fleet, who is there, who 
                                          answers that conversation
 timmy mesh found --url http://HOST:PORT  begin a fleet with this node
 timmy mesh invite [--roles home,jobs]    print a token that is good once: timmy run --join TOKEN
+timmy mesh invite --relay wss://HOST     one for who reaches no member: he asks by that relay
 timmy mesh admit [NAME or LEDGER ...]    take in who asked (all, if none is named)
 timmy mesh refuse NPUB                   take who asked under that key from the list; his token ends
 timmy mesh remove NAME or LEDGER         remove a member
@@ -18,6 +19,10 @@ timmy mesh witness proof LEDGER -o FILE  the file that shows that a log signed t
 
 found, admit and remove sign a manifest with the operator's key, on the machine where that key lies.
 One that changes voters or witnesses is proposed, and holds once a quorum of voters said approve.
+A token leads to this node's address, or with --relay to one or more relays, or with --url too to
+both. What goes by a relay is sealed: it sees neither the token nor the fleet. It has to take gift
+wraps of strangers; this node's own relay does while such a token is good.
+
 A node that asks witnesses releases nothing new until one of them has answered: an old backup would
 otherwise sign a second history. vouch is your word in its place; against a witness that saw more,
 only the newer state helps, or a new epoch (timmy recover).
@@ -68,6 +73,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("what", choices=whats)
     parser.add_argument("which", nargs="*", help="names or ledger ids; for witness what to do")
     parser.add_argument("--url", metavar="URL", help="found, invite: how others reach this node")
+    parser.add_argument(
+        "--relay", action="append", metavar="URL", dest="relays",
+        help="invite: wss:// or ws:// address of a relay by which the newcomer asks; repeatable",
+    )  # fmt: skip
     parser.add_argument("--roles", default="home,jobs,witness", help="invite: what it may be")
     parser.add_argument("--hours", type=int, default=24, help="invite: how long (default 24)")
     parser.add_argument(
@@ -206,6 +215,7 @@ def _invite(client: Client, arguments: argparse.Namespace) -> int:
     roles = [role for role in arguments.roles.split(",") if role]
     body = {"action": "invite", "roles": roles, "hours": arguments.hours}
     body |= {"url": arguments.url} if arguments.url else {}
+    body |= {"relays": arguments.relays} if arguments.relays else {}
     found = client.call("POST", "/v1/fleet", body)
     return _tell(arguments, found, lambda f: console.out(f["token"]))
 
@@ -219,6 +229,7 @@ def _members(found: dict[str, Any]) -> None:
     if found["fleet"] is None:
         waits = "it waits to be taken in" if found["joining"] else "timmy mesh found begins one"
         console.out(f"this node is of no fleet: {waits}")
+        _unheard(found)
         return
     console.out(f"fleet     {found['fleet']}, manifest {found['number']}")
     for one in found["members"]:
@@ -241,9 +252,17 @@ def _members(found: dict[str, Any]) -> None:
         facts += f"; its voters decide from {console.when(1000 * next_['since'])} on"
         text = f"proposed  {next_['digest']}: {facts}; {yes} of {next_['quorum']} said yes"
         console.out(one_line(text))
+    _unheard(found)
     for one in found["waiting"]:
         who = f"{one['ledger']} {one['npub']} {one['name']}"
         console.out(one_line(f"asks      {who}: {', '.join(one['roles'])}"))
+
+
+def _unheard(found: dict[str, Any]) -> None:
+    """Why a newcomer that waits to be taken in was not answered, and what to do."""
+    for one in found["unheard"]:
+        console.out(one_line(f"unheard   {one['why']}"))
+        console.say(one_line(f"hint: {one['hint']}"))
 
 
 def _routing(found: dict[str, Any]) -> None:

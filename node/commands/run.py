@@ -1,7 +1,8 @@
 """Start the node; be born first if there is no agent here. Ctrl-C stops it.
 
 With --join TOKEN it asks to be taken into a fleet (timmy mesh invite), and its operator takes it in
-(timmy mesh admit); the token is needed once.
+(timmy mesh admit); the token is needed once. With --join - it is read from standard input, so that
+other users of the machine do not see it among the processes.
 
 Without a terminal a birth takes the passphrase from TIMMY_PASSPHRASE or a descriptor, or makes one
 and keeps it 0600 in the state directory, and says so.
@@ -13,13 +14,15 @@ import os
 import shutil
 import sys
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from attest.verify.plain import jsonable
 from ledger.core.errors import TimmyError
 from node import console
 from node.config import Config, load
 from node.home import Home
+
+_TOKEN_CHARS_MAX: Final = 4096
 
 
 class Stopped(TimmyError):
@@ -32,7 +35,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--passphrase-fd", type=int, metavar="N", help="read the passphrase from this descriptor"
     )
     parser.add_argument(
-        "--join", metavar="TOKEN", help="join the fleet that timmy mesh invite names"
+        "--join",
+        metavar="TOKEN",
+        help="join the fleet that timmy mesh invite names (-: from stdin)",
     )
 
 
@@ -58,6 +63,8 @@ def _token(text: str | None) -> Any:
     """Read a token, before anything is done. Raises InvalidToken."""
     from mesh.core.fleet.joining import Token
 
+    if text == "-":
+        text = sys.stdin.readline(_TOKEN_CHARS_MAX)
     return None if text is None else Token.parse(text.strip())
 
 

@@ -3,6 +3,7 @@
 <home>/fleet/000000.manifest   the chain, one file each, verified again at every start
 <home>/fleet/invites.json      what was invited, by digest of the secret; who asked with it; 0600
 <home>/fleet/token             a newcomer's token, until the operator has taken him in; 0600
+<home>/fleet/relays.json       where newcomers ask, and until when this node listens there
 """
 
 import json
@@ -63,6 +64,19 @@ class FleetFiles:
         """Keep them."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         write_atomically(self._folder / "invites.json", json.dumps(invites).encode())
+
+    def relays(self) -> dict[str, int]:
+        """At which relays newcomers may ask, and until when, in Unix seconds."""
+        try:
+            found: dict[str, int] = json.loads((self._folder / "relays.json").read_text())
+        except (OSError, ValueError):
+            return {}
+        return found
+
+    def put_relays(self, relays: dict[str, int]) -> None:
+        """Keep them."""
+        self._folder.mkdir(mode=0o700, exist_ok=True)
+        write_atomically(self._folder / "relays.json", json.dumps(relays).encode())
 
     def token(self) -> Token | None:
         """The token that this node was started with. Raises InvalidToken."""

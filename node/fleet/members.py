@@ -20,7 +20,7 @@ from ledger.core.errors import NotFound, TimmyError
 from ledger.core.keys import Signer
 from ledger.log import Log
 from mesh.core.errors import InvalidManifest, MissingQuorum, NotMember, Refused
-from mesh.core.fleet.joining import SECRET_BYTES, Token, open_request
+from mesh.core.fleet.joining import CHAIN_MAX, SECRET_BYTES, Token, open_request
 from mesh.core.fleet.manifest import (
     NAME_CHARS_MAX,
     VOTER,
@@ -45,8 +45,6 @@ from node.opened import Opened
 _ASK_SECONDS_MAX: Final = 10.0
 _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 """A few manifests of a large fleet."""
-CHAIN_MAX: Final = 64
-"""Manifests in one answer; more come with the next."""
 _INVITES_MAX: Final = 64
 _TOLD_MAX: Final = 64
 """Proposals of one number, with the approvals that each has: more are of somebody who plays."""
@@ -93,6 +91,8 @@ class FleetNode:
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
     newcomer: bool = False
     """Whether this run of the node saw itself come into the fleet, and never was a voter before."""
+    unheard: dict[str, tuple[str, str]] = field(default_factory=dict)
+    """Of the ways in its token those by which a newcomer was not answered last: why, and a hint."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -247,8 +247,13 @@ class FleetNode:
         if open_ != invites:
             self.files.put_invites(open_)
 
-    def invite(self, url: str, roles: tuple[str, ...], *, hours: int) -> Token:
-        """Make a token that is good once. Raises Refused without a fleet, or with too many open."""
+    def invite(
+        self, url: str, roles: tuple[str, ...], *, hours: int, relays: tuple[str, ...] = ()
+    ) -> Token:
+        """Make a token that is good once. Raises Refused without a fleet, or with too many open.
+
+        `relays`: where its bearer asks; he who listens there is `node.fleet.inviting`.
+        """
         if self.fleet is None:
             raise Refused("this node is of no fleet", hint="timmy mesh found begins one")
         now_s = now_ms() // 1000
@@ -264,6 +269,8 @@ class FleetNode:
             operator=self.fleet.manifest.operator,
             url=url,
             secret=secret,
+            inviter=self.signer.public if relays else b"",
+            relays=relays,
         )
 
     # ---- what newcomers and members say ----------------------------------------------------------
@@ -284,9 +291,10 @@ class FleetNode:
             if invite is None or invite["until"] <= now_s:
                 raise Refused("this invitation is unknown, used or over", hint="ask for another")
             newcomers.check(member, invite, invites, self.fleet.manifest.members, now_s=now_s)
-            invite["member"] = data.hex()
-            self.files.put_invites(invites)
-            _log.info("somebody asks to join", name=member.name, ledger=member.ledger.hex())
+            if newcomers.asker(invite) != member:  # each request is signed anew
+                invite["member"] = data.hex()
+                self.files.put_invites(invites)
+                _log.info("somebody asks to join", name=member.name, ledger=member.ledger.hex())
         return self.files.chain()[after : after + CHAIN_MAX]
 
     def refuse(self, nostr: str) -> int:

@@ -16,7 +16,7 @@ def members_value(node: FleetNode, conversation: str = "") -> dict[str, Any]:
     """What `timmy mesh members` shows. `answers`: who answers a conversation, in order."""
     if node.fleet is None:
         return {"fleet": None, "members": [], "waiting": [], "joining": node.joining,
-                "proposal": None}  # fmt: skip
+                "unheard": _unheard(node), "proposal": None}  # fmt: skip
     manifest = node.fleet.manifest
     return {
         "fleet": node.fleet.fleet_id,
@@ -34,8 +34,15 @@ def members_value(node: FleetNode, conversation: str = "") -> dict[str, Any]:
             for m in node.waiting()
         ],
         "joining": node.joining,
+        "unheard": _unheard(node),
         "proposal": None if node.proposal is None else shown(node.proposal, manifest),
     }
+
+
+def _unheard(node: FleetNode) -> list[dict[str, str]]:
+    """Why a newcomer was not answered when he asked last, and what to do, by each way."""
+    known = node.unheard.values() if node.joining else ()
+    return [{"why": why, "hint": hint} for why, hint in known]
 
 
 def _deciding(fleet: Fleet) -> list[str]:

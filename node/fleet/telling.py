@@ -2,33 +2,34 @@
 
 Manifests are pushed from member to member: whoever hears a presence of somebody behind him sends
 what is missing. So a newcomer needs one address, and a member that was away one that is there.
+
+A newcomer whose token names relays asks by them, beside; the addresses that he learns so are asked
+like those of any token.
 """
 
 import asyncio
 from dataclasses import dataclass
-from typing import Annotated, Final, TypeVar
+from typing import Annotated, Final
 
 import msgspec
 import structlog
 
 from ledger.core.errors import TimmyError
 from mesh.core.errors import InvalidManifest, ManifestRefused
-from mesh.core.fleet.joining import Token, make_request
+from mesh.core.fleet.joining import CHAIN_MAX, make_request
 from mesh.core.fleet.manifest import NUMBER_MAX, Fleet, Member, open_manifest
 from mesh.core.fleet.presence import Presence
-from node.fleet.members import CHAIN_MAX, FleetNode
+from node.fleet.asking import Carrier, Relayed, Unreached, by_address
+from node.fleet.inviting import Inviting
+from node.fleet.members import FleetNode
 from node.open import now_ms
 
 _JOIN_SECONDS: Final = 2.0
 """How often a newcomer asks whether the operator has signed: somebody waits for it."""
+_JOIN_SECONDS_MAX: Final = 30.0
+"""By relays, which count events: the pause doubles up to this while nothing is new."""
 
 _log = structlog.get_logger("node.fleet.telling")
-
-
-class _Chain(msgspec.Struct):
-    """What answers a request to join."""
-
-    manifests: list[str]
 
 
 class _Known(msgspec.Struct):
@@ -37,17 +38,23 @@ class _Known(msgspec.Struct):
     number: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
 
 
-_A = TypeVar("_A", _Chain, _Known)
-
-
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Telling:
     """Says what is to be said of one node. Run `run()` in a task group of it."""
 
     node: FleetNode
+    inviting: Inviting | None = None
+    """The other side of what a newcomer asks by relays; None where there are none."""
 
     async def run(self) -> None:
-        """Join, and say that we are there, until cancelled."""
+        """Join, say that we are there, answer newcomers, until cancelled."""
+        async with asyncio.TaskGroup() as group:
+            if self.inviting is not None:
+                group.create_task(self.inviting.run())
+                group.create_task(self._ask_by_relays(self.inviting))
+            await self._go_round()
+
+    async def _go_round(self) -> None:
         while True:
             try:
                 await self.step()
@@ -66,7 +73,7 @@ class Telling:
         """Ask to be taken in, if we wait for it; tell every other member that we are there."""
         token = self.node.files.token()
         if token is not None:
-            await self._ask(token)
+            await self._ask(token.secret, token.url)
         fleet = self.node.fleet
         if fleet is None or self.node.membership is None:
             return
@@ -87,26 +94,53 @@ class Telling:
             able=self.node.able,
         )
 
-    async def _ask(self, token: Token) -> None:
+    async def _ask(self, secret: bytes, url: str) -> None:
         """Ask the address in the token, and every member that we learnt of since."""
-        request = make_request(token.secret, self.node.own, self.node.signer)
         members = () if self.node.fleet is None else self.node.fleet.manifest.members
-        for url in dict.fromkeys([token.url, *(url for one in members for url in one.urls)]):
+        learnt = {one for member in members for one in member.urls}
+        for one in dict.fromkeys([url, *sorted(learnt)] if url else sorted(learnt)):
+            await self._ask_at(by_address(self.node, one), secret, way=url if one == url else "")
+
+    async def _ask_by_relays(self, inviting: Inviting) -> None:
+        """Ask at the relays in the token, if it names some, until the operator has taken us in."""
+        pause_s = _JOIN_SECONDS
+        while self.node.joining and (token := self.node.files.token()) and token.relays:
+            carrier = Relayed(calls=inviting.calls, status=inviting.status, token=token)
+            before = self.node.fleet
+            try:
+                await self._ask_at(carrier, token.secret, way="relays")
+            except (TimmyError, OSError) as error:  # a full disk
+                _log.warning("the fleet waits", reason=str(error)[:200])
+            news = self.node.fleet is not before
+            pause_s = _JOIN_SECONDS if news else min(2 * pause_s, _JOIN_SECONDS_MAX)
+            await asyncio.sleep(pause_s)
+
+    async def _ask_at(self, carrier: Carrier, secret: bytes, *, way: str) -> None:
+        """Ask for what we do not know, as long as there is more.
+
+        Of a way that the token names, note why we were not answered; "" is one learnt since.
+        """
+        request = make_request(secret, self.node.own, self.node.signer)
+        try:
             while True:
                 known = self.node.fleet
-                after = 0 if known is None else known.manifest.number + 1
-                chain = await self.node.post(f"{url}/fleet/join?after={after}", request)
-                if chain is None or not await self._take_all(chain):
-                    break
+                chain = await carrier(request, 0 if known is None else known.manifest.number + 1)
+                self.node.unheard.pop(way, None)
+                if not await self._take_all(chain):
+                    return
+        except Unreached as error:
+            said = str(error), error.hint or ""
+            if way and self.node.unheard.get(way) != said:
+                self.node.unheard[way] = said
+                _log.warning("a newcomer is not answered", why=said[0], hint=said[1])
 
-    async def _take_all(self, chain: bytes) -> bool:
+    async def _take_all(self, parts: list[bytes]) -> bool:
         """Take what of a chain we do not know; what does not follow ends it.
 
         Return whether there may be more behind it: it was as long as it may be, and brought news.
         """
         before = self.node.fleet
         try:
-            parts = [bytes.fromhex(one) for one in _read(chain, _Chain).manifests]
             found = [await asyncio.to_thread(open_manifest, one) for one in parts[:CHAIN_MAX]]
             if self.node.fleet is None and len(found) < CHAIN_MAX:
                 voted = {one.nostr for link in found for one in link.manifest.voters}
@@ -115,7 +149,7 @@ class Telling:
                 number = one.manifest.number
                 if self.node.fleet is None or number > self.node.fleet.manifest.number:
                     await self.node.take(data)
-        except (ValueError, InvalidManifest, ManifestRefused) as error:
+        except (InvalidManifest, ManifestRefused) as error:
             _log.warning("manifests that do not follow", reason=str(error)[:200])
             return False
         return len(found) == CHAIN_MAX and self.node.fleet is not before
@@ -128,18 +162,10 @@ class Telling:
                 continue
             self.node.reached_ms[member.ledger] = now_ms()
             try:
-                number = _read(answer, _Known).number
-            except ValueError:
+                number = msgspec.json.decode(answer, type=_Known).number
+            except (msgspec.MsgspecError, RecursionError):  # it may be anything
                 continue
             assert self.node.fleet is not None
             for one in self.node.files.chain()[number + 1 : number + 1 + CHAIN_MAX]:
                 await self.node.post(f"{url}/fleet/manifest", one)
             return
-
-
-def _read(answer: bytes, kind: type[_A]) -> _A:
-    """Read what another node answered, which may be anything. Raises ValueError."""
-    try:
-        return msgspec.json.decode(answer, type=kind)
-    except (msgspec.MsgspecError, RecursionError) as error:
-        raise ValueError(f"no answer of a member: {error}") from error

@@ -15,10 +15,20 @@ from mesh.core.errors import (
     InvalidPresence,
     InvalidRequest,
     InvalidToken,
+    Refused,
 )
 from mesh.core.fleet.frame import Frame, open_frame
 from mesh.core.fleet.gossip_wire import decode_messages, encode_messages
-from mesh.core.fleet.joining import Token, make_request, open_request
+from mesh.core.fleet.joining import (
+    Asking,
+    Token,
+    make_request,
+    open_request,
+    open_slice,
+    parts_of,
+    refusal_of,
+    slice_of,
+)
 from mesh.core.fleet.manifest import open_manifest
 from mesh.core.fleet.presence import ledger_in, open_presence
 from mesh.core.witnesses.add_checkpoint import AddCheckpoint
@@ -40,6 +50,19 @@ def run_token(data):
 
 def run_join(data):
     open_request(data)
+
+
+def run_asking(data):
+    same(data, Asking.parse(data).encode())
+
+
+def run_slice(data):
+    parts_of(open_slice(data)[1])
+
+
+def slices():
+    asking = Asking(request=b"request", after=3, offset=800).encode()
+    return [slice_of([b"abc", bytes(40)], 0), refusal_of("no", "ask again"), asking]
 
 
 def run_presence(data):
@@ -103,7 +126,10 @@ TARGETS = [
     Target(name="manifest", run=run_manifest, errors=(InvalidManifest,), kind="cbor",
            specimens=manifests, weight=2),
     Target(name="join-token", run=run_token, errors=(InvalidToken,), kind="text",
-           specimens=lambda: [test_joining.TOKEN.encode().encode()]),
+           specimens=lambda: [one.encode().encode() for one in (test_joining.TOKEN, test_joining.RELAYED)]),
+    Target(name="join-asking", run=run_asking, errors=(InvalidManifest,), kind="cbor", specimens=slices),
+    Target(name="join-slice", run=run_slice, errors=(InvalidManifest, Refused), kind="cbor",
+           specimens=slices),
     Target(name="join-request", run=run_join, errors=(InvalidManifest,), kind="cbor",
            specimens=lambda: [make_request(b"s", test_manifest.A, test_manifest.signer("a"))]),
     Target(name="gossip", run=run_gossip, errors=(InvalidGossip,), kind="cbor",

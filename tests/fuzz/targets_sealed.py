@@ -5,7 +5,7 @@ import hmac
 
 from Cryptodome.Cipher import ChaCha20
 
-from mesh.core import envelope, nip04, nip17, nip44
+from mesh.core import calls, envelope, nip04, nip17, nip44
 from mesh.core.envelope import Message, Report, Task, sign
 from mesh.core.errors import InvalidEnvelope, InvalidEvent, InvalidPayload, InvalidWrap
 from mesh.core.nip59 import Opened, Rumor
@@ -41,13 +41,15 @@ def run_rumor(data):
     """The message in a wrap, once both layers are open, and what a reader makes of it."""
     rumor = Rumor.from_json(data.decode(errors="surrogateescape"))
     nip17.read(Opened(rumor=rumor, wrap_id="ab" * 32, live=False))
+    calls.read(Opened(rumor=rumor, wrap_id="ab" * 32, live=True), now=NOW)
     nip17.readers(rumor)
 
 
 def rumors():
     plain = nip17.write(ALICE.pubkey, [BOB.pubkey], "hello", now=NOW)
     answer = nip17.write(ALICE.pubkey, [BOB.pubkey], "é\n", now=NOW, answers="ab" * 32, subject="s")
-    return [rumor.to_json().encode() for rumor in (plain, answer)]
+    call = calls.make(ALICE.pubkey, b"a call", now=NOW, answers="ab" * 32)
+    return [rumor.to_json().encode() for rumor in (plain, answer, call)]
 
 
 def run_envelope(data):

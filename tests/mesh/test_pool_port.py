@@ -93,3 +93,31 @@ async def test_a_full_pool_says_so():
     await pool.publish(EVENTS[0])
     with pytest.raises(QueueFull, match="1 events kept, at most 1 allowed"):
         await pool.publish(EVENTS[1])
+
+
+async def test_what_is_only_said_is_heard_by_who_listens_and_not_kept(pool):
+    """Once for all that are there; a relay that was not connected in time does not matter."""
+    live = [make(kind=20_001, at=NOW, content=str(number)) for number in range(200)]
+    asked = Filter(kinds=frozenset({20_001}))
+    at = [one.url for one in await pool.status()] if hasattr(pool, "status") else ["memory:"]
+    heard = []
+    async with pool.subscribe([asked]) as events, asyncio.TaskGroup() as group:
+
+        async def speak():
+            for event in live:
+                await pool.say(event, to=at)
+                await asyncio.sleep(0.02)
+
+        speaking = group.create_task(speak())
+        heard += await take(events, 2)
+        speaking.cancel()
+    assert set(heard) <= {event.id for event in live}
+    assert len(set(heard)) == 2
+    while (await pool.fetch([asked])).events:  # one that was under way comes to this question, too
+        await asyncio.sleep(0.01)
+
+
+async def test_an_error_of_who_reads_stays_that_error(pool):
+    with pytest.raises(ZeroDivisionError):
+        async with pool.subscribe([ALL]):
+            raise ZeroDivisionError

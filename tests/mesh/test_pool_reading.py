@@ -1,8 +1,11 @@
 """The pool's reading half against relays that lie, hide, repeat, flood, fall silent, or drop us."""
 
+import asyncio
 import json
 import random
+import threading
 from dataclasses import replace
+from functools import partial
 
 import pytest
 from structlog.testing import capture_logs
@@ -341,6 +344,22 @@ async def test_routes_are_found_and_outlive_a_restart(tmp_path, monkeypatch):
     assert queued.relays == (url, "wss://new.example")
 
 
+async def test_what_was_learnt_is_kept_though_the_pool_ends_while_it_waits_for_the_disk(tmp_path):
+    book, busy = RelayBook(tmp_path / "relays.db"), threading.Event()
+    async with pooling(book=book) as pool:
+        while pool._group is None:  # it reads what it knows, by the same thread
+            await asyncio.sleep(0.001)
+        at_work = pool._worker.submit(partial(busy.wait, 60))
+        assert pool.learn(relay_list("wss://new.example"))
+        while not pool._news.empty():
+            await asyncio.sleep(0.001)
+        asyncio.get_running_loop().call_later(0.05, busy.set)
+    assert await at_work
+    again = RelayBook(tmp_path / "relays.db")
+    assert [event.pubkey for event in again.read(now=NOW).lists] == [BOB.pubkey]
+    again.close()
+
+
 async def test_relays_at_once_are_bounded(monkeypatch):
     monkeypatch.setattr(limits, "LINKS_MAX", 3)
     pool = make_pool("ws://127.0.0.1:1")
@@ -359,6 +378,13 @@ async def test_a_relay_of_others_is_hung_up_on_when_nothing_is_wanted(monkeypatc
         await until(pool, lambda status: not status.connected)
         assert ids((await pool.fetch([WRAPS], at=[url])).events) == ids(EVENTS)
     assert theirs.connections == 2
+
+
+async def test_who_wants_a_relay_while_its_queue_is_looked_at_is_not_missed():
+    """A relay that was never asked: its queue is counted in a thread, and meanwhile it is wanted."""
+    async with listening(Liar()) as one, listening(Liar(EVENTS)) as url, pooling(one) as pool:
+        await until(pool, lambda status: status.connected)
+        assert (await pool.fetch([WRAPS], at=[url])).faults == ()
 
 
 async def test_a_pool_that_does_not_run_answers_with_a_reason(monkeypatch):

@@ -36,6 +36,37 @@ from tests.mesh.pools import (
 )  # fmt: skip
 
 
+async def test_what_is_said_is_tried_once_and_its_refusal_is_noted():
+    """Two live events: one is refused, of one it is said that it comes too fast; none comes back."""
+    words = ["blocked: not here", "rate-limited: slow down"]
+
+    def answer(event, number):
+        return [json.dumps(["OK", event["id"], False, words[number - 1]])] if number < 3 else ()
+
+    live = [make(kind=20_001, content=str(number)) for number in range(2)]
+    async with scripted(answer) as (script, url), pooling(url) as pool:
+        for event in live:
+            await pool.say(event, to=[url])
+            await until(pool, lambda status, n=event: n.id in script.seen)
+        (status,) = await until(pool, lambda status: status.last_error.startswith("rate-limited"))
+        assert (status.refused, status.refusals, status.queued) == (1, {"blocked": 1}, 0)
+    assert script.seen == [event.id for event in live]
+
+
+async def test_what_is_said_to_who_is_not_there_is_gone_in_time():
+    now = [NOW]
+    pool = make_pool("ws://127.0.0.1:1", clock=lambda: now[0])
+    events = [make(kind=20_001, content=str(n)) for n in range(limits.LIVE_EVENTS_MAX + 1)]
+    for event in events:
+        await pool.say(event, to=["ws://127.0.0.1:1"])
+    [link] = pool._links.values()
+    due = await link.delivery.due(())
+    assert [one.id for one in due] == [one.id for one in events[1:17]], "the oldest made room"
+    now[0] += limits.LIVE_EVENT_SECONDS_MAX + 1
+    assert await link.delivery.due(()) == []
+    await pool.close()
+
+
 async def test_events_reach_rust_nostrs_relay_and_our_own():
     event = make(kind=78, content="note")
     store = MemoryEventStore()

@@ -286,8 +286,7 @@ async def test_who_came_while_this_run_watched_has_granted_nothing_before(
                 signer=signer("two"), log=log, session=session,
             )  # fmt: skip
             node.files.put_token(token)
-            chain = [data.hex() for data in asks(founder, token, "two")]
-            await Telling(node=node)._take_all(json.dumps({"manifests": chain}).encode())
+            await Telling(node=node)._take_all(asks(founder, token, "two"))
             assert node.newcomer is is_new
             if is_new:
                 await admit(founder, "two")
@@ -330,7 +329,7 @@ async def test_a_long_chain_is_asked_for_by_pages(founder, tmp_path, session, mo
             return json.dumps({"manifests": [one.hex() for one in found]}).encode()
 
         monkeypatch.setattr(FleetNode, "post", lambda _self, *given: post(*given))
-        await Telling(node=node)._ask(token)
+        await Telling(node=node)._ask(token.secret, token.url)
         assert node.fleet.newest == founder.fleet.newest
         assert pages[:3] == [(0, 3), (3, 3), (6, 2)]
         assert not node.newcomer, "who did not see all at once may have been a voter"

@@ -5,6 +5,9 @@ judged by its author, whoever brings it, with two exceptions that ask who is con
 protected event comes from its author alone (NIP-70); and a gift wrap (NIP-59), which a key signs
 that is used once, is judged by whom it is for and by who brings it. A request to vanish (NIP-62) is
 followed whoever sends it.
+
+A live gift wrap that one of the fleet brings is taken, whoever it is for: it is not kept, and else
+nobody could be answered.
 """
 
 from dataclasses import dataclass
@@ -15,9 +18,10 @@ from mesh.core.nip01 import Event
 from mesh.core.relay import kinds, work
 from mesh.core.relay.auth import AUTH_KIND
 from mesh.core.relay.deletion import VANISH_KIND
-from mesh.core.relay.privacy import GIFT_WRAPS, receivers
+from mesh.core.relay.privacy import GIFT_WRAPS, LIVE_WRAP, receivers
 
 _NOBODY: Final[frozenset[str]] = frozenset()
+_BLOCKED: Final = "blocked: this relay keeps events of its own fleet only"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -25,13 +29,14 @@ class WritePolicy:
     """Accept events by `authors` (public keys in hex), or by anyone when None.
 
     Others show work of `strangers_work_bits` (NIP-13; 0: none, None: they are refused), and of
-    `inbox_work_bits` for gift wraps to one of `authors`, which a connection of one of them may
-    always bring.
+    `inbox_work_bits` for gift wraps to one of `authors`. A connection of one of `authors` may bring
+    those always, and live ones (21059) to anybody. To one of `callees` anybody may bring live ones.
     """
 
     authors: frozenset[str] | None
     strangers_work_bits: int | None = None
     inbox_work_bits: int | None = None
+    callees: frozenset[str] = _NOBODY
 
     @property
     def restricted(self) -> bool:
@@ -67,17 +72,26 @@ class WritePolicy:
     def _stranger(self, event: Event, keys: frozenset[str]) -> str | None:
         if self.authors is None or event.pubkey in self.authors:
             return None
-        bits = self.strangers_work_bits
-        to_us = event.kind in GIFT_WRAPS and not self.authors.isdisjoint(receivers(event))
-        if to_us:
-            if not self.authors.isdisjoint(keys):
-                return None
-            bits = min((b for b in (bits, self.inbox_work_bits) if b is not None), default=None)
+        if event.kind in GIFT_WRAPS:
+            return self._stranger_wrap(event, keys, self.authors)
+        if self.strangers_work_bits is not None:
+            return work.refusal(event, self.strangers_work_bits)
+        return _BLOCKED
+
+    def _stranger_wrap(
+        self, event: Event, keys: frozenset[str], fleet: frozenset[str]
+    ) -> str | None:
+        named, live = receivers(event), event.kind == LIVE_WRAP
+        to_us, by_us = not fleet.isdisjoint(named), not fleet.isdisjoint(keys)
+        if (by_us and (to_us or live)) or (live and not self.callees.isdisjoint(named)):
+            return None
+        asked = (self.strangers_work_bits, self.inbox_work_bits if to_us else None)
+        bits = min((one for one in asked if one is not None), default=None)
         if bits is not None:
             return work.refusal(event, bits)
-        if to_us and not keys:
+        if (to_us or live) and not keys:
             return "auth-required: gift wraps are taken from the fleet"
-        return "blocked: this relay keeps events of its own fleet only"
+        return _BLOCKED
 
 
 def _time(event: Event, now: int) -> str | None:

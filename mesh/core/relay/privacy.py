@@ -16,7 +16,10 @@ from typing import Final
 from mesh.core.nip01 import Event
 from mesh.core.relay.filter import Filter
 
-GIFT_WRAPS: Final = frozenset({1059, 21059})
+LIVE_WRAP: Final = 21059
+"""NIP-59: ephemeral, so it is handed on and not kept."""
+
+GIFT_WRAPS: Final = frozenset({1059, LIVE_WRAP})
 """NIP-59: kept, and ephemeral."""
 
 PRIVATE_KINDS: Final = GIFT_WRAPS | {4}
