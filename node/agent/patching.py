@@ -372,6 +372,7 @@ class Patching:
             "effect": verdict.measured.get("effect"),
             "for_people": verdict.findings.for_people,
             "constitution": verdict.measured.get("constitution"),
+            "words": words,
             "envelope": judgment.envelope.decode(),
             "notes": list(judgment.notes),
         }

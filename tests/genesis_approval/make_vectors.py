@@ -305,6 +305,23 @@ GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
         _case(answer("operator"), envelopes=((envelope(REJECT), 0), (GOOD, 1))), RULES, 2 * H,
         "rejected",
     ),
+    "judged without words": (
+        _case(answer("operator"), envelopes=(), wordless=((GOOD, 0),)), RULES, 2 * H, "unjudged",
+    ),
+    "judged without words, and then with them": (
+        _case(answer("operator"), envelopes=((GOOD, 1),), wordless=((GOOD, 0),)), RULES, 2 * H, None,
+    ),
+    "the yes is to the one without words": (
+        _case(answer("operator", verdict=OTHER.digest), wordless=((envelope(OTHER), 1),)), RULES,
+        2 * H, "unapproved",
+    ),
+    "rejected without words": (
+        _case(answer("operator"), wordless=((envelope(REJECT), 1),)), RULES, 2 * H, "rejected",
+    ),
+    "for people, without words": (
+        _case(_ALICE, constitutional=True, envelopes=(), wordless=((LEFT, 0),)), PEOPLE, WAIT_MS,
+        "unjudged",
+    ),
     "withdrawn": (_case(answer("operator"), is_open=False), RULES, 2 * H, "closed"),
     "a later no": (
         _case(answer("operator"), answer("operator", word=_NO, at_h=1.5)), RULES, 2 * H,
@@ -363,6 +380,16 @@ GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
         _case(*_THREE, reported=(_THEIRS, (envelope(OTHER, "a2"), 2))), APPROVERS,
         2 * H, "disagreed",
     ),
+    "one of them judged without words, as was done here": (
+        _case(
+            *_THREE, wordless=((envelope(OTHER), 1),), reported=(_THEIRS, (envelope(OTHER, "a2"), 2))
+        ),
+        APPROVERS, 2 * H, None,
+    ),
+    "none of them judged with words": (
+        _case(*_THREE, wordless=((envelope(OTHER), 1),), reported=((envelope(OTHER, "a2"), 2),)),
+        APPROVERS, 2 * H, "quorum",
+    ),
     "where the manifest names nobody": (
         _case(*_THREE, reported=(_THEIRS,)), RULES, 2 * H, "unapproved",
     ),
@@ -390,6 +417,7 @@ def _granting(name: str) -> dict[str, Any]:
             "commitment": proposed.commitment.hex(),
         },
         "envelopes": _rows(case.envelopes),
+        "wordless": _rows(case.wordless),
         "reported": _rows(case.reported),
         "answers": [
             {"word": one.answer.word.value, **_hex(one.to_payload(412))} for one in case.answers

@@ -96,6 +96,35 @@ def test_without_an_own_verdict_that_accepts_there_is_nothing_to_approve():
     assert isinstance(decide(case(yes, envelopes=sure), RULES, now_ms=NOW), Yes)
 
 
+def test_what_was_found_without_words_rejects_and_speaks_for_nothing():
+    yes, bare = answer("operator"), ((ENVELOPE, 0),)
+    found = decide(case(yes, envelopes=(), wordless=bare), RULES, now_ms=NOW)
+    assert why(found) is Why.UNJUDGED
+    assert "judged without words" in found.text
+    assert isinstance(decide(case(yes, wordless=bare), RULES, now_ms=NOW), Yes)
+    rejected = case(yes, wordless=((envelope(REJECT), 1),))
+    assert why(decide(rejected, RULES, now_ms=NOW)) is Why.REJECTED
+    people = case(
+        answer("alice", proposed=CONSTITUTIONAL), envelopes=(), wordless=((LEFT, 0),),
+        constitutional=True,
+    )  # fmt: skip
+    assert why(decide(people, PEOPLE, now_ms=WAIT_MS)) is Why.UNJUDGED
+
+
+def test_who_judged_without_words_neither_agrees_nor_disagrees():
+    """Its digest is another one by nature, and that of the own judge that was shown none."""
+    three = (answer("a1"), answer("a2"), answer("a3"))
+    bare, theirs = ((envelope(OTHER), 1),), (envelope(OTHER, "a2"), 2)
+
+    def quorum_of(*reported):
+        made = case(*three, envelopes=(OWN,), wordless=bare, reported=reported)
+        return decide(made, APPROVERS, now_ms=NOW)
+
+    assert isinstance(quorum_of(REPORTED, theirs), Yes)
+    assert why(quorum_of(theirs)) is Why.QUORUM
+    assert why(quorum_of(REPORTED, (envelope(REJECT, "a2"), 2))) is Why.DISAGREED
+
+
 @pytest.mark.parametrize(
     "changed",
     [
