@@ -145,7 +145,7 @@ async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgm
     from genesis.judging.constitution import judge_constitution
     from ledger.core.keys import Signer
     from node import config
-    from node.agent.patching import task_of
+    from node.agent.patching import budget_of, task_of
     from node.engine import choose_engine
     from node.open import now_ms
     from runtime import selftest
@@ -162,6 +162,7 @@ async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgm
         "engine": tested.holds,
         "clock": now_ms,
         "distrust": tested.reason,
+        "budget": budget_of(bundle.proposal),
     }
     diff, tries = bundle.proposal.patch.data, inputs.tries
     if bundle.software is not None:
