@@ -6,8 +6,9 @@
                 found at another ledger. Of what is constitutional no verdict accepts: the one that
                 leaves it to people is wanted
     whose       routine: the operator's yes. Or, where the fleet manifest that he signed names
-                approvers, the yes of a majority of them, two at least, one of which has judged it
-                itself and come to the same digest; and no judge of them to another.
+                approvers, the yes of a majority of them, two at least; and so many judgments of one
+                digest, this node's own and those that approvers signed; and no judge of them comes
+                to another.
                 constitutional: the yes of as many as node.toml asks for, of the people whose keys
                 it names and this machine has not; and its waiting time has passed since the verdict
     how long    a yes holds for VALID_MS
@@ -334,21 +335,32 @@ def _by_quorum(
     case: Case, rules: Rules, own: dict[bytes, _Accepted], fresh: list[SignedAnswer]
 ) -> Yes | NotYet:
     others = rules.approvers - rules.own
-    reported = _verdicts(case.reported, case.proposed, others, rules)
+    reported = list(_verdicts(case.reported, case.proposed, others, rules))
     judged = [one.verdict for one, _ in reported]
     bare = _verdicts(case.wordless, case.proposed, rules.judges, rules)
     if text := _disagreement(judged, own, {one.verdict.digest for one, _ in bare}):
         return NotYet(why=Why.DISAGREED, text=text)
-    most = 0
+    most = judges = 0
     for digest in sorted(own):
         by = [one for one in fresh if one.key in others and one.answer.question.verdict == digest]
         most = max(most, len(by))
-        again = any(one.digest == digest and one.decision is Decision.ACCEPT for one in judged)
-        if len(by) >= rules.quorum and again:
+        if len(by) < rules.quorum:
+            continue
+        accepted = [
+            one
+            for one, _ in reported
+            if one.verdict.digest == digest and one.verdict.decision is Decision.ACCEPT
+        ]
+        found = len({key for one in accepted for key in one.signers})
+        judges = max(judges, found)
+        if found >= rules.quorum - 1:  # with this node's own as many judgments as voices
             return _granted(by)
     text = f"{most} of {len(rules.approvers)} approvers say yes, {rules.quorum} are needed"
     if most >= rules.quorum:
-        text = "enough approvers say yes, and none of them has judged it itself"
+        text = (
+            f"enough approvers say yes, and {judges} of them came to that verdict, "
+            f"{rules.quorum - 1} are needed beside this node"
+        )
     return NotYet(why=Why.QUORUM, text=text)
 
 

@@ -280,6 +280,7 @@ def _case(*said, envelopes=None, constitutional=False, **more):
 _TWO = tuple(answer(name) for name in ("a1", "a2"))
 _THREE = (*_TWO, answer("a3"))
 _THEIRS = (envelope(ACCEPT, "a1"), 1)
+_ALL = (_THEIRS, (envelope(ACCEPT, "a3"), 1))
 _NO = Word.DISAPPROVE
 _ALICE, _BOB = (answer(name, proposed=CONSTITUTIONAL) for name in ("alice", "bob"))
 H = HOUR_MS
@@ -366,23 +367,33 @@ GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
         _case(answer("operator", proposed=CONSTITUTIONAL), constitutional=True), PEOPLE, WAIT_MS,
         "unapproved",
     ),
-    "three of four": (_case(*_THREE, reported=(_THEIRS,)), APPROVERS, 2 * H, None),
-    "two of four": (_case(*_TWO, reported=(_THEIRS,)), APPROVERS, 2 * H, "quorum"),
+    "three of four": (_case(*_THREE, reported=_ALL), APPROVERS, 2 * H, None),
+    "two of four": (_case(*_TWO, reported=_ALL), APPROVERS, 2 * H, "quorum"),
     "one key twice": (
-        _case(*_TWO, answer("a1", at_h=1.5), reported=(_THEIRS,)), APPROVERS, 2 * H,
+        _case(*_TWO, answer("a1", at_h=1.5), reported=_ALL), APPROVERS, 2 * H,
         "quorum",
     ),
     "the node as one of them": (
-        _case(*_TWO, answer("nostr"), reported=(_THEIRS,)), APPROVERS, 2 * H, "quorum",
+        _case(*_TWO, answer("nostr"), reported=_ALL), APPROVERS, 2 * H, "quorum",
+    ),
+    "one of them judged, two are needed": (
+        _case(*_THREE, reported=(_THEIRS,)), APPROVERS, 2 * H, "quorum",
+    ),
+    "one of them judged, twice": (
+        _case(*_THREE, reported=(_THEIRS, (envelope(ACCEPT, "a1", "log"), 2))), APPROVERS, 2 * H,
+        "quorum",
+    ),
+    "one verdict that two of them signed": (
+        _case(*_THREE, reported=((envelope(ACCEPT, "a1", "a2"), 2),)), APPROVERS, 2 * H, None,
     ),
     "none of them judged": (_case(*_THREE), APPROVERS, 2 * H, "quorum"),
     "one of them found otherwise": (
-        _case(*_THREE, reported=(_THEIRS, (envelope(OTHER, "a2"), 2))), APPROVERS,
+        _case(*_THREE, reported=(*_ALL, (envelope(OTHER, "a2"), 2))), APPROVERS,
         2 * H, "disagreed",
     ),
     "one of them judged without words, as was done here": (
         _case(
-            *_THREE, wordless=((envelope(OTHER), 1),), reported=(_THEIRS, (envelope(OTHER, "a2"), 2))
+            *_THREE, wordless=((envelope(OTHER), 1),), reported=(*_ALL, (envelope(OTHER, "a2"), 2))
         ),
         APPROVERS, 2 * H, None,
     ),
@@ -391,7 +402,7 @@ GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
         APPROVERS, 2 * H, "quorum",
     ),
     "where the manifest names nobody": (
-        _case(*_THREE, reported=(_THEIRS,)), RULES, 2 * H, "unapproved",
+        _case(*_THREE, reported=_ALL), RULES, 2 * H, "unapproved",
     ),
 }  # fmt: skip
 

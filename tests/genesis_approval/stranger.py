@@ -314,6 +314,7 @@ def quorum(
     for digest in sorted(accepted):
         by = sorted(key for key in others if fresh.get(key, (0, ""))[1] == digest)
         again = [one for one in theirs if (one["digest"], one["decision"]) == (digest, "accept")]
-        if len(by) >= needed and again:
+        homes = {key for one in again for key in one["signers"]}
+        if len(by) >= needed and len(homes) >= needed - 1:
             return digest, by
     raise Bad("quorum")
