@@ -1,12 +1,14 @@
 """Consensus-critical: whether the answers on record are enough for a proposal to be adopted.
 
-    what        an own verdict of this proposal accepts it, found by the evaluator that judges now,
-                and none of its own rejects it. Own is what was judged here, not what has our key:
-                a verdict that came from elsewhere may have been found at another ledger. Of what is
-                constitutional no verdict accepts: the one that leaves it to people is wanted
+    what        an own verdict of this proposal accepts it, found by the evaluator that judges now
+                which was shown what people said, and none of its own rejects it. Own is what was
+                judged here, not what has our key: a verdict that came from elsewhere may have been
+                found at another ledger. Of what is constitutional no verdict accepts: the one that
+                leaves it to people is wanted
     whose       routine: the operator's yes. Or, where the fleet manifest that he signed names
-                approvers, the yes of a majority of them, two at least, one of which has judged it
-                itself and come to the same digest; and no judge of them to another.
+                approvers, the yes of a majority of them, two at least; and so many judgments of one
+                digest, this node's own and those that approvers signed; and no judge of them comes
+                to another.
                 constitutional: the yes of as many as node.toml asks for, of the people whose keys
                 it names and this machine has not; and its waiting time has passed since the verdict
     how long    a yes holds for VALID_MS
@@ -113,12 +115,14 @@ class Case:
     """A proposal as it is on record, with all that was said of it, in the order of the ledger.
 
     `envelopes` are those of verdicts that were found here (`patch.judged`), `reported` of those
-    that came from elsewhere, each with the time of its event in milliseconds.
+    that came from elsewhere, each with the time of its event in milliseconds. `wordless` were found
+    here by a judge that was shown nobody's words: they reject as any other, and speak for nothing.
     """
 
     proposed: Proposed
     is_open: bool
     envelopes: tuple[tuple[bytes, int], ...] = ()
+    wordless: tuple[tuple[bytes, int], ...] = ()
     reported: tuple[tuple[bytes, int], ...] = ()
     answers: tuple[SignedAnswer, ...] = ()
 
@@ -247,14 +251,18 @@ def _verdicts(
 def _own(case: Case, rules: Rules) -> dict[bytes, _Accepted] | NotYet:
     """Return the own verdicts that speak for it, by digest, each from the first event of it."""
     found: dict[bytes, _Accepted] = {}
-    for one, at_ms in _verdicts(case.envelopes, case.proposed, rules.judges, rules):
-        if one.verdict.decision is Decision.REJECT:
-            text = "a verdict of this node rejects it; what is mended is another proposal"
-            return NotYet(why=Why.REJECTED, text=text)
+    bare = [one for one, _ in _verdicts(case.wordless, case.proposed, rules.judges, rules)]
+    full = list(_verdicts(case.envelopes, case.proposed, rules.judges, rules))
+    if any(one.verdict.decision is Decision.REJECT for one in [*bare, *(one for one, _ in full)]):
+        text = "a verdict of this node rejects it; what is mended is another proposal"
+        return NotYet(why=Why.REJECTED, text=text)
+    for one, at_ms in full:
         if speaks_for(one.verdict, case.proposed.patch_class):
             basis = _basis(one.verdict.findings)
             found.setdefault(one.verdict.digest, _Accepted(at_ms, basis))
     if not found:
+        if any(speaks_for(one.verdict, case.proposed.patch_class) for one in bare):
+            return NotYet(why=Why.UNJUDGED, text="it was judged without words, which is too little")
         text = "no verdict of this node, by the judge that it has now, accepts it"
         if case.proposed.patch_class is PatchClass.CONSTITUTIONAL:
             text = "no verdict of this node, by the judge that it has now, leaves it to people"
@@ -327,30 +335,45 @@ def _by_quorum(
     case: Case, rules: Rules, own: dict[bytes, _Accepted], fresh: list[SignedAnswer]
 ) -> Yes | NotYet:
     others = rules.approvers - rules.own
-    reported = _verdicts(case.reported, case.proposed, others, rules)
+    reported = list(_verdicts(case.reported, case.proposed, others, rules))
     judged = [one.verdict for one, _ in reported]
-    if text := _disagreement(judged, own):
+    bare = _verdicts(case.wordless, case.proposed, rules.judges, rules)
+    if text := _disagreement(judged, own, {one.verdict.digest for one, _ in bare}):
         return NotYet(why=Why.DISAGREED, text=text)
-    most = 0
+    most = judges = 0
     for digest in sorted(own):
         by = [one for one in fresh if one.key in others and one.answer.question.verdict == digest]
         most = max(most, len(by))
-        again = any(one.digest == digest and one.decision is Decision.ACCEPT for one in judged)
-        if len(by) >= rules.quorum and again:
+        if len(by) < rules.quorum:
+            continue
+        accepted = [
+            one
+            for one, _ in reported
+            if one.verdict.digest == digest and one.verdict.decision is Decision.ACCEPT
+        ]
+        found = len({key for one in accepted for key in one.signers})
+        judges = max(judges, found)
+        if found >= rules.quorum - 1:  # with this node's own as many judgments as voices
             return _granted(by)
     text = f"{most} of {len(rules.approvers)} approvers say yes, {rules.quorum} are needed"
     if most >= rules.quorum:
-        text = "enough approvers say yes, and none of them has judged it itself"
+        text = (
+            f"enough approvers say yes, and {judges} of them came to that verdict, "
+            f"{rules.quorum - 1} are needed beside this node"
+        )
     return NotYet(why=Why.QUORUM, text=text)
 
 
-def _disagreement(judged: Iterable[Verdict], own: dict[bytes, _Accepted]) -> str:
-    """Say who found something else: a rejection, or another digest at the same head."""
+def _disagreement(judged: Iterable[Verdict], own: dict[bytes, _Accepted], bare: set[bytes]) -> str:
+    """Say who found something else: a rejection, or another digest at the same head.
+
+    Who found without words what was found so here (`bare`) agrees with it, and that is all.
+    """
     bases = {one.basis for one in own.values()}
     for verdict in judged:
         if verdict.decision is Decision.REJECT:
             return "an approver's judge rejects it"
-        other = verdict.decision is Decision.ACCEPT and verdict.digest not in own
+        other = verdict.decision is Decision.ACCEPT and verdict.digest not in own.keys() | bare
         if other and _basis(verdict.findings) in bases:
             return f"an approver's judge came to another digest, {verdict.digest.hex()}"
     return ""

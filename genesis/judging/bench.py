@@ -129,12 +129,12 @@ class Bench:
             return self._conclude(nothing, why)
         if self._cage.engine is Engine.NONE:
             return self._conclude(nothing, why or "no sandbox engine works here")
+        total_s = self._budget.total_s * program.draws_of(inputs.tries)
         try:
-            total_s = self._budget.total_s * program.draws_of(inputs.tries)
             async with asyncio.timeout(total_s):
                 return await self._run(inputs, snapshot, self._result)
         except TimeoutError:
-            return self._conclude(nothing, "the judgment took too long")
+            return self._conclude(nothing, f"the judgment took too long: more than {total_s:g} s")
         except (SandboxError, OSError) as error:
             self._note("the machine", str(error))
             return self._conclude(nothing, "a subject could not be started")

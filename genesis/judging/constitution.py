@@ -188,7 +188,8 @@ class _Court:
             async with asyncio.timeout(self._budget.total_s):
                 return await self._run(inputs, made, snapshot)
         except TimeoutError:
-            return self._conclude(nothing, "the judgment took too long", made=made)
+            why = f"the judgment took too long: more than {self._budget.total_s:g} s"
+            return self._conclude(nothing, why, made=made)
         except (SandboxError, OSError) as error:
             self.notes.append(f"the machine: {error}")
             return self._conclude(nothing, "it could not be tried here", made=made)

@@ -161,10 +161,7 @@ class PatchApproval:
         case = case or self.case(position)
         found = asked_about(case.proposed, case.envelopes, self.deciders.rules())
         if found is None:
-            raise Refused(
-                f"no verdict of this node accepts proposal {position}: there is nothing to approve",
-                hint=f"timmy patch judge {position}",
-            )
+            raise nothing_to_approve(position, wordless=bool(case.wordless))
         return found
 
     async def answer(
@@ -295,7 +292,8 @@ class PatchApproval:
         return Case(
             proposed=proposed,
             is_open=known is not None and known.state is Standing.OPEN,
-            envelopes=_envelopes(events, _OWN),
+            envelopes=_envelopes(events, _OWN, words=True),
+            wordless=_envelopes(events, _OWN, words=False),
             reported=_envelopes(events, _REPORTED),
             answers=tuple(
                 answer
@@ -376,19 +374,23 @@ def _read(payload: Mapping[str, Any], word: Word, proposed: Proposed) -> list[Si
         return []
 
 
-def envelopes_of(log: Log, proposal: Event) -> tuple[tuple[bytes, int], ...]:
+def envelopes_of(log: Log, proposal: Event, *, words: bool = True) -> tuple[tuple[bytes, int], ...]:
     """Return every verdict that was found here about a proposal, with the time of its event.
 
-    Raises Refused for more than are read.
+    Those that may speak for it; without `words` those of a judge that was shown nobody's, which may
+    only reject. Raises Refused for more than are read.
     """
-    return _envelopes(events_about(log, proposal, {_OWN}), _OWN)
+    return _envelopes(events_about(log, proposal, {_OWN}), _OWN, words=words)
 
 
-def _envelopes(events: Sequence[Event], kind: str) -> tuple[tuple[bytes, int], ...]:
+def _envelopes(
+    events: Sequence[Event], kind: str, *, words: bool | None = None
+) -> tuple[tuple[bytes, int], ...]:
     return tuple(
         (event.payload["envelope"], event.ts_ms)
         for event in events
         if event.type == kind and isinstance(event.payload.get("envelope"), bytes)
+        if words in (None, event.payload.get("words") is True)
     )
 
 
@@ -406,6 +408,15 @@ def asked_about(
         if ours and speaks_for(found, proposed.patch_class):
             return proposed.question(found.digest)
     return None
+
+
+def nothing_to_approve(position: int, *, wordless: bool) -> Refused:
+    """Return why nobody is asked. `wordless`: it was judged, by a judge shown nobody's words."""
+    more = "but one found without words, which speaks for nothing, " if wordless else ""
+    return Refused(
+        f"no verdict of this node {more}accepts proposal {position}: there is nothing to approve",
+        hint=f"timmy patch judge {position}",
+    )
 
 
 def question_row(question: Question) -> dict[str, Any]:

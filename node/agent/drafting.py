@@ -50,6 +50,8 @@ base = "{base}"
 # If it takes up an earlier proposal again, the event of that one:
 # follows = 412
 
+# What judging it may take: beyond the seconds (600 at most) it is inconclusive. A later try has as
+# many times as much as it has cases. A judge asks no model: of tokens and usd it takes nothing.
 [budget]
 seconds = 600
 tokens = 0

@@ -49,7 +49,7 @@ from runtime.core.turns import Turns
 from runtime.sandbox import Engine
 
 if TYPE_CHECKING:
-    from genesis.judge import Task
+    from genesis.judge import Budget, Task
 
 DOCUMENT: Final = "proposal"
 """What a comment names in the place of a file, to speak of the document's own lines."""
@@ -339,7 +339,7 @@ class Patching:
         asked: dict[str, Any] = {
             "snapshot": snapshot, "head": Head(size=head.size, root=head.root),
             "signer": self.signer, "seed": self._seed(proposal.stream), "engine": tested.holds,
-            "clock": now_ms, "distrust": tested.reason,
+            "clock": now_ms, "distrust": tested.reason, "budget": self._budget(proposal),
         }  # fmt: skip
         task, base = self._task(position, proposal), self.present.read()
         if proposal.payload.get("class") == PatchClass.CONSTITUTIONAL:
@@ -372,6 +372,7 @@ class Patching:
             "effect": verdict.measured.get("effect"),
             "for_people": verdict.findings.for_people,
             "constitution": verdict.measured.get("constitution"),
+            "words": words,
             "envelope": judgment.envelope.decode(),
             "notes": list(judgment.notes),
         }
@@ -389,6 +390,14 @@ class Patching:
 
             return Task(tries=self._tries(position))
         return task_of(parse_proposal(content["document"].encode()), tries=self._tries(position))
+
+    @staticmethod
+    def _budget(proposal: Event) -> "Budget | None":
+        """Return what the front matter allows its judge; None where there is no document."""
+        content = proposal.content or {}
+        if "document" not in content:
+            return None
+        return budget_of(parse_proposal(content["document"].encode()))
 
     @staticmethod
     def _judged(proposal: Event) -> bytes:
@@ -423,6 +432,17 @@ def task_of(proposal: Proposal, *, tries: int) -> "Task":
 
     front = proposal.front
     return Task(measure=measure_of(front.evaluation), wanted=wanted_of(front.expected), tries=tries)
+
+
+def budget_of(proposal: Proposal) -> "Budget":
+    """Return how long a judge tries a document, whoever judges it: as it says, or its own bound.
+
+    Tokens and money need no bound: a judge asks no model.
+    """
+    from genesis.judge import Budget
+
+    budget = Budget()
+    return replace(budget, total_s=min(budget.total_s, proposal.front.budget.seconds))
 
 
 _STREAM_EVENTS_MAX: Final = 2 * PROPOSAL_COMMENTS_MAX

@@ -2,19 +2,21 @@
 
 Whatever lies there was put there by the operator, by hand or by `timmy skills adopt`. A file that
 is there already is not written over. A draft loads only after a trial: what the judge reads of a
-skill by itself (`genesis.core.judging.skills`) is read before it becomes a file. Not covered: files
-beside a SKILL.md, and a redaction: it reaches the draft in the ledger, and not a file of the
-operator's; whether a draft takes messages from other skills, which the judge asks of a patch.
+skill (`genesis.core.judging.skills`), by itself and beside the others that lie there, is read
+before it becomes a file. Not covered: files beside a SKILL.md, and a redaction: it reaches the
+draft in the ledger, and not a file of the operator's.
 """
 
+import os
 import re
 from pathlib import Path
 from typing import Any, Final
 
-from genesis.core.judging.skills import form_fault, name_fault
+from genesis.core.judging.skills import form_fault, name_fault, trigger_fault
 from ledger.core.errors import TimmyError
 from ledger.files import write_atomically
 from node.home import Home
+from runtime.tools.skills import Skills
 
 FOLDER: Final = "skills"
 FILE: Final = "SKILL.md"
@@ -38,7 +40,9 @@ def put(home: Home, row: dict[str, Any]) -> Path:
     if _NAME.fullmatch(name) is None:
         raise SkillRefused(f"{name[:60]!r} is no name for a folder", hint="reject the draft")
     path: Path = home.path / FOLDER / name / FILE
-    if fault := form_fault(name, text) or name_fault(name, _names(home)):
+    own = _own(home)
+    fault = form_fault(name, text) or name_fault(name, _names(home))
+    if fault := fault or trigger_fault(name, own, {**own, name: text}):
         raise SkillRefused(
             f"the draft {name} does not pass its trial: {fault}",
             hint="reject it, or propose a better one: timmy patch new",
@@ -54,6 +58,12 @@ def put(home: Home, row: dict[str, Any]) -> Path:
         hint = "look at the folder"
         raise SkillRefused(f"{path} cannot be written: {error}", hint=hint) from error
     return path
+
+
+def _own(home: Home) -> dict[str, str]:
+    """The words of the skills that are there and load, by name."""
+    mine = Skills(os.fspath(home.skills))
+    return {name: mine.text(name) for name, _ in mine.all()}
 
 
 def _names(home: Home) -> list[str]:

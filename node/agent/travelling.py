@@ -190,7 +190,10 @@ class Travelling:
             )
 
     def verdicts(self, position: int) -> list[dict[str, Any]]:
-        """Return each verdict on record as a row, others beside the newest own one."""
+        """Return each verdict on record as a row, others beside the newest own one.
+
+        `words` is false for an own one of a judge that was shown nobody's, None for others'.
+        """
         proposal = self.patching.proposal(position)
         events = self._events(proposal)
         own = [self._own(one.payload["envelope"]) for one in events if one.type == _OWN]
@@ -200,7 +203,7 @@ class Travelling:
             found = opened(one.payload["envelope"])
             row = {
                 "position": one.position, "id": one.id.hex(), "type": one.type, "ts_ms": one.ts_ms,
-                "own": one.type == _OWN,
+                "own": one.type == _OWN, "words": one.payload.get("words"),
             }  # fmt: skip
             compared = None if one.type == _OWN or beside is None else beside
             rows.append(row | verdict_row(found, beside=compared))

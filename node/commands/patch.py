@@ -99,7 +99,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
             one.add_argument("-o", "--output", type=Path, help="with it: where the verdict goes")
             one.add_argument("--passphrase-fd", type=int, metavar="N", help="of this home's keys")
             one.add_argument(
-                "--without-words", action="store_true", help="show the judge nobody's words"
+                "--without-words",
+                action="store_true",
+                help="show the judge nobody's words",
             )
     withdraw = actions.add_parser("withdraw", help="have a proposal open no more")
     withdraw.add_argument("event", help="position or id of the proposal")
@@ -402,6 +404,7 @@ def _verdicts(home: Home, arguments: argparse.Namespace) -> int:
                 console.when(event.ts_ms),
                 event.type,
                 f"{event.payload['decision']} of {event.payload['patch']}"
+                f"{patch_verdicts.bare(event.payload)}"
                 if event.type in _JUDGED
                 else f"by {event.payload['author']}, sha256 {event.payload['sha256'].hex()}",
             ]

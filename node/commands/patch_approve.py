@@ -95,7 +95,7 @@ def answer(home: Home, arguments: argparse.Namespace, position: int) -> int:
 def _derived(home: Home, position: int) -> tuple["Question", int]:
     """What is asked, and the ledger's time, from the ledger itself: the node is not believed."""
     from node import config
-    from node.agent.approval import asked_about, envelopes_of, proposed_of
+    from node.agent.approval import asked_about, envelopes_of, nothing_to_approve, proposed_of
     from node.agent.deciders import Deciders
     from node.open import reading
 
@@ -107,12 +107,10 @@ def _derived(home: Home, position: int) -> tuple["Question", int]:
             home=home, config=settings, lineage=opened.lineage, own=frozenset()
         ).rules()
         found = asked_about(proposed, envelopes_of(opened.log, event), rules)
+        bare = envelopes_of(opened.log, event, words=False)
         ledger_ms = opened.log.read(opened.log.size - 1).ts_ms
     if found is None:
-        raise TimmyError(
-            f"no verdict of this node accepts proposal {position}: there is nothing to approve",
-            hint=f"timmy patch judge {position}",
-        )
+        raise nothing_to_approve(position, wordless=bool(bare))
     return found, ledger_ms
 
 

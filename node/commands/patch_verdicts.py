@@ -60,10 +60,15 @@ def export(home: Home, arguments: argparse.Namespace, position: int) -> int:
     return 0
 
 
+def bare(row: dict[str, Any]) -> str:
+    """Return what is said behind the decision of a judge that was shown nobody's words."""
+    return " without words, speaks for nothing" if row.get("words") is False else ""
+
+
 def show_verdict(found: dict[str, Any]) -> None:
     """Say what a judgment here came to."""
     decision = "for people" if found["for_people"] else found["decision"]
-    console.out(f"verdict   {decision} (event {found['position']})")
+    console.out(f"verdict   {decision}{bare(found)} (event {found['position']})")
     if found["constitution"]:
         _show_constitution(found["constitution"])
     if found["reason"]:
@@ -140,7 +145,7 @@ async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgm
     from genesis.judging.constitution import judge_constitution
     from ledger.core.keys import Signer
     from node import config
-    from node.agent.patching import task_of
+    from node.agent.patching import budget_of, task_of
     from node.engine import choose_engine
     from node.open import now_ms
     from runtime import selftest
@@ -157,6 +162,7 @@ async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgm
         "engine": tested.holds,
         "clock": now_ms,
         "distrust": tested.reason,
+        "budget": budget_of(bundle.proposal),
     }
     diff, tries = bundle.proposal.patch.data, inputs.tries
     if bundle.software is not None:
@@ -283,7 +289,8 @@ def verdicts_of(home: Home, arguments: argparse.Namespace, position: int) -> int
         return 0
     for row in rows:
         whose = "this node's" if row["own"] else f"signed {row['keys'][0][:16]}"
-        console.out(f"{row['position']}  {row['decision']}, {whose}, digest {row['digest'][:16]}")
+        said = f"{row['decision']}{bare(row)}"
+        console.out(f"{row['position']}  {said}, {whose}, digest {row['digest'][:16]}")
         if row["beside"] is not None:
             _tell("this node's", row["beside"])
     if not rows:

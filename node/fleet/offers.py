@@ -267,6 +267,7 @@ class Offers:
             proposed=proposed,
             is_open=True,  # it is adopted there
             envelopes=envelopes_of(log, proposal),
+            wordless=envelopes_of(log, proposal, words=False),
             answers=_answers(log, proposal, proposed, size),
         )
         tenures = {key for one in lineage.tenures for key in one.keys.values()}

@@ -57,10 +57,15 @@ class PatchWords:
         return f"On record: {made.answer.word.value} {position}. Now: {said['text']}."
 
     def asking(self, event: Event) -> str | None:
-        """Return how the operator is asked, once this node's judge accepts a proposal."""
+        """Return how the operator is asked, once this node's judge accepts a proposal.
+
+        Of a judge that was shown nobody's words there is nothing to ask.
+        """
         payload = event.payload
         position = payload.get("patch")
         if type(position) is not int or payload.get("decision") != Decision.ACCEPT.value:
+            return None
+        if payload.get("words") is not True:
             return None
         try:
             question = self.approval.question(position)

@@ -8,7 +8,8 @@ cannot be erased. Not covered: whether following it does any good; that is the o
 """
 
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Final
 
@@ -38,6 +39,8 @@ _DESCRIPTION_CHARS_MAX: Final = 300
 _EXAMPLES_MAX: Final = 3
 _EXAMPLE_CHARS_MAX: Final = 200
 _TERM_CHARS_MIN: Final = 4
+_COMMON_MAX: Final = 8
+"""Words by which a draft of notes is found: its trial wants four."""
 _FRONT: Final = re.compile(r"\A---\n(?P<head>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
 
 INSTRUCTIONS: Final = (
@@ -114,8 +117,14 @@ def of_notes(notes: Mapping[int, str]) -> Iterator[Pattern]:
             pitfalls=(),
             sources=tuple(group),
             seen=len(group),
-            about=f"what {len(group)} notes say about the same thing",
+            about=f"what {len(group)} notes say about {_common(terms[at] for at in group)}",
         )
+
+
+def _common(noted: Iterable[frozenset[str]]) -> str:
+    """Return the words that most of the notes have: by them a skill is found when it is wanted."""
+    counted = Counter(term for terms in noted for term in terms)
+    return ", ".join(sorted(counted, key=lambda term: (-counted[term], term))[:_COMMON_MAX])
 
 
 def _terms(text: str) -> frozenset[str]:

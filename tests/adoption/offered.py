@@ -71,10 +71,10 @@ class Ledger:
     def proposed(self):
         return proposed_of(self.log.ledger_id, self.log.read(self.at))
 
-    def judged(self, found=None, key=LOG_KEY, **inputs):
+    def judged(self, found=None, key=LOG_KEY, *, words=True, **inputs):
         found = found or findings(inputs=replace(INPUTS, **inputs))
         made = sign_envelope(Verdict(decision=found.decision, findings=found), [key])
-        self.put(types.PATCH_JUDGED.name, patch=self.at, envelope=made)
+        self.put(types.PATCH_JUDGED.name, patch=self.at, envelope=made, words=words)
         return found.digest
 
     def said(self, verdict, key=OPERATOR, word=Word.APPROVE, at_ms=NOW, **changes):

@@ -50,6 +50,7 @@ NOT_OFFERED = {
     "a yes to another ledger": (lambda it: it.said(it.judged(), ledger=b"l" * 32), "approved it"),
     "a verdict of nobody's": (lambda it: it.said(it.judged(key=THIEF)), "no verdict"),
     "a verdict by our key, not by theirs": (lambda it: it.said(it.judged(key=OURS)), "no verdict"),
+    "a verdict without words": (lambda it: it.said(it.judged(words=False)), "without words"),
     "another judge": (lambda it: it.said(it.judged(evaluator=b"e" * 32)), "by the judge"),
     "a verdict on another patch": (lambda it: it.said(it.judged(result_root=BASE)), "no verdict"),
     "rejected, too": (

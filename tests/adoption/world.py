@@ -104,7 +104,7 @@ def grant(home: Home, position: int, **otherwise) -> None:
         answer = Answer(question=question, word=Word.APPROVE, at_ms=now_ms()).sign(operator)
         judged = {
             "patch": position, "decision": "accept", "digest": verdict.digest,
-            "envelope": sign_envelope(verdict, [keys.log]),
+            "envelope": sign_envelope(verdict, [keys.log]), "words": True,
         }  # fmt: skip
         log.append_now(
             Draft(type="patch.judged", stream=proposal.stream, payload=judged),

@@ -280,6 +280,7 @@ def _case(*said, envelopes=None, constitutional=False, **more):
 _TWO = tuple(answer(name) for name in ("a1", "a2"))
 _THREE = (*_TWO, answer("a3"))
 _THEIRS = (envelope(ACCEPT, "a1"), 1)
+_ALL = (_THEIRS, (envelope(ACCEPT, "a3"), 1))
 _NO = Word.DISAPPROVE
 _ALICE, _BOB = (answer(name, proposed=CONSTITUTIONAL) for name in ("alice", "bob"))
 H = HOUR_MS
@@ -304,6 +305,23 @@ GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
     "rejected once": (
         _case(answer("operator"), envelopes=((envelope(REJECT), 0), (GOOD, 1))), RULES, 2 * H,
         "rejected",
+    ),
+    "judged without words": (
+        _case(answer("operator"), envelopes=(), wordless=((GOOD, 0),)), RULES, 2 * H, "unjudged",
+    ),
+    "judged without words, and then with them": (
+        _case(answer("operator"), envelopes=((GOOD, 1),), wordless=((GOOD, 0),)), RULES, 2 * H, None,
+    ),
+    "the yes is to the one without words": (
+        _case(answer("operator", verdict=OTHER.digest), wordless=((envelope(OTHER), 1),)), RULES,
+        2 * H, "unapproved",
+    ),
+    "rejected without words": (
+        _case(answer("operator"), wordless=((envelope(REJECT), 1),)), RULES, 2 * H, "rejected",
+    ),
+    "for people, without words": (
+        _case(_ALICE, constitutional=True, envelopes=(), wordless=((LEFT, 0),)), PEOPLE, WAIT_MS,
+        "unjudged",
     ),
     "withdrawn": (_case(answer("operator"), is_open=False), RULES, 2 * H, "closed"),
     "a later no": (
@@ -349,22 +367,42 @@ GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
         _case(answer("operator", proposed=CONSTITUTIONAL), constitutional=True), PEOPLE, WAIT_MS,
         "unapproved",
     ),
-    "three of four": (_case(*_THREE, reported=(_THEIRS,)), APPROVERS, 2 * H, None),
-    "two of four": (_case(*_TWO, reported=(_THEIRS,)), APPROVERS, 2 * H, "quorum"),
+    "three of four": (_case(*_THREE, reported=_ALL), APPROVERS, 2 * H, None),
+    "two of four": (_case(*_TWO, reported=_ALL), APPROVERS, 2 * H, "quorum"),
     "one key twice": (
-        _case(*_TWO, answer("a1", at_h=1.5), reported=(_THEIRS,)), APPROVERS, 2 * H,
+        _case(*_TWO, answer("a1", at_h=1.5), reported=_ALL), APPROVERS, 2 * H,
         "quorum",
     ),
     "the node as one of them": (
-        _case(*_TWO, answer("nostr"), reported=(_THEIRS,)), APPROVERS, 2 * H, "quorum",
+        _case(*_TWO, answer("nostr"), reported=_ALL), APPROVERS, 2 * H, "quorum",
+    ),
+    "one of them judged, two are needed": (
+        _case(*_THREE, reported=(_THEIRS,)), APPROVERS, 2 * H, "quorum",
+    ),
+    "one of them judged, twice": (
+        _case(*_THREE, reported=(_THEIRS, (envelope(ACCEPT, "a1", "log"), 2))), APPROVERS, 2 * H,
+        "quorum",
+    ),
+    "one verdict that two of them signed": (
+        _case(*_THREE, reported=((envelope(ACCEPT, "a1", "a2"), 2),)), APPROVERS, 2 * H, None,
     ),
     "none of them judged": (_case(*_THREE), APPROVERS, 2 * H, "quorum"),
     "one of them found otherwise": (
-        _case(*_THREE, reported=(_THEIRS, (envelope(OTHER, "a2"), 2))), APPROVERS,
+        _case(*_THREE, reported=(*_ALL, (envelope(OTHER, "a2"), 2))), APPROVERS,
         2 * H, "disagreed",
     ),
+    "one of them judged without words, as was done here": (
+        _case(
+            *_THREE, wordless=((envelope(OTHER), 1),), reported=(*_ALL, (envelope(OTHER, "a2"), 2))
+        ),
+        APPROVERS, 2 * H, None,
+    ),
+    "none of them judged with words": (
+        _case(*_THREE, wordless=((envelope(OTHER), 1),), reported=((envelope(OTHER, "a2"), 2),)),
+        APPROVERS, 2 * H, "quorum",
+    ),
     "where the manifest names nobody": (
-        _case(*_THREE, reported=(_THEIRS,)), RULES, 2 * H, "unapproved",
+        _case(*_THREE, reported=_ALL), RULES, 2 * H, "unapproved",
     ),
 }  # fmt: skip
 
@@ -390,6 +428,7 @@ def _granting(name: str) -> dict[str, Any]:
             "commitment": proposed.commitment.hex(),
         },
         "envelopes": _rows(case.envelopes),
+        "wordless": _rows(case.wordless),
         "reported": _rows(case.reported),
         "answers": [
             {"word": one.answer.word.value, **_hex(one.to_payload(412))} for one in case.answers

@@ -226,8 +226,8 @@ def granting(case: dict[str, Any]) -> tuple[str, list[str]]:
     """The digest and the keys by which a case is approved."""
     demand(case["open"], "closed")
     rules, about, now = case["rules"], case["proposed"], case["now_ms"]
-    own = verdicts(case, "envelopes", rules["judges"])
-    demand(not [one for one in own if one["decision"] == "reject"], "rejected")
+    own, bare = (verdicts(case, name, rules["judges"]) for name in ("envelopes", "wordless"))
+    demand(not [one for one in own + bare if one["decision"] == "reject"], "rejected")
     constitutional = about["patch_class"] == "constitutional"
     accepted: dict[str, Any] = {}
     for one in own:
@@ -305,14 +305,16 @@ def quorum(
     others = [key for key in rules["approvers"] if key not in rules["own"]]
     theirs = verdicts(case, "reported", others)
     heads = [one["found"]["parent"]["head"] for one in accepted.values()]
+    bare = {one["digest"] for one in verdicts(case, "wordless", rules["judges"])}
     for one in theirs:
         demand(one["decision"] != "reject", "disagreed")
-        other = one["decision"] == "accept" and one["digest"] not in accepted
+        other = one["decision"] == "accept" and one["digest"] not in accepted.keys() | bare
         demand(not (other and one["found"]["parent"]["head"] in heads), "disagreed")
     needed = max(2, len(rules["approvers"]) // 2 + 1)
     for digest in sorted(accepted):
         by = sorted(key for key in others if fresh.get(key, (0, ""))[1] == digest)
         again = [one for one in theirs if (one["digest"], one["decision"]) == (digest, "accept")]
-        if len(by) >= needed and again:
+        homes = {key for one in again for key in one["signers"]}
+        if len(by) >= needed and len(homes) >= needed - 1:
             return digest, by
     raise Bad("quorum")

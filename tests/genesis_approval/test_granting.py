@@ -96,6 +96,35 @@ def test_without_an_own_verdict_that_accepts_there_is_nothing_to_approve():
     assert isinstance(decide(case(yes, envelopes=sure), RULES, now_ms=NOW), Yes)
 
 
+def test_what_was_found_without_words_rejects_and_speaks_for_nothing():
+    yes, bare = answer("operator"), ((ENVELOPE, 0),)
+    found = decide(case(yes, envelopes=(), wordless=bare), RULES, now_ms=NOW)
+    assert why(found) is Why.UNJUDGED
+    assert "judged without words" in found.text
+    assert isinstance(decide(case(yes, wordless=bare), RULES, now_ms=NOW), Yes)
+    rejected = case(yes, wordless=((envelope(REJECT), 1),))
+    assert why(decide(rejected, RULES, now_ms=NOW)) is Why.REJECTED
+    people = case(
+        answer("alice", proposed=CONSTITUTIONAL), envelopes=(), wordless=((LEFT, 0),),
+        constitutional=True,
+    )  # fmt: skip
+    assert why(decide(people, PEOPLE, now_ms=WAIT_MS)) is Why.UNJUDGED
+
+
+def test_who_judged_without_words_neither_agrees_nor_disagrees():
+    """Its digest is another one by nature, and that of the own judge that was shown none."""
+    three = (answer("a1"), answer("a2"), answer("a3"))
+    bare, theirs = ((envelope(OTHER), 1),), (envelope(OTHER, "a2"), 2)
+
+    def quorum_of(*reported):
+        made = case(*three, envelopes=(OWN,), wordless=bare, reported=reported)
+        return decide(made, APPROVERS, now_ms=NOW)
+
+    assert isinstance(quorum_of(REPORTED, SECOND, theirs), Yes)
+    assert why(quorum_of(theirs)) is Why.QUORUM
+    assert why(quorum_of(REPORTED, SECOND, (envelope(REJECT, "a2"), 2))) is Why.DISAGREED
+
+
 @pytest.mark.parametrize(
     "changed",
     [
@@ -122,7 +151,7 @@ def test_own_is_what_was_judged_here_and_not_what_has_our_key():
     alone = case(yes, envelopes=(), reported=((ENVELOPE, 0),))
     assert why(decide(alone, RULES, now_ms=NOW)) is Why.UNJUDGED
     three = [answer(name) for name in ("a1", "a2", "a3")]
-    here = case(*three, envelopes=(OWN, REPORTED))
+    here = case(*three, envelopes=(OWN, REPORTED, SECOND))
     assert why(decide(here, APPROVERS, now_ms=NOW)) is Why.QUORUM
 
 
@@ -311,10 +340,11 @@ def test_a_routine_yes_is_none_for_a_constitutional_change():
 # ---- k of n ----------------------------------------------------------------------------------------
 
 REPORTED = (envelope(ACCEPT, "stranger", "a1"), 1)
+SECOND = (envelope(ACCEPT, "a3"), 1)
 OWN = (ENVELOPE, 0)
 
 
-def quorum(*answers, more=(REPORTED,), rules=APPROVERS):
+def quorum(*answers, more=(REPORTED, SECOND), rules=APPROVERS):
     return decide(case(*answers, envelopes=(OWN,), reported=more), rules, now_ms=NOW)
 
 
@@ -339,29 +369,41 @@ def test_the_node_itself_is_not_one_of_them():
 def test_a_yes_taken_back_and_one_of_another_verdict_do_not_count():
     three = [answer("a1"), answer("a2"), answer("a3")]
     assert why(quorum(*three, no("a3", at_h=1.5))) is Why.QUORUM
-    mixed = quorum(*three[:2], answer("a3", verdict=OTHER.digest), more=(REPORTED,))
+    mixed = quorum(*three[:2], answer("a3", verdict=OTHER.digest), more=(REPORTED, SECOND))
     assert why(mixed) is Why.QUORUM
 
 
-def test_one_of_them_must_have_judged_it():
+def test_there_are_as_many_judgments_as_voices():
+    """The node's own and those of two approvers' homes, where three are needed."""
     three = (answer("a1"), answer("a2"), answer("a3"))
-    for more in ((), ((envelope(ACCEPT, "stranger"), 1),), ((envelope(ACCEPT, "nostr"), 1),)):
-        found = quorum(*three, more=more)
-        assert why(found) is Why.QUORUM
-        assert "none of them has judged it" in found.text
+    for found, more in (
+        (0, ()),
+        (0, ((envelope(ACCEPT, "stranger"), 1),)),
+        (0, ((envelope(ACCEPT, "nostr"), 1),)),
+        (1, (REPORTED,)),
+        (1, (REPORTED, (envelope(ACCEPT, "a1"), 2), (envelope(ACCEPT, "nostr"), 3))),
+        (1, (REPORTED, (envelope(ACCEPT, "a3", decision=Decision.INCONCLUSIVE), 2))),
+    ):
+        made = quorum(*three, more=more)
+        assert why(made) is Why.QUORUM
+        assert f"{found} of them came to that verdict, 2 are needed beside" in made.text
+    assert isinstance(quorum(*three, more=(REPORTED, SECOND)), Yes)
+    assert isinstance(quorum(*three, more=((envelope(ACCEPT, "a1", "a2"), 1),)), Yes)
+    two = replace(APPROVERS, approvers=public("nostr", "a1", "a2"))
+    assert isinstance(quorum(*three[:2], more=(REPORTED,), rules=two), Yes)
 
 
 def test_judges_that_disagree_stop_a_quorum_and_not_the_operator():
     three = (answer("a1"), answer("a2"), answer("a3"))
     for other in (REJECT, OTHER):
-        more = (REPORTED, (envelope(other, "a2"), 2))
+        more = (REPORTED, SECOND, (envelope(other, "a2"), 2))
         assert why(quorum(*three, more=more)) is Why.DISAGREED
         assert isinstance(quorum(answer("operator"), more=more), Yes)
     unsure = (envelope(ACCEPT, "a2", decision=Decision.INCONCLUSIVE), 2)
-    assert isinstance(quorum(*three, more=(REPORTED, unsure)), Yes)
+    assert isinstance(quorum(*three, more=(REPORTED, SECOND, unsure)), Yes)
     # judged at another head it has another digest, and is no disagreement
     elsewhere = findings(inputs=replace(INPUTS, head_size=9))
-    assert isinstance(quorum(*three, more=(REPORTED, (envelope(elsewhere, "a2"), 2))), Yes)
+    assert isinstance(quorum(*three, more=(REPORTED, SECOND, (envelope(elsewhere, "a2"), 2))), Yes)
 
 
 def test_without_approvers_in_the_manifest_nobody_else_decides():

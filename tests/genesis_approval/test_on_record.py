@@ -89,9 +89,9 @@ class Place:
         made = sign_envelope(verdict, [KEY[name] for name in by])
         return await travelling.take(self.at, made)
 
-    def judged(self, found=ACCEPT, *by):
-        made = envelope(found, *by)
-        return self.put(types.PATCH_JUDGED.name, decision=found.decision.value, envelope=made)
+    def judged(self, found=ACCEPT, *by, words=True):
+        said = {"decision": found.decision.value, "words": words}
+        return self.put(types.PATCH_JUDGED.name, envelope=envelope(found, *by), **said)
 
     async def say(self, name, **more):
         made = answer(name, proposed=self.proposed, **more)

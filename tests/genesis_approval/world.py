@@ -98,12 +98,15 @@ def no(name, **more):
     return answer(name, word=Word.DISAPPROVE, **more)
 
 
-def case(*answers, envelopes=None, reported=(), constitutional=False, is_open=True) -> Case:
+def case(
+    *answers, envelopes=None, wordless=(), reported=(), constitutional=False, is_open=True
+) -> Case:
     given = ((LEFT if constitutional else ENVELOPE, 0),) if envelopes is None else envelopes
     return Case(
         proposed=CONSTITUTIONAL if constitutional else PROPOSED,
         is_open=is_open,
         envelopes=tuple(given),
+        wordless=tuple(wordless),
         reported=tuple(reported),
         answers=answers,
     )

@@ -4,6 +4,7 @@ import base64
 import json
 import shutil
 
+from tests.genesis_constitution.world import TODOS, migration
 from tests.node.test_node_patches import change, fill
 
 
@@ -25,3 +26,22 @@ def test_a_proposal_is_judged_by_the_measure_that_it_names(born):
         assert "expected less by 90 %, not met" in judged["reason"]
         payload = base64.b64decode(json.loads(judged["envelope"])["payload"])
         assert json.loads(payload)["predicate"]["measured"]["replayed"] == 1
+
+
+def test_a_proposal_says_how_long_it_may_be_judged(born):
+    with born.running():
+        routine, software = born.root / "kinder", born.root / "todos"
+        born.run("patch", "new", str(routine)).good()
+        change(routine, "plainly and briefly", "plainly and kindly")
+        born.run("patch", "new", str(software), "--software", TODOS).good()
+        (software / TODOS).write_bytes(migration()[TODOS])
+        for folder in (routine, software):
+            fill(folder)
+            document = folder / "proposal.md"
+            text = document.read_text()
+            assert text.count("seconds = 600") == 1
+            document.write_text(text.replace("seconds = 600", "seconds = 0"))
+            made = born.run("--json", "patch", "propose", str(folder)).good().json
+            judged = born.run("--json", "patch", "judge", str(made["position"])).json
+            assert judged["decision"] == "inconclusive"
+            assert judged["reason"] == "the judgment took too long: more than 0 s"
