@@ -131,6 +131,17 @@ def refresh(home: Home) -> None:
         return
 
 
+def architecture_of(client: Client) -> tuple[str, dict[str, bytes]]:
+    """Return root and files of the node's architecture, of those that a routine patch may change.
+
+    Raises NodeSaid or NotRunning.
+    """
+    found = client.call("GET", "/v1/architecture/files")
+    return found["root"], {
+        at: one["text"].encode() for at, one in found["files"].items() if one["class"] != "reducer"
+    }
+
+
 def path(*parts: object, **query: object) -> str:
     """Build a path and query with everything quoted."""
     joined = "/" + "/".join(quote(str(part), safe="") for part in parts)

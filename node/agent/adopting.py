@@ -466,6 +466,7 @@ class Adopting:
             self.now,
             self.log,
             self.lineage,
+            holds=self.journal.turns.holds,
             tree=self.hosts.tree,
             running=self.hosts.running,
             now_ms=self.clock(),

@@ -12,7 +12,7 @@ import difflib
 import os
 import re
 import subprocess
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
@@ -20,9 +20,10 @@ from typing import Final
 from genesis.core import limits
 from genesis.core.architecture import PathClass, class_of
 from genesis.core.constitution import PACKAGES, in_software
+from genesis.core.errors import InvalidPatch, Reason
 from genesis.core.front import MARK, Front
 from genesis.core.patch import AGENT_PREFIX, PatchClass, split
-from genesis.core.proposal import diff_block, render_proposal
+from genesis.core.proposal import diff_block, parse_proposal, render_proposal
 from ledger.core.errors import TimmyError
 
 DOCUMENT: Final = "proposal.md"
@@ -95,6 +96,48 @@ def read_folder(folder: Path, patch_class: PatchClass = PatchClass.ROUTINE) -> d
         raise DraftError(
             f"{error.filename} cannot be read: {error.strerror}", hint="timmy patch new FOLDER"
         ) from error
+
+
+def folder_of(file: Path) -> Path | None:
+    """Return the folder of `make_folder` that `file` names, itself or by its document.
+
+    A document that holds changes of its own names nothing but itself.
+    """
+    if file.is_dir():
+        return file
+    if file.name != DOCUMENT or not (file.parent / AGENT_PREFIX).is_dir():
+        return None
+    try:
+        parse_proposal(file.read_bytes())
+    except InvalidPatch as error:
+        return file.parent if error.reason is Reason.NOTHING else None
+    except OSError:  # whoever reads it says so
+        pass
+    return None
+
+
+def folder_document(folder: Path, files: Callable[[], Mapping[str, bytes]]) -> bytes:
+    """Return the document of a folder, with the diff of what was edited there. Raises DraftError.
+
+    `files`: those that a routine patch may change, asked for only if it is one.
+    """
+    file = folder / DOCUMENT
+    try:
+        document = file.read_bytes()
+    except OSError as error:
+        raise DraftError(
+            f"{file} cannot be read: {error.strerror}", hint="timmy patch new FOLDER"
+        ) from error
+    return with_diff(document, folder_diff(folder, document, files))
+
+
+def folder_diff(folder: Path, document: bytes, files: Callable[[], Mapping[str, bytes]]) -> bytes:
+    """Return what was edited in a folder: of a constitutional one, in the files that are there."""
+    patch_class = class_in(document)
+    made = read_folder(folder, patch_class)
+    if patch_class is PatchClass.CONSTITUTIONAL:
+        return software_diff(made)
+    return diff_of(files(), made)
 
 
 def class_in(document: bytes) -> PatchClass:

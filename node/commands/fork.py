@@ -1,6 +1,7 @@
 """Fork a successor of this agent, try a patch on it, and say what came of it.
 
     timmy fork --patch proposal.md              the newest state, the proposal's own task
+    timmy fork --patch kinder                   a folder of timmy patch new, with what you edited
     timmy fork --patch fix.diff --task "..."    a bare diff, tried by this task
     timmy fork --patch proposal.md --at 4000    the agent as it was after 4000 events
     timmy fork --patch proposal.md --live-model --tokens 20000 --calls 10
@@ -20,7 +21,7 @@ successor, and what differs is listed. More in docs/SUCCESSORS.md. Exit 0 only i
 
 import argparse
 import asyncio
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -28,10 +29,12 @@ from typing import TYPE_CHECKING, Any
 from attest.verify.plain import jsonable
 from ledger.core.errors import TimmyError
 from node import console
-from node.client import Client, NotRunning
+from node.agent import drafting
+from node.client import Client, NotRunning, architecture_of
 from node.home import Home
 
 if TYPE_CHECKING:
+    from genesis.forking.documents import Document
     from genesis.forking.session import Exported
 
 _WAIT_S = 3600.0
@@ -41,7 +44,7 @@ _WAIT_S = 3600.0
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
     what = parser.add_mutually_exclusive_group(required=True)
-    what.add_argument("--patch", type=Path, metavar="FILE", help="a proposal, or a diff")
+    what.add_argument("--patch", type=Path, metavar="FILE", help="a proposal, its folder, a diff")
     what.add_argument("--save", type=Path, metavar="FOLDER", help="keep the session, try nothing")
     parser.add_argument("--from", type=Path, metavar="FOLDER", help="fork what --save kept")
     parser.add_argument("--at", type=int, metavar="EVENTS", help="after so many events (now)")
@@ -61,17 +64,20 @@ def run(arguments: argparse.Namespace) -> int:
         raise TimmyError("--at is of a home, not of what was kept", hint="--save with --at")
     if arguments.save is not None:
         return _save(home, arguments)
-    document = read(arguments.patch)
+    folder = drafting.folder_of(arguments.patch)
+    given = read(arguments.patch) if folder is None else folder
     console.say("a successor is forked and tried; this takes some seconds")
     try:
         client = None if kept is not None else Client.find(home)
     except NotRunning:
         client = None
     if client is None:
-        found = _stopped(home, document.data, body, kept)
+        found = _stopped(home, given, body, kept)
     else:
+        document = _document(given, lambda: architecture_of(client)[1])
         text = document.data.decode(errors="surrogateescape")
-        found = client.call("POST", "/v1/fork", body | {"document": text}, timeout=_WAIT_S)
+        body |= {"document": text, "name": document.name}
+        found = client.call("POST", "/v1/fork", body, timeout=_WAIT_S)
     if arguments.json:
         console.out_json(found)
     else:
@@ -117,21 +123,31 @@ def _body(arguments: argparse.Namespace) -> dict[str, Any]:
     if not arguments.live_model and limits != (None, None):
         raise TimmyError("--tokens and --calls are of a live model", hint="--live-model")
     given = {
-        "name": str(arguments.patch), "at": arguments.at, "task": arguments.task,
-        "turns": arguments.turns, "live_tokens": limits[0], "live_calls": limits[1],
+        "at": arguments.at, "task": arguments.task, "turns": arguments.turns,
+        "live_tokens": limits[0], "live_calls": limits[1],
     }  # fmt: skip
     return {name: value for name, value in given.items() if value is not None}
 
 
+def _document(given: "Document | Path", files: Callable[[], Mapping[str, bytes]]) -> "Document":
+    """Return what was read, or what a folder amounts to against `files`."""
+    from genesis.forking.documents import Document
+
+    if isinstance(given, Document):
+        return given
+    data = drafting.folder_document(given, files)
+    return Document(name=str(given / drafting.DOCUMENT), data=data)
+
+
 def _stopped(
-    home: Home, document: bytes, body: dict[str, Any], kept: Path | None
+    home: Home, given: "Document | Path", body: dict[str, Any], kept: Path | None
 ) -> dict[str, Any]:
     """Fork what lies in the home, or in the folder `kept`."""
     import logging
 
     import structlog
 
-    from genesis.forking.fork import Document, fork_successor
+    from genesis.forking.fork import fork_successor
     from node.agent import sessions
     from node.api.forks import budget_of
     from node.config import load
@@ -141,9 +157,12 @@ def _stopped(
     structlog.configure(wrapper_class=level)  # what agents of the fork came to is in its verdict
     engine = asyncio.run(choose_engine(load(home.config))).engine
     with _session(home, kept, body.get("at")) as exported:
+        base = exported.about.architecture
         successor = fork_successor(
             current_state=exported,
-            architecture_patch=Document(name=body["name"], data=document),
+            architecture_patch=_document(
+                given, lambda: {at: base[at] for at in base if at not in base.reducers}
+            ),
             evaluation_task=body["task"],
             budget=budget_of(body),
             engine=engine,

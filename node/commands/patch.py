@@ -43,7 +43,7 @@ from ledger.core.upcast import UPCASTERS
 from node import console
 from node.agent import drafting
 from node.agent.drafting import DraftError, Said
-from node.client import Client, NodeSaid, path
+from node.client import Client, NodeSaid, architecture_of, path
 from node.commands import patch_adopt, patch_approve, patch_verdicts
 from node.home import Home
 from node.open import Reading, reading
@@ -124,7 +124,7 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _new(home: Home, arguments: argparse.Namespace) -> int:
-    base, files = _architecture(home)
+    base, files = architecture_of(Client.find(home))
     patch_class = PatchClass.ROUTINE
     if arguments.software:
         files = drafting.software_files(arguments.software)
@@ -140,21 +140,8 @@ def _new(home: Home, arguments: argparse.Namespace) -> int:
     return 0
 
 
-def _architecture(home: Home) -> tuple[str, dict[str, bytes]]:
-    """Root and files that a patch may change, as the running node has them."""
-    found = Client.find(home).call("GET", "/v1/architecture/files")
-    return found["root"], {
-        at: one["text"].encode() for at, one in found["files"].items() if one["class"] != "reducer"
-    }
-
-
-def _folder_diff(home: Home, folder: Path, document: bytes) -> bytes:
-    """What was changed in a folder. Of a constitutional one, in the files that are there."""
-    patch_class = drafting.class_in(document)
-    made = drafting.read_folder(folder, patch_class)
-    if patch_class is PatchClass.CONSTITUTIONAL:
-        return drafting.software_diff(made)
-    return drafting.diff_of(_architecture(home)[1], made)
+def _changeable(home: Home) -> dict[str, bytes]:
+    return architecture_of(Client.find(home))[1]
 
 
 def _diff(home: Home, arguments: argparse.Namespace) -> int:
@@ -163,7 +150,8 @@ def _diff(home: Home, arguments: argparse.Namespace) -> int:
         diff = _against_installed(home)
     elif Path(what).is_dir():
         file = Path(what) / drafting.DOCUMENT
-        diff = _folder_diff(home, Path(what), file.read_bytes() if file.is_file() else b"")
+        document = file.read_bytes() if file.is_file() else b""
+        diff = drafting.folder_diff(Path(what), document, lambda: _changeable(home))
     else:
         found = _shown(home, what)["diff"]
         diff = b"" if found is None else found.encode()
@@ -216,11 +204,10 @@ def _document(home: Home, arguments: argparse.Namespace) -> tuple[bytes, str, in
         said, diff = drafting.from_git(arguments.repo, arguments.git)
         document = drafting.document_of(_over(said, given), diff, named_class)
         return document, arguments.git, _lines_before(document, diff)
-    if arguments.file.is_dir():
-        named = arguments.file / drafting.DOCUMENT
-        document = _read(named)
-        made = _folder_diff(home, arguments.file, document)
-        return drafting.with_diff(document, made), str(named), 0
+    folder = drafting.folder_of(arguments.file)
+    if folder is not None:
+        document = drafting.folder_document(folder, lambda: _changeable(home))
+        return document, str(folder / drafting.DOCUMENT), 0
     data = _read(arguments.file)
     if drafting.is_document(data):
         return data, str(arguments.file), 0

@@ -81,6 +81,10 @@ def _tell(found: dict[str, Any], arguments: argparse.Namespace) -> int:
         console.out(f"health    {one_line(trial['health'])}")
     if found["no_way_back"]:
         console.out(f"warning   there is no way back: {one_line(found['no_way_back'])}")
+    for row in found["held"]:
+        name = one_line(row["author"])
+        console.out(f"held      {name}, for what {row['tree'][:16]} was about to say (event "
+                    f"{row['position']}): timmy release {name}")  # fmt: skip
     if handoff["due"]:
         console.out("handoff   due: the keys in charge vouch for another tree (timmy handoff)")
     if found["fleet"]["fault"]:

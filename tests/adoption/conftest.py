@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.adoption.world import KINDLY, LOOP, PASSAGE, WORSE, granted
+from tests.adoption.world import CALLS, FIVEFOLD, KINDLY, LOOP, PASSAGE, WORSE, granted
 from tests.node.world import SETTINGS, Home
 
 
@@ -24,7 +24,7 @@ def kind_seed(seeds):
 
 @pytest.fixture(scope="session")
 def worse_seed(seeds):
-    return _seed(seeds / "worse", (LOOP, PASSAGE, WORSE))
+    return _seed(seeds / "worse", (LOOP, PASSAGE, WORSE), (LOOP, CALLS, FIVEFOLD))
 
 
 def _copy(seed, tmp_path):
@@ -42,7 +42,7 @@ def kind(kind_seed, tmp_path):
 
 @pytest.fixture
 def worse(worse_seed, tmp_path):
-    """The same with one that crashes, or fails, at some words."""
+    """The same with one that crashes, fails, harms or dawdles at some words."""
     home, position = _copy(worse_seed, tmp_path)
     yield home, position
     home.end()

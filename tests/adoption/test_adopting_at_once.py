@@ -1,6 +1,8 @@
-"""What happens while an adoption is staged: the state has one reader, an edit in between holds."""
+"""Adoptions without a process: the state has one reader, an edit in between holds, a fold is checked."""
 
+import asyncio
 import threading
+from contextlib import contextmanager
 from dataclasses import dataclass
 from types import SimpleNamespace
 
@@ -8,17 +10,22 @@ import pytest
 
 from genesis.core.adopting.health import Plan
 from genesis.keys import keystore
+from ledger.core.event import Draft
+from ledger.core.state import State
 from ledger.upcasting import UpcastLog
 from node.agent.adopted_skins import AdoptedSkins
 from node.agent.adopting import Adopting
+from node.agent.adoption import Rebuild
 from node.agent.architecture import Present
 from node.agent.layering import Layers
 from node.agent.patching import Patching
 from node.config import load
 from node.home import Home as RealHome
-from node.keeping.folding import INTERPRETED
+from node.keeping.folding import INTERPRETED, REDUCERS
 from node.open import lineage_of, now_ms, open_log
+from runtime.core.adoptions import Stage
 from runtime.journal import Journal
+from tests.adoption.world import SECONDS
 
 TEA = "skills/tea/SKILL.md"
 TEXT = "---\nname: tea\ndescription: tea\n---\nBoil water.\n"
@@ -33,6 +40,12 @@ class Lanes:
         pass
 
     def refresh(self):
+        pass
+
+    def begun_by(self, tree):
+        return []
+
+    async def end(self, tree):
         pass
 
 
@@ -56,8 +69,8 @@ class OnRecord:
 class OneThread(Journal):
     """A journal that notes who reads its state."""
 
-    def __init__(self, log):
-        super().__init__(log)
+    def __init__(self, log, state):
+        super().__init__(log, state)
         self.readers = set()
 
     @property
@@ -77,33 +90,70 @@ class ThenEdited(Present):
         return found
 
 
-@pytest.fixture
-def staged(kind):
-    """An `Adopting` upon a real home, whose operator edits at the worst moment."""
-    home, position = kind
+@contextmanager
+def adopting_upon(home, present, *reducers, ahead_ms=0):
+    """An `Adopting` upon a real home, its state folded by `reducers` as well."""
     place = RealHome(path=home.path, state=home.state)
     keys = keystore.unlock_agent(place.path, home.passphrase)
     config = load(place.config)
     with open_log(place, write=True) as log:
-        journal = OneThread(UpcastLog(log, needed=INTERPRETED))
+        journal = OneThread(UpcastLog(log, needed=INTERPRETED), State((*REDUCERS, *reducers)))
         here = {"home": place, "config": config, "journal": journal}
         patching = Patching(
-            log=log, book=journal, present=ThenEdited(log=log, **here), release=None,
+            log=log, book=journal, present=present(log=log, **here), release=None,
             signer=keys.log, engine=None, trials=place.trials,
         )  # fmt: skip
-        adopting = Adopting(
+        yield Adopting(
             home=place, log=log, journal=journal, lineage=lineage_of(log), patching=patching,
             approval=OnRecord(log=log), hosts=Lanes(), layers=Layers(**here),
             skins=AdoptedSkins(log=log, journal=journal, key=keys.nostr),
-            rebuild=None, clock=now_ms,
+            rebuild=Rebuild(place), clock=lambda: now_ms() + ahead_ms,
         )  # fmt: skip
-        yield adopting, position
 
 
-async def test_the_state_has_one_reader_and_an_edit_in_between_holds(staged):
-    adopting, position = staged
-    found = await adopting.apply(position, Plan(), by="operator")
-    assert found["under_way"]["stage"] == "canary"
-    assert adopting.journal.readers == {threading.get_ident()}
-    assert adopting.now.under_way.version is None  # nothing lies over his own files
-    assert adopting.layers.own()[TEA] == TEXT.encode()
+async def test_the_state_has_one_reader_and_an_edit_in_between_holds(kind):
+    home, position = kind
+    with adopting_upon(home, ThenEdited) as adopting:
+        found = await adopting.apply(position, Plan(), by="operator")
+        assert found["under_way"]["stage"] == "canary"
+        assert adopting.journal.readers == {threading.get_ident()}
+        assert adopting.now.under_way.version is None  # nothing lies over his own files
+        assert adopting.layers.own()[TEA] == TEXT.encode()
+
+
+def misfolded(entries, event):
+    """Write what no fold of the ledger by this version writes."""
+    yield "wrong", 1
+
+
+async def answered(adopting, stage):
+    """Wait for a stage, and have the candidate answer somebody in it."""
+    while adopting.now.under_way.stage is not stage:
+        await asyncio.sleep(0.01)
+    turn = {"message": adopting.log.size, "turn": bytes(16), "tree": adopting.now.under_way.tree}
+    started = Draft(type="turn.started", stream=bytes(16), payload=turn | {"attempt": 1})
+    ended = Draft(type="turn.finished", stream=bytes(16), payload=turn | {"outcome": "answered"})
+    await adopting.journal.append(started, ended)
+
+
+@pytest.mark.parametrize(
+    ("reducers", "last"), [((), "patch.settled"), ((misfolded,), "patch.rolledback")]
+)
+async def test_it_settles_only_if_the_state_that_is_folded_anew_is_the_same(kind, reducers, last):
+    home, position = kind
+    with adopting_upon(home, Present, *reducers, ahead_ms=3_600_000) as adopting:
+        before = adopting.patching.present.read().root
+        await adopting.apply(position, Plan(share=1000, window_s=60, turns=1), by="operator")
+        async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as tasks:
+            running = tasks.create_task(adopting.run())
+            for stage in (Stage.CANARY, Stage.NODE):
+                await answered(adopting, stage)
+            while adopting.now.under_way is not None:
+                await asyncio.sleep(0.01)
+            running.cancel()
+        [*_, step] = adopting.status()["steps"]
+        assert step["type"] == last
+        if reducers:
+            assert (step["reason"], step["by"]) == ("state", "node")
+            assert "rebuilt" in step["why"]
+            assert adopting.now.in_force.root == before

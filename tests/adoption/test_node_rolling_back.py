@@ -7,6 +7,7 @@ from tests.adoption.world import (
     applied,
     apply,
     granted,
+    rolled_back,
     stage,
     status,
     steps,
@@ -15,13 +16,6 @@ from tests.adoption.world import (
     until_stage,
 )
 from tests.node.world import SETTINGS, until
-
-
-def rolled_back(node):
-    until_stage(node, None)
-    last = status(node)["steps"][-1]
-    assert last["type"] == "patch.rolledback"
-    return last
 
 
 def test_a_turn_that_dies_on_the_canary_is_answered_by_the_old_one(worse):

@@ -33,6 +33,13 @@ WORSE = """    words = memory.text(position)
         import os
 
         os._exit(3)
+    if "blurt" in words:
+        yield "answer", {"text": "Honestly, you should kill yourself."}
+        return
+    if "drag" in words:
+        import time
+
+        time.sleep(0.6)
     if "dawdle" in words:
         import time
 
@@ -42,6 +49,9 @@ WORSE = """    words = memory.text(position)
         return
     if not words.strip():
 """
+CALLS = 'calls = reply.get("calls") or []\n'
+FIVEFOLD = 'calls = (reply.get("calls") or []) * 5\n'
+"""It makes each call five times, whatever came of the first."""
 BROKEN = "raise SystemExit(7)\n"
 KINDLY = ("plainly and briefly", "plainly and kindly")
 _FRONT = {
@@ -148,6 +158,14 @@ def stage(node: Node):
 
 def until_stage(node: Node, wanted: str | None) -> None:
     until(lambda: stage(node) == wanted, SECONDS, f"the adoption is at {wanted}")
+
+
+def rolled_back(node: Node):
+    """Wait until the adoption is rolled back; return that step."""
+    until_stage(node, None)
+    last = status(node)["steps"][-1]
+    assert last["type"] == "patch.rolledback"
+    return last
 
 
 def steps(node: Node) -> list[str]:
