@@ -26,6 +26,7 @@
 <home>/mirrors/<ledger id>-leaves/  heads and leaf hashes of another one, and no word of it
 <home>/logs/
 <state>/<ledger id>/  the guard: the last head that was released
+<state>/<ledger id>/grants.db    what this node granted as a voter of its fleet
 <state>/<ledger id>/witness.db   what this node saw of other logs, as their witness
 <state>/operator/     the operator's keystore
 """
@@ -154,6 +155,10 @@ class Home:
     def operator(self) -> Path:
         """Folder of the operator's keystore, outside every home."""
         return self.state / "operator"
+
+    def grants(self, ledger_id: bytes) -> Path:
+        """What this node granted as a voter of its fleet: beside the guard, in no backup."""
+        return self.state / ledger_id.hex() / "grants.db"
 
     @property
     def witnessed(self) -> Path:

@@ -135,9 +135,11 @@ class Duties:
         clock: Callable[[], int],
         timer: Timer = wait,
         has: Callable[[bytes, int], bool | None] = lambda _run, _planned_s: None,
+        held: Callable[[], bool] = lambda: False,
     ) -> None:
         """`signer` has the Nostr key; `book`: if this member votes; `clock`: Unix seconds; `has`:
-        whether this member has the job of a run planned then, None as long as it cannot tell.
+        whether this member has the job of a run planned then, None as long as it cannot tell;
+        `held`: whether this node may be an old copy of itself. It is asked from another thread.
         """
         self._bus = bus
         self._signer = signer
@@ -147,6 +149,7 @@ class Duties:
         self._clock = clock
         self._timer = timer
         self._has = has
+        self._held = held
         self.listening = asyncio.Event()
         """Set while `run` hears what there is to hear."""
         self._since_s: int | None = None
@@ -330,8 +333,9 @@ class Duties:
                 now_s: int = now_s,
             ) -> bytes:
                 word = book.asked(
-                    ask, now_s, manifest=known.digest, members=members, number=known.number
-                )
+                    ask, now_s, manifest=known.digest, members=members, number=known.number,
+                    held=self._held(),
+                )  # fmt: skip
                 return sign(word, self._signer)
 
             try:

@@ -10,7 +10,11 @@ before its time, so none that is planned later can have been granted already. It
 lost its file an hour. Who opens it as `fresh` says that this voter never had one; then there is no
 floor. A second process on the same file cannot grant what the first did: the row is there.
 With them is what it promised when it signed a manifest that names other voters (`Voter.promise`).
-Not covered: an old copy of the file put back; do not restore it from a backup, remove it.
+
+An old copy of the file has forgotten grants. The file names the start of the node under which it
+was open last (`wake`); a ledger that has had a start since says that it is old. That a copy of file
+*and* ledger is old, others have to say (`lost`). In both cases the floor goes an hour ahead, too.
+Not covered: an old copy of the file alone, put back in the run of the node that it is from.
 """
 
 import threading
@@ -23,7 +27,7 @@ from ledger.sql import check_application, check_schema, connect, translated
 from mesh.core.fleet.duty import SKEW_S_MAX, Ask, Grant, Refusal, Voter
 
 APPLICATION_ID: Final = 0x544D4752  # "TMGR"
-VERSION: Final = 2
+VERSION: Final = 3
 _SCHEMA: Final = """
 CREATE TABLE grants (
     run       BLOB PRIMARY KEY,
@@ -41,10 +45,33 @@ CREATE TABLE promise (
 ) STRICT;
 """
 """Since version 2."""
+_WOKE: Final = """
+CREATE TABLE woke (
+    one      INTEGER PRIMARY KEY CHECK (one = 1),
+    start    BLOB NOT NULL,
+    begins_s INTEGER NOT NULL
+) STRICT;
+INSERT INTO woke VALUES (1, x'', 0);
+"""
+"""Since version 3: under which start of the node the file was open last, b"" if under none; and
+`Voter.begins_s`."""
 _GRANT: Final = """
 INSERT INTO grants VALUES (?1, ?2, ?3)
 ON CONFLICT (run) DO UPDATE SET planned_s = ?3 WHERE member = ?2
 """
+
+
+def forget(path: Path, now_s: int) -> None:
+    """Of a voter that does not run, and is found to be an old copy of itself: `GrantBook.lost`.
+
+    Without a file there is nothing to do: a new one has its floor. Raises StoreError.
+    """
+    if path.exists():
+        book = GrantBook(path, me=b"", now_s=now_s)
+        try:
+            book.lost(now_s)
+        finally:
+            book.close()
 
 
 class GrantBook:
@@ -74,9 +101,11 @@ class GrantBook:
                 self._db.execute("INSERT INTO floor VALUES (1, ?)", (floor_s,))
                 self._db.pragma("application_id", APPLICATION_ID)
                 self._db.pragma("user_version", 1)
-            if check_application(self._db, self._what, APPLICATION_ID) == 1:
-                self._db.execute(_PROMISE)
-                self._db.pragma("user_version", VERSION)
+            version = check_application(self._db, self._what, APPLICATION_ID)
+            for number, more in ((2, _PROMISE), (3, _WOKE)):
+                if version < number:
+                    self._db.execute(more)
+                    self._db.pragma("user_version", number)
         check_schema(self._db, self._what, APPLICATION_ID, VERSION)
 
     def _load(self, me: bytes) -> Voter:
@@ -84,7 +113,8 @@ class GrantBook:
         granted = {run: (member, planned_s) for run, member, planned_s in rows}
         floor_s = self._db.execute("SELECT floor_s FROM floor").get
         promised = self._db.execute("SELECT number, since_s FROM promise").fetchone()
-        return Voter(me, granted, floor_s, promised)
+        begins_s = self._db.execute("SELECT begins_s FROM woke").get
+        return Voter(me, granted, floor_s, promised, begins_s)
 
     @property
     def granted(self) -> dict[bytes, tuple[bytes, int]]:
@@ -97,6 +127,38 @@ class GrantBook:
         """The earliest time that `promise` takes."""
         with self._lock:
             return self._voter.promises_s
+
+    @property
+    def begins_s(self) -> int:
+        """As Voter.begins_s."""
+        with self._lock:
+            return self._voter.begins_s
+
+    def wake(self, start: bytes, before: bytes, now_s: int) -> bool:
+        """Go on in a run of the node, of which the event `start` tells; False if the file is old.
+
+        `before` is the start before that in the ledger, b"" if there is none. Raises StoreError.
+        """
+        with self._lock, translated(self._what):
+            known = self._db.execute("SELECT start FROM woke").get
+        old = known not in (b"", before, start)
+        if old:
+            self.lost(now_s)
+        with self._lock, translated(self._what), self._db:
+            self._db.execute("UPDATE woke SET start = ?", (start,))
+        return not old
+
+    def lost(self, now_s: int) -> None:
+        """Take it as Voter.lost that grants are forgotten; on disk on return. Raises StoreError."""
+        with self._lock:
+            self._voter.lost(now_s)
+            try:
+                with translated(self._what), self._db:
+                    self._db.execute("UPDATE floor SET floor_s = ?", (self._voter.floor_s,))
+                    self._db.execute("UPDATE woke SET begins_s = ?", (self._voter.begins_s,))
+            except BaseException:
+                self._again()
+                raise
 
     def promise(self, number: int, since_s: int) -> bool:
         """Promise as Voter.promise; it is on disk before the answer. Raises StoreError."""
@@ -114,13 +176,22 @@ class GrantBook:
             return held
 
     def asked(
-        self, ask: Ask, now_s: int, *, manifest: bytes, members: Iterable[bytes], number: int = 0
+        self,
+        ask: Ask,
+        now_s: int,
+        *,
+        manifest: bytes,
+        members: Iterable[bytes],
+        number: int = 0,
+        held: bool = False,
     ) -> Grant | Refusal:
         """Answer as Voter.asked; what it changed is on disk. On StoreError say nothing."""
         with self._lock:
             voter = self._voter
             floor_s, known = voter.floor_s, voter.granted.get(ask.run)
-            answer = voter.asked(ask, now_s, manifest=manifest, members=members, number=number)
+            answer = voter.asked(
+                ask, now_s, manifest=manifest, members=members, number=number, held=held
+            )
             new = voter.granted.get(ask.run)
             if new != known or voter.floor_s != floor_s:
                 try:

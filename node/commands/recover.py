@@ -10,6 +10,9 @@ ledger; every event of it is checked, and the head over it is this log's own. It
 of this home that goes on: first stop every other. Where something was appended to an old copy, it
 is no beginning of the mirror's any more, and nothing is fetched.
 
+Whichever it is: a member of a fleet that votes grants no run for an hour then, as it may have
+granted it before.
+
 --kit - reads the kit from standard input. What the node released and no longer has is given up
 publicly: the record, signed by the recovery key, names what is kept, and every later head carries
 the new epoch. Two recoveries of one log contradict each other for all to see, so do it once.
@@ -124,7 +127,9 @@ def _with_its_keys(
     from ledger.core.event import Draft
     from ledger.core.types import EPOCH, LINEAGE_STREAM
     from ledger.release import GuardFile, Release, check_guard
+    from mesh.fleet.grants import forget
     from node.identity import succession
+    from node.open import now_ms
 
     try:
         guard = GuardFile(home.state, log.ledger_id)
@@ -142,6 +147,7 @@ def _with_its_keys(
         path=succession.in_charge(home, lineage),
         expected=succession.expected(lineage),
     )
+    forget(home.grants(log.ledger_id), now_ms() // 1000)
     record = EpochRecord(
         ledger_id=log.ledger_id,
         epoch=lineage.epoch + 1,
@@ -159,9 +165,12 @@ def _with_new_keys(
 ) -> dict[str, Any]:
     """Put new keys in charge by the recovery key alone."""
     from genesis.core.recovery import render_kit
+    from mesh.fleet.grants import forget
     from node.anchors import requests
     from node.identity import kits, recovering, succession
+    from node.open import now_ms
 
+    forget(home.grants(log.ledger_id), now_ms() // 1000)
     text = _passphrase(home, arguments, confirm=True)
     tenure = succession.finish(home, log, lineage, text)
     path = None

@@ -9,6 +9,11 @@ that could be forgotten. So the file is made as soon as the node is of a fleet, 
 vote. Not covered: a voter whose disk is lost, and who is taken in anew within the hour by a member
 that has not heard yet that he was one.
 
+A machine that is rolled back whole brings an old file along. While this node is in `doubt` whether
+it is an old copy of itself (its release is held, or no member has compared heads with it yet), it
+grants nothing, signs no new voters, and begins no run that was planned before it woke: it may have
+done both already. If somebody shows that it is one (`forget`), its file begins an hour ahead.
+
 A plan holds under one manifest. If voters refuse it because they know another, or have signed the
 next one, it is asked again under the newest one, until the window is over: manifests reach
 everybody within a minute. Before this node signs other voters, its file has to hold the promise
@@ -24,12 +29,15 @@ from typing import Any, Final
 
 import structlog
 
+from ledger.core import types
 from ledger.core.errors import StoreError
 from ledger.core.keys import Signer
+from ledger.log import Log
 from mesh.core.errors import BusError, Refused
 from mesh.core.fleet.duty import (
     AGAIN,
     BEGUN_BY_ANOTHER,
+    FORGOTTEN,
     SKEW_S_MAX,
     Begin,
     Plan,
@@ -62,6 +70,9 @@ LEAD_S: Final = SKEW_S_MAX + 3600
 granted meanwhile: nothing is that is planned more than SKEW_S_MAX ahead."""
 _LEAD_ALONE_S: Final = 60
 """The same where this node's yes is enough, and it has granted runs: it may do so once more."""
+_DOUBT_SECONDS: Final = 1.0
+_STARTS_MAX: Final = 64
+"""Of the node's own events, so many times two are looked at first for its starts."""
 _ROLE: Final = "jobs"
 _HINT: Final = "timmy mesh members shows the fleet and its roles"
 
@@ -79,6 +90,11 @@ class FleetDuty:
     _duties: Duties | None = None
     _has: Callable[[bytes, int], bool] | None = None
     _book: GrantBook | None = None
+    doubt: Callable[[], str] = lambda: ""
+    """Why this node may be an old copy of itself; "" if it is none. Asked from any thread."""
+    _woke_s: int = 0
+    _forgets: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set while the file does not know yet that grants are forgotten."""
     _opened: asyncio.Event = field(default_factory=asyncio.Event)
     _ready: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -89,21 +105,22 @@ class FleetDuty:
         """Answer other members, listen and tell, once this node is of a fleet."""
         while self.fleet.fleet is None:
             await self.fleet.settled.wait()
-        path = self.home.state / self.fleet.log.ledger_id.hex() / "grants.db"
+        path = self.home.grants(self.fleet.log.ledger_id)
         path.parent.mkdir(mode=0o700, parents=True, exist_ok=True)
-        me = self.signer.public
+        me, self._woke_s = self.signer.public, _now_s()
         book = await self._open(path, me, fresh=self.fleet.newcomer)
         self._book = book
         self._opened.set()
         duties = Duties(
             self.live, self.signer, book, manifest=self._manifest, clock=_now_s,
-            has=self._has_job,
+            has=self._has_job, held=lambda: bool(self._doubted()),
         )  # fmt: skip
         try:
             async with asyncio.TaskGroup() as group:
                 if isinstance(self.live, DirectBus):
                     group.create_task(self.live.run())
                 group.create_task(duties.run())
+                group.create_task(self._write_down(book))
                 await duties.listening.wait()
                 self._duties = duties
                 self._ready.set()
@@ -116,15 +133,57 @@ class FleetDuty:
         """Open the voter's file; while it cannot be read this node votes for nothing."""
         while True:
             try:
-                return await asyncio.to_thread(GrantBook, path, me=me, now_s=_now_s(), fresh=fresh)
+                return await asyncio.to_thread(self._taken_up, path, me, fresh=fresh)
             except StoreError as error:
                 fresh = False  # something lay there
                 hint = "remove it: a new one grants nothing for an hour"
                 _log.warning("no part in shared jobs", reason=str(error)[:200], hint=hint)
             await asyncio.sleep(_OPEN_SECONDS)
 
+    def _taken_up(self, path: Path, me: bytes, *, fresh: bool) -> GrantBook:
+        book = GrantBook(path, me=me, now_s=_now_s(), fresh=fresh)
+        try:
+            if not book.wake(*_starts(self.fleet.log), _now_s()):
+                _log.warning("the file of grants is an old one: it grants nothing for an hour")
+        except BaseException:
+            book.close()
+            raise
+        return book
+
     def _manifest(self) -> Manifest:
         return known(self.fleet)
+
+    # ---- an old copy of ourselves ----------------------------------------------------------------
+
+    def forget(self) -> None:
+        """Take it that this node granted and began what it does not know of any more."""
+        self._forgets.set()
+
+    async def _write_down(self, book: GrantBook) -> None:
+        """Have it in the file; until it is there nothing is granted."""
+        while True:
+            await self._forgets.wait()
+            try:
+                await asyncio.to_thread(book.lost, _now_s())
+            except StoreError as error:
+                _log.warning("a voter cannot write its grants", error=str(error))
+                await asyncio.sleep(_OPEN_SECONDS)
+                continue
+            self._forgets.clear()
+            _log.error("THIS VOTER IS AN OLD COPY: it grants nothing for an hour")
+
+    def _doubted(self) -> str:
+        return self.doubt() or ("an old copy of itself" if self._forgets.is_set() else "")
+
+    async def _forgotten(self, plan: Plan) -> bool:
+        """Whether this node may have begun a run before, in a past that it does not know; waits
+        until it knows, or the run's window is over.
+        """
+        while plan.planned_s < self._woke_s and self._doubted():
+            if _now_s() > plan.until_s:
+                return True
+            await asyncio.sleep(_DOUBT_SECONDS)
+        return self._book is not None and plan.planned_s < self._book.begins_s
 
     # ---- a change of voters ----------------------------------------------------------------------
 
@@ -143,6 +202,11 @@ class FleetDuty:
         Raises Refused if such a run may have been granted here, StoreError.
         """
         book = await self._voting()
+        if why := self._doubted():
+            raise Refused(
+                f"this voter may have forgotten what it granted: {why}",
+                hint="see who has to answer: timmy mesh witness",
+            )
         if not await asyncio.to_thread(book.promise, number, since_s):
             raise Refused(
                 f"its voters are to decide from {since_s} on, and this voter has granted, or may "
@@ -215,7 +279,7 @@ class FleetDuty:
             if fleet is None or fleet.fleet_id != shared.fleet:
                 return Left(why="the job is of another fleet than this node")
             plan = self._plan(case, shared)
-            end = await duties.decide(plan)
+            end = await self._decide(duties, plan)
             if isinstance(end, Begin):
                 return Mine(fence=end.fence, manifest=plan.manifest)
             if not _passes(end) or _now_s() > case.until_s:
@@ -228,10 +292,15 @@ class FleetDuty:
             duties = await self._listening()
             assert self.fleet.fleet is not None
             plan = make(self.fleet.fleet)
-            end = await duties.decide(plan)
+            end = await self._decide(duties, plan)
             if isinstance(end, Begin) or not _passes(end) or _now_s() > plan.until_s:
                 return end
             await asyncio.sleep(AGAIN_SECONDS)
+
+    async def _decide(self, duties: Duties, plan: Plan) -> Begin | Skip:
+        if plan.mode is MeshMode.QUORUM and await self._forgotten(plan):
+            return Skip(run=plan.run, why=FORGOTTEN)
+        return await duties.decide(plan)
 
     def _has_job(self, run: bytes, planned_s: int) -> bool | None:
         return None if self._has is None else self._has(run, planned_s)
@@ -287,6 +356,17 @@ def _passes(end: Skip) -> bool:
 def make_duty(home: Home, live: Live, signer: Signer, fleet: FleetNode) -> FleetDuty:
     """Make this node's part in the runs of its fleet."""
     return FleetDuty(home=home, live=live, signer=signer, fleet=fleet)
+
+
+def _starts(log: Log) -> tuple[bytes, bytes]:
+    """Ids of the events of the newest two starts of this node; b"" for one that is not there."""
+    last = _STARTS_MAX
+    while True:
+        events = log.stream(types.NODE_STREAM, last=last)
+        found = [one.id for one in events if one.type == types.NODE_STARTED.name][-2:]
+        if len(found) == 2 or len(events) < last:
+            return (found or [b""])[-1], found[0] if len(found) == 2 else b""
+        last *= 4
 
 
 def _now_s() -> int:

@@ -10,13 +10,15 @@ this node follows, and only if the log's key signed it: who that is, the log sho
 introduction, asked for where it is not known. Two heads of one size are proof; of two sizes it is
 the trees under them that show it (`mesh.mirrors.comparing`): our copy's, or the tiles of whoever
 told. Where neither is to be had, nothing is proven, and it is tried again with the next head. A
-head of our own log that is not in it says that we are an old copy of ourselves.
+head of our own log that is not in it says that we are an old copy of ourselves; until one peer has
+compared heads with us, or none answered for LISTEN_SECONDS, we may be one (`unsure`).
 
 A log that was frozen once is not gossiped of any more, also if a recovery began another epoch.
 """
 
 import asyncio
 import random
+import time
 from collections import deque
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -47,6 +49,7 @@ from mesh.core.witnesses.introduction import Introduction, open_introduction
 from mesh.mirrors.comparing import Proven, Unresponsive, View, put_beside
 from mesh.mirrors.source import Source, SourceFailed
 from mesh.witnesses.equivocations import FILE_BYTES_MAX
+from node.fleet.duties import FleetDuty
 from node.fleet.hearing import Hearing
 from node.fleet.mirroring import Mirroring
 from node.fleet.witnessed import Witnessed
@@ -56,6 +59,10 @@ from node.open import now_ms
 PATH: Final = "/fleet/gossip"
 ROUND_SECONDS: Final = 5.0
 """How soon a head is told on: a fleet of a hundred has it in four rounds."""
+_FIRST_SECONDS: Final = 0.5
+"""The first round comes at once: who may be an old copy of himself grants nothing until then."""
+LISTEN_SECONDS: Final = 30.0
+"""Of peers that are all switched off nobody can tell us anything."""
 _FANOUT: Final = 4
 _LEGS_MAX: Final = 3
 """Summary, what differs, what is wanted: then the next round."""
@@ -74,6 +81,7 @@ _DOUBTED_MAX: Final = 64
 _WAITING_MAX: Final = 8
 """Requests of peers that wait for their turn."""
 _SECONDS_MAX: Final = 10.0
+_UNSURE: Final = "no member has compared heads with this node since it began"
 
 _log = structlog.get_logger("node.fleet.gossiping")
 
@@ -117,6 +125,8 @@ class Gossiping:
     _compared: dict[bytes, int] = field(default_factory=dict)
     """In which round the trees of a log were last had from elsewhere, both of them."""
     _round: int = 0
+    _began: float = field(default_factory=time.monotonic)
+    _compared_once: bool = False
     _turn: asyncio.Lock = field(default_factory=asyncio.Lock)
     _waiting: int = 0
 
@@ -129,8 +139,10 @@ class Gossiping:
 
     async def run(self) -> None:
         """Tell and compare, a round at a time, until cancelled."""
+        seconds = _FIRST_SECONDS
         while True:
-            await asyncio.sleep(ROUND_SECONDS)
+            await asyncio.sleep(seconds)
+            seconds = ROUND_SECONDS
             try:
                 await self.step()
             except* TimmyError as group:
@@ -138,10 +150,16 @@ class Gossiping:
                     raise
                 _log.warning("gossip waits", reason=str(group.exceptions[0])[:200])
 
+    def unsure(self) -> str:
+        """Why this node may be an old copy of itself; "" once somebody had the chance to say so."""
+        listened = time.monotonic() - self._began > LISTEN_SECONDS
+        return "" if self._compared_once or listened else _UNSURE
+
     async def step(self) -> None:
         """One round."""
         sources = self.mirroring.sources()
         if not sources:
+            self._compared_once = True
             return
         await self._look(sources)
         async with self._turn:
@@ -151,12 +169,15 @@ class Gossiping:
         peers = sorted(url for url, one in sources.items() if one.node in members)
         peers = self.draw.sample(peers, min(_FANOUT, len(peers)))
         told: list[Message] = [] if rumour is None else [rumour]
+        talks: list[asyncio.Task[bool]] = []
         async with asyncio.TaskGroup() as group:
             for number, url in enumerate(peers):
                 messages = [*told, opening] if number == 0 else told
                 if messages:
-                    group.create_task(self._talk(sources[url], messages))
+                    talks.append(group.create_task(self._talk(sources[url], messages)))
         await self._settle(sources)
+        if not talks or talks[0].result():  # the first one was told of all that is known here
+            self._compared_once = True
         self._round += 1
 
     # ---- what is known -------------------------------------------------------------------------
@@ -239,8 +260,10 @@ class Gossiping:
 
     # ---- to and fro ----------------------------------------------------------------------------
 
-    async def _talk(self, source: Source, messages: list[Message]) -> None:
-        """Tell a peer, take in what it says, answer that; some legs, then the next round."""
+    async def _talk(self, source: Source, messages: list[Message]) -> bool:
+        """Tell a peer, take in what it says, answer that; some legs, then the next round. False if
+        it does not answer.
+        """
         for _ in range(_LEGS_MAX):
             try:
                 async with asyncio.timeout(_SECONDS_MAX):
@@ -248,10 +271,11 @@ class Gossiping:
                 heard = decode_messages(data)
             except (SourceFailed, TimeoutError, InvalidData) as error:
                 _log.debug("no gossip", peer=source.url, reason=str(error)[:200])
-                return
+                return False
             messages = await self._answers(heard, source.url)
             if not messages:
-                return
+                break
+        return True
 
     async def answer(self, header: str, data: bytes) -> bytes:
         """Answer the request of a peer. Raises InvalidSignedRequest, NotMember, InvalidGossip."""
@@ -451,9 +475,12 @@ def make_gossiping(
     witnessed: Witnessed,
     mirroring: Mirroring,
     hearing: Hearing,
+    duty: FleetDuty,
 ) -> Gossiping:
-    """Make this node's part in it: of the logs that `hearing` follows."""
-    return Gossiping(
+    """Make this node's part in it: of the logs that `hearing` follows. A voter's word waits for it:
+    what may be an old copy of itself has forgotten what it granted.
+    """
+    made = Gossiping(
         release=release,
         witnessing=hearing.witnessing,
         witnessed=witnessed,
@@ -461,3 +488,6 @@ def make_gossiping(
         followed=hearing.followed,
         session=session,
     )
+    duty.doubt = lambda: release.held or made.unsure()
+    witnessed.on_old = duty.forget
+    return made

@@ -77,6 +77,9 @@ class Witnessed:
     """The newest head that enough witnesses cosigned, their lines under it."""
     ended: dict[str, Ended] = field(default_factory=dict)
     vouched: bool = False
+    on_old: Callable[[], None] = lambda: None
+    """Told when this may be an old copy of itself: somebody says so, or nobody but the operator
+    says that it is none."""
     contradiction: str = ""
     """A signed head of this log that is not in it, as relays showed."""
     _known: dict[str, int] = field(default_factory=dict)
@@ -132,6 +135,7 @@ class Witnessed:
         """Release nothing any more: there is proof that our own key signed something else."""
         self.contradiction = why
         self.release.hold(why)
+        self.on_old()
 
     async def _something_new(self) -> None:
         """Return when other witnesses are to be asked, or the ones before about something new."""
@@ -185,6 +189,7 @@ class Witnessed:
             name, end = next(iter(against.items()))
             self.vouched = False
             self.release.hold(f"witness {name}: {end.reason}")
+            self.on_old()
         elif any(end.outcome is Outcome.COSIGNED for end in found.values()) or self.vouched:
             if self.release.held:
                 _log.info("released again", witnesses=len(found))
@@ -236,6 +241,7 @@ class Witnessed:
             )
         if self.release.held:
             self.vouched = True
+            self.on_old()  # the operator speaks for the log, and not for what a voter granted
             await self._append(types.WITNESS_VOUCHED.name, {"size": self.release.newest.size})
             self.release.let_go()
 

@@ -16,6 +16,7 @@ from ledger.mirror import MirrorLog
 from ledger.release import GuardFile, check_guard
 from ledger.sqlite import SqliteStore
 from mesh.core.nip01 import NostrSigner
+from mesh.fleet.grants import forget
 from mesh.mirrors.source import Source
 from node.config import load
 from node.fleet.files import fleet_files
@@ -66,7 +67,8 @@ def _beside(path: Path) -> list[Path]:
 def _guard(home: Home, log: Log, lineage: Lineage, head: SignedCheckpoint) -> int:
     """Put the guard on the fetched head, unless it is ahead of it; return its size.
 
-    Raises RolledBack if more was released than the mirror has.
+    A guard that is behind says that what lies beside it is as old: what this node granted as a
+    voter, too. Raises RolledBack if more was released than the mirror has.
     """
     guard = GuardFile(home.state, log.ledger_id)
     try:
@@ -78,5 +80,6 @@ def _guard(home: Home, log: Log, lineage: Lineage, head: SignedCheckpoint) -> in
     else:
         if found.size >= head.size:
             return found.size
+    forget(home.grants(log.ledger_id), now_ms() // 1000)
     guard.write(head.anchor_preimage())
     return head.size

@@ -3,6 +3,7 @@
 `python -m tests.mesh.test_duty [runs]` prints how often each mode did a run twice, or not at all.
 """
 
+import copy
 import heapq
 import random
 import sys
@@ -15,6 +16,10 @@ from hypothesis import strategies as st
 
 from mesh.core.fleet import duty
 from mesh.core.fleet.duty import (
+    AGAIN,
+    FORGOTTEN,
+    HELD,
+    SKEW_S_MAX,
     Ask,
     Begin,
     Candidate,
@@ -46,6 +51,11 @@ class Fleet:
     late: float = 0.02
     clocks_s: int = 400
     """How far clocks are ahead or behind."""
+    restored: int = 0
+    """Members that die near the run's time and come back as an old backup has them, whole."""
+    rules: frozenset[str] = frozenset({"holds", "floors", "begins"})
+    """What such a one does: grants nothing until it is told, nor anything of before after that; and
+    begins nothing of before itself."""
     begun: list[int] = field(default_factory=list)
     skipped: dict[int, str] = field(default_factory=dict)
 
@@ -67,6 +77,32 @@ class Fleet:
         self.down = [self._spans(0.3, 300) for _ in MEMBERS]
         sides = [self.random.random() < 0.4 for _ in MEMBERS]
         self.side, self.cut = sides, self._spans(0.6, 1200)
+        self.kept, self.held = {}, set()
+        for number in self.random.sample(range(5), self.restored):
+            self._brought_back(number)
+
+    def _brought_back(self, number):
+        """When it is copied, dies, wakes as the copy, and hears that it is one."""
+        dies = PLANNED_S + self.random.uniform(0, 400)
+        wakes = dies + self.random.uniform(1, 200)
+        self.down[number].append((dies, wakes))
+        self.kept[number] = (Voter(MEMBERS[number]), False)
+        self.at(dies - self.random.expovariate(1 / 300), self.copied, number)
+        self.at(wakes, self.wakes_old, number)
+        self.at(wakes + self.random.uniform(0, 300), self.told_old, number)
+
+    def copied(self, _now, number):
+        self.kept[number] = copy.deepcopy(self.voters[number]), self.recorded[number]
+
+    def wakes_old(self, _now, number):
+        self.voters[number], self.recorded[number] = self.kept[number]
+        self.held.add(number)
+
+    def told_old(self, now, number):
+        self.held.discard(number)
+        if "floors" in self.rules:
+            self.voters[number].lost(self.clock(number, now))
+        self.tick(now, number)
 
     def _spans(self, chance, longest_s):
         if self.random.random() > chance:
@@ -113,8 +149,13 @@ class Fleet:
         if number not in self.lacks:
             self.tick(now, number)
 
+    def barred(self, number):
+        """Whether it asks nobody for this run, and heeds no word that is still under way to it."""
+        old = number in self.held or self.voters[number].begins_s > PLANNED_S
+        return old and "begins" in self.rules
+
     def tick(self, now, number):
-        if not self.recorded[number]:
+        if not self.recorded[number] and not self.barred(number):
             self.do(now, number, self.candidates[number].tick(self.clock(number, now)))
 
     def do(self, now, number, actions):
@@ -128,6 +169,9 @@ class Fleet:
                             self.send(now + again, number, other, self.heard, number)
                 case Skip(why=why):
                     self.skipped[number] = why
+                    if any(one in why for one in AGAIN):
+                        self.candidates[number] = Candidate(self.plan, MEMBERS[number])
+                        self.at(now + 5, self.tick, number)
                 case Questions(ask=ask, voters=voters):
                     for voter in voters:
                         self.send(now, number, MEMBERS.index(voter), self.asked, ask, number)
@@ -140,8 +184,9 @@ class Fleet:
 
     def asked(self, now, number, ask, sender):
         answer = self.voters[number].asked(
-            ask, self.clock(number, now), manifest=b"m" * 32, members=MEMBERS
-        )
+            ask, self.clock(number, now), manifest=b"m" * 32, members=MEMBERS,
+            held="holds" in self.rules and number in self.held,
+        )  # fmt: skip
         self.send(now, number, sender, self.answered, answer)
 
     def turn(self, now, number, sender):
@@ -152,7 +197,7 @@ class Fleet:
         self.tick(now, number)
 
     def answered(self, now, number, answer):
-        if not self.recorded[number]:
+        if not self.recorded[number] and not self.barred(number):
             clock = self.clock(number, now)
             self.do(now, number, self.candidates[number].answered(answer, clock))
 
@@ -170,6 +215,25 @@ def test_a_majority_never_begins_a_run_twice_whatever_fails():
     told = tally(Mode.QUORUM, 2_000)
     assert set(told) <= {0, 1}
     assert told[1] > 1_500, "a rule that never begins a run begins none twice"
+
+
+RULES = ("holds", "floors", "begins")
+
+
+def test_nor_does_one_with_members_that_come_back_from_an_old_backup():
+    for restored in (1, 2):
+        told = tally(Mode.QUORUM, 1_000, restored=restored)
+        assert set(told) <= {0, 1}
+        assert told[1] > 600
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_without_any_of_its_rules_an_old_backup_does_begin_some_twice(rule):
+    rules = frozenset(RULES) - {rule}
+    assert any(
+        len(Fleet(Mode.QUORUM, seed, restored=2, rules=rules).run().begun) > 1
+        for seed in range(6_000)
+    )
 
 
 def test_owners_behind_cut_links_do_begin_a_run_twice_and_hardly_ever_not_at_all():
@@ -249,6 +313,36 @@ def test_a_clock_that_was_ahead_and_is_set_back_grants_nothing_twice():
     answer(voter, ask(run=b"later", planned_s=ahead, until_s=ahead), ahead)
     assert RUN not in voter.granted
     assert answer(voter, ask(MEMBERS[1])).why == "of before what this voter remembers"
+
+
+def test_who_may_be_an_old_copy_grants_nothing_and_says_so():
+    voter = Voter(MEMBERS[4])
+
+    def held(question):
+        return voter.asked(question, PLANNED_S, manifest=b"m", members=MEMBERS, held=True)
+
+    assert held(ask()).why == HELD
+    assert HELD in AGAIN
+    assert not voter.granted
+    answer(voter, ask())
+    assert held(ask()).why == HELD, "nor again what it remembers: it says no word that counts"
+    assert held(ask(MEMBERS[1])).holder == MEMBERS[0]
+
+
+def test_an_old_copy_grants_nothing_that_it_can_have_granted():
+    """What it forgot was granted by now, by its clock, and no run is granted an hour ahead."""
+    forgot, voter = Voter(MEMBERS[4]), Voter(MEMBERS[4])
+    newest = ask(planned_s=PLANNED_S + SKEW_S_MAX, until_s=PLANNED_S + SKEW_S_MAX)
+    assert isinstance(answer(forgot, newest), Grant)
+    voter.lost(PLANNED_S)
+    assert answer(voter, ask(MEMBERS[1], planned_s=newest.planned_s, until_s=newest.until_s),
+                  newest.planned_s).why == FORGOTTEN  # fmt: skip
+    later = ask(planned_s=newest.planned_s + 1, until_s=newest.planned_s + 1)
+    assert answer(forgot, later).why == "not its time"
+    assert isinstance(answer(voter, later, later.planned_s), Grant)
+    assert voter.begins_s == voter.floor_s == voter.promises_s - 1 == later.planned_s
+    voter.lost(PLANNED_S - 1000)
+    assert voter.begins_s == later.planned_s, "it never goes back"
 
 
 def test_a_voter_that_is_full_says_so(monkeypatch):
@@ -382,6 +476,12 @@ def main(argv):
             doubles = sum(count for times, count in how.items() if times > 1)
             where = "a link was cut" if parted else "no link was cut"
             print(f"  {where}: {how.total()} runs, {doubles} twice or more, {how[0]} not at all")
+    for restored in (1, 2):
+        for rules in (RULES, *(set(RULES) - {rule} for rule in RULES), ()):
+            told = tally(Mode.QUORUM, runs, restored=restored, rules=frozenset(rules))
+            doubles = sum(count for times, count in told.items() if times > 1)
+            print(f"{restored} come back from an old backup, {sorted(rules)}: {runs} runs, "
+                  f"{doubles} twice or more, {told[0]} not at all")  # fmt: skip
 
 
 if __name__ == "__main__":

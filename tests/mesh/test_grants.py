@@ -10,6 +10,8 @@ import pytest
 
 from ledger.core.errors import StoreDamaged, StoreError
 from mesh.core.fleet.duty import (
+    FORGOTTEN,
+    HELD,
     KEPT_S,
     NEXT_VOTERS,
     SKEW_S_MAX,
@@ -19,7 +21,7 @@ from mesh.core.fleet.duty import (
     Refusal,
     Voter,
 )
-from mesh.fleet.grants import GrantBook
+from mesh.fleet.grants import GrantBook, forget
 
 NOW = 1_000_000_000
 ME = b"v" * 32
@@ -111,12 +113,56 @@ def test_a_file_of_before_promises_is_brought_forward(tmp_path):
     path = tmp_path / "grants.db"
     book = book_at(path)
     asked(book, ask(1, 0))
-    book._db.execute("DROP TABLE promise")
+    book._db.execute("DROP TABLE promise; DROP TABLE woke")
     book._db.pragma("user_version", 1)
     book.close()
     again = book_at(path)
     assert asked(again, ask(1, 1)).holder == MEMBERS[0]
     assert again.promise(0, NOW + 1)
+    again.close()
+
+
+def woken(path, start, before):
+    """Open the file under a start of the node, ask it for a run, and say what it answers."""
+    book = book_at(path, NOW)
+    known = book.wake(start, before, NOW)
+    answer = asked(book, ask(1, 0))
+    book.close()
+    return known, getattr(answer, "why", "granted")
+
+
+def test_an_old_copy_of_the_file_is_known_by_the_starts_that_it_does_not_name(tmp_path):
+    path, old = tmp_path / "grants.db", tmp_path / "old.db"
+    book_at(path).close()
+    assert woken(path, b"first", b"") == (True, "granted")
+    old.write_bytes(path.read_bytes())
+    assert woken(path, b"second", b"first") == (True, "granted")
+    assert woken(path, b"second", b"first") == (True, "granted"), "opened twice in one run"
+    assert woken(path, b"third", b"second") == (True, "granted")
+    path.write_bytes(old.read_bytes())
+    assert woken(path, b"fourth", b"third") == (False, FORGOTTEN)
+    assert woken(path, b"fifth", b"fourth") == (True, FORGOTTEN), "for an hour, as it is on disk"
+
+
+def test_what_is_lost_stays_lost_over_restarts(tmp_path):
+    path = tmp_path / "grants.db"
+    forget(path, NOW)
+    assert not path.exists(), "a new file has its floor"
+    book = book_at(path)
+    assert isinstance(asked(book, ask(1, 0)), Grant)
+    held = book.asked(ask(2, 0), NOW, manifest=MANIFEST, members=MEMBERS, held=True)
+    assert held.why == HELD
+    book.close()
+    forget(path, NOW)
+    again = book_at(path)
+    floor_s = NOW + SKEW_S_MAX + 1
+    assert asked(again, ask(1, 0)).why == FORGOTTEN
+    assert again.begins_s == again.promises_s == floor_s
+    assert isinstance(asked(again, ask(3, 0, floor_s), floor_s), Grant)
+    again._db.execute("pragma query_only=ON")
+    with pytest.raises(StoreError):
+        again.lost(NOW + 1000)
+    assert again.begins_s == floor_s, "what is not on disk is asked for again"
     again.close()
 
 

@@ -5,7 +5,7 @@
 
 import sys
 from collections import Counter
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 import pytest
 from hypothesis import given
@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 from mesh.core.fleet import duty, majority
 from mesh.core.fleet.duty import (
     ANSWER_RUN_BYTES,
+    HELD,
     Ask,
     Begin,
     Candidate,
@@ -63,11 +64,33 @@ class Majority(Thinking):
     """
 
     clocks_s: int = 1800
+    restored: bool = False
+    """Whether the home comes back as a backup has it that was made before it heard the message."""
+    waits: bool = True
+    """Whether it then grants and claims nothing until it is told, nor anything of before after."""
+    made: list[int] = field(default_factory=list)
+    """Who answered the message, each time."""
 
     def __post_init__(self):
         super().__post_init__()
         self.voters = [Voter(member) for member in MEMBERS]
-        self.cases, self.kept = {}, 0
+        self.cases, self.kept, self.old = {}, 0, set()
+        for home, (_, end) in self.down.items():
+            if self.restored:
+                self.at(end, self.wakes_old, home)
+                self.at(end + self.random.uniform(0, 300), self.told_old, home)
+
+    def wakes_old(self, _now, number):
+        self.voters[number] = Voter(MEMBERS[number])
+        self.answered.pop(number, None)
+        self.thinking.discard(number)
+        self.cases.pop(number, None)
+        self.old.add(number)
+
+    def told_old(self, now, number):
+        self.old.discard(number)
+        if self.waits:
+            self.voters[number].lost(self.clock(number, now))
 
     def lasting(self):
         return (self.renew, self.thought, self.claim)
@@ -81,6 +104,8 @@ class Majority(Thinking):
         super().handed(now, number)
 
     def thought(self, now, number):
+        if number not in self.thinking:
+            return  # it died meanwhile, and forgot
         plan = plan_of(
             run_of(FLEET, self.conversation), self.clock(GATEWAY, NOW_S), me=MEMBERS[number],
             voters=MEMBERS, manifest=MANIFEST,
@@ -89,28 +114,47 @@ class Majority(Thinking):
         self.claim(now, number)
 
     def claim(self, now, number):
-        self.carry_out(now, number, self.cases[number].tick(self.clock(number, now)))
+        if number not in self.cases:
+            return
+        if self.waits and number in self.old:
+            self.at(now + 5, self.claim, number)
+            return
+        if not self.barred(number):
+            self.carry_out(now, number, self.cases[number].tick(self.clock(number, now)))
+
+    def barred(self, number):
+        """Whether it may have answered before, in a past that it forgot."""
+        forgot = self.cases[number].plan.planned_s < self.voters[number].begins_s
+        return self.waits and (number in self.old or forgot)
 
     def carry_out(self, now, number, actions):
         for action in actions:
             match action:
                 case Begin():
+                    self.made.append(number)
                     super().thought(now, number)
                 case Questions(ask=ask, voters=voters):
                     for voter in voters:
                         self.send(now, number, MEMBERS.index(voter), self.asked, ask, number)
                 case Wake(at_s=at_s):
                     self.at(max(at_s - self.off[number], now + 1), self.claim, number)
+                case Skip(why=why) if HELD in why:
+                    self.thinking.discard(number)
+                    self.answer(now + 5, number)
                 case Skip():
                     pass
 
     def asked(self, now, number, ask, sender):
         now_s = self.clock(number, now)
-        word = self.voters[number].asked(ask, now_s, manifest=MANIFEST, members=MEMBERS)
+        word = self.voters[number].asked(
+            ask, now_s, manifest=MANIFEST, members=MEMBERS,
+            held=self.waits and number in self.old,
+        )  # fmt: skip
         self.send(now, number, sender, self.voted, word)
 
     def voted(self, now, number, word):
-        self.carry_out(now, number, self.cases[number].answered(word, self.clock(number, now)))
+        if number in self.cases and not self.barred(number):
+            self.carry_out(now, number, self.cases[number].answered(word, self.clock(number, now)))
 
 
 HOW = ({}, {"dies": False}, {"cuts": False})
@@ -124,6 +168,14 @@ def test_no_message_gets_two_answers_whatever_fails(how):
     assert not any(fleet.duplicates for fleet in fleets)
     assert all(len(fleet.delivered) == 1 for fleet in fleets)
     assert any(len(fleet.thinking) > 1 for fleet in fleets), "else nobody was refused"
+
+
+def test_nor_does_one_whose_home_comes_back_from_an_old_backup():
+    fleets = [Majority(seed, cuts=False, restored=True).run() for seed in range(300)]
+    assert {len(fleet.made) for fleet in fleets} <= {0, 1}
+    assert sum(len(fleet.delivered) for fleet in fleets) > 150
+    as_if_nothing = (Majority(seed, restored=True, waits=False).run() for seed in range(2_000))
+    assert any(len(fleet.made) > 1 for fleet in as_if_nothing)
 
 
 def test_who_is_cut_off_begins_nothing():

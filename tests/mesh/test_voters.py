@@ -4,6 +4,7 @@
 what prevents it taken out, and with none.
 """
 
+import copy
 import heapq
 import random
 import sys
@@ -81,6 +82,11 @@ class Fleet:
     """Whether who signs new voters grants nothing for them under the old ones from then on."""
     checks: bool = True
     """Whether who has granted what the new ones are to decide does not sign them."""
+    restored: bool = False
+    """Whether who was down comes back as an old backup has it, whole, with all that it knew."""
+    waits: bool = True
+    """Whether such a one grants, signs and begins nothing until it is told, nor anything of before
+    after that."""
     begun: list[int] = field(default_factory=list)
 
     def __post_init__(self):
@@ -99,6 +105,27 @@ class Fleet:
         self.side, self.cut = [draw.random() < 0.4 for _ in KEYS], self.span(0.7, 3000)
         self.proposed, self.approved = None, set()
         self.changes = draw.randint(1, 4)
+        self.old, self.backups = set(), {}
+        for number, (begin, end) in enumerate(self.down):
+            if self.restored and end:
+                self.at(begin - draw.expovariate(1 / 1000), self.copied, number)
+                self.at(end, self.wakes_old, number)
+                self.at(end + draw.uniform(0, 600), self.told_old, number)
+
+    def copied(self, _now, number):
+        self.backups[number] = copy.deepcopy(
+            (self.books[number], self.recorded[number], self.knows[number])
+        )
+
+    def wakes_old(self, _now, number):
+        self.books[number], self.recorded[number], self.knows[number] = self.backups[number]
+        self.candidates[number] = None
+        self.old.add(number)
+
+    def told_old(self, now, number):
+        self.old.discard(number)
+        if self.waits:
+            self.books[number].lost(self.clock(number, now))
 
     def span(self, chance, longest_s):
         if self.random.random() > chance:
@@ -170,6 +197,8 @@ class Fleet:
         return new
 
     def asked_to_sign(self, now, number, proposed):
+        if number in self.old and self.waits:
+            return
         if self.knows[number] != proposed.number - 1:
             if self.knows[number] < proposed.number:
                 self.at(now + 60, self.asked_to_sign, number, proposed)
@@ -224,6 +253,8 @@ class Fleet:
         )  # fmt: skip
 
     def begins_to_ask(self, now, number):
+        if self.waits and (number in self.old or self.books[number].begins_s > PLANNED_S):
+            return
         if not self.recorded[number]:
             self.candidates[number] = Candidate(self.plan(number), KEYS[number])
             self.tick(now, number, self.candidates[number])
@@ -253,6 +284,7 @@ class Fleet:
         answer = self.books[number].asked(
             ask, self.clock(number, now), manifest=self.digests[self.knows[number]],
             members=[one.nostr for one in known.members], number=known.number,
+            held=self.waits and number in self.old,
         )  # fmt: skip
         self.send(now, number, sender, self.answered, answer)
 
@@ -279,6 +311,13 @@ def test_without_any_part_of_it_some_are(part):
     taken_out = {"boundary": {"boundary": False, "promises": False}}.get(part, {part: False})
     fleets = (Fleet(seed, "several", **taken_out).run() for seed in range(3_000))
     assert any(len(one.begun) > 1 for one in fleets)
+
+
+def test_nor_is_one_where_members_come_back_from_old_backups():
+    told = tally(300, restored=True)
+    assert set(told) <= {0, 1}
+    assert told[1] > 100
+    assert any(count > 1 for count in tally(1_000, restored=True, waits=False))
 
 
 def test_the_simulator_changes_voters_and_lets_members_know_it_late():
@@ -386,6 +425,8 @@ def main(argv):
         "as it was: the newest voters decide": {"boundary": False, "promises": False},
         "signed without a promise": {"promises": False},
         "signed whatever was granted before": {"checks": False},
+        "who was down comes back from an old backup": {"restored": True},
+        "the same, and votes as if nothing had been": {"restored": True, "waits": False},
     }
     for name, how in (whole | parts).items():
         told = tally(runs, **how)

@@ -6,8 +6,18 @@ from dataclasses import replace
 import pytest
 from structlog.testing import capture_logs
 
+from ledger.core import types
+from ledger.core.event import Draft
 from mesh.core.errors import Refused
-from mesh.core.fleet.duty import BEGUN_BY_ANOTHER, NEXT_VOTERS, OTHER_MANIFEST, Begin, Skip
+from mesh.core.fleet.duty import (
+    BEGUN_BY_ANOTHER,
+    FORGOTTEN,
+    NEXT_VOTERS,
+    OTHER_MANIFEST,
+    SKEW_S_MAX,
+    Begin,
+    Skip,
+)
 from mesh.core.fleet.manifest import VOTER, WITNESS, sign_manifest
 from mesh.fleet.direct_bus import DirectBus
 from mesh.fleet.grants import GrantBook
@@ -158,6 +168,50 @@ async def test_without_its_file_of_grants_a_voter_signs_no_new_voters(
     with pytest.raises(Refused, match="is not open"):
         await voting(founder, "one", now_ms() // 1000 + 10)
     assert founder.fleet.manifest.number == 0
+
+
+async def test_who_may_be_an_old_copy_of_itself_waits_and_signs_no_new_voters(duty, founder):
+    """A run of before it woke it may have begun already; one of after that it cannot have."""
+    quorum, now_s = duty.shared("quorum"), now_ms() // 1000
+    over = replace(case(), planned_s=now_s - 10, until_s=now_s - 5)
+    duty.doubt = lambda: "its release is held"
+    async with asyncio.timeout(60):
+        await duty._ready.wait()
+        assert await duty.decide(over, quorum) == Left(why=FORGOTTEN)
+        with pytest.raises(Refused, match="may have forgotten what it granted: its release"):
+            await voting(founder, "one", now_s + LEAD_S)
+        duty.doubt = lambda: ""
+        assert await duty.decide(over, quorum) == Left(why="0 of 1 voters, 1 needed")
+
+
+async def test_who_was_found_to_be_an_old_copy_begins_and_grants_nothing_for_an_hour(duty, founder):
+    quorum, soon_s = duty.shared("quorum"), now_ms() // 1000
+    async with asyncio.timeout(60):
+        await duty._ready.wait()
+        duty.forget()
+        assert duty._doubted()
+        while duty._doubted():
+            await asyncio.sleep(0.01)
+        assert await duty.decide(case(), quorum) == Left(why=FORGOTTEN)
+        assert isinstance(await duty.decide(case(), duty.shared("owner")), Mine)
+        assert await duty.since(None, alone=True) > soon_s + SKEW_S_MAX
+
+
+async def test_the_file_of_grants_names_the_start_under_which_it_was_open(duty, founder):
+    def started():
+        draft = Draft(type=types.NODE_STARTED.name, stream=types.NODE_STREAM, payload={})
+        return founder.log.append_now(draft)[0].id
+
+    async with asyncio.timeout(60):
+        await duty._ready.wait()
+        assert duties._starts(founder.log) == (b"", b"")
+        first = started()
+        assert duties._starts(founder.log) == (first, b"")
+        second = started()
+        for _ in range(70):
+            beat = Draft(type=types.NODE_STOPPED.name, stream=types.NODE_STREAM, payload={})
+            founder.log.append_now(beat)
+        assert duties._starts(founder.log) == (second, first)
 
 
 async def test_a_job_of_another_fleet_is_left(duty):

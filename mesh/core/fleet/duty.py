@@ -29,6 +29,13 @@ has granted such a run, or may have forgotten one; and once it has signed it gra
 older manifest. A newer manifest holds with the signatures of a majority of the voters before it,
 and any majority has one of those. No clock is asked: planned times are compared with S alone.
 
+A member that was restored whole from a backup has forgotten grants that it gave, and runs that it
+began. While its node cannot rule that out it grants nothing (HELD). Once that is found to be so
+(`Voter.lost`), at W by its clock, it grants no run, and begins none, that is planned before W, the
+skew of clocks and a second: what it forgot was granted by W, and nobody is granted a run that is
+planned later than the skew ahead. So nothing that it grants from then on can it have granted
+before. No clock but its own is asked.
+
 Not covered: voters that lie: one that grants a run twice has signed both grants, and those two are
 a proof against it; two members may have begun by then, if its vote decided. A voter whose disk is
 lost with the promise on it, and who hears of no newer manifest for an hour after.
@@ -47,7 +54,10 @@ OTHER_MANIFEST: Final = "another manifest"
 """Why a voter refuses that knows a newer list of members, or an older one: ask again under it."""
 NEXT_VOTERS: Final = "for the next voters"
 """Why a voter refuses that signed a newer manifest, whose voters are to decide the run."""
-AGAIN: Final = (OTHER_MANIFEST, NEXT_VOTERS)
+HELD: Final = "its release is held: it may be an old copy of itself"
+"""Why a voter refuses whose node has not heard yet that it is no old backup."""
+FORGOTTEN: Final = "of before what this voter remembers"
+AGAIN: Final = (OTHER_MANIFEST, NEXT_VOTERS, HELD)
 """Reasons that pass: ask again, under the newest manifest."""
 LACKS: Final = "has not got the job"
 """Why a member leaves its turn to the next one."""
@@ -155,18 +165,30 @@ class Voter:
     `granted` is, of each run, who has it and its planned time. Of runs planned before `floor_s`
     grants may be forgotten, and none is given: a clock that was ahead and was set back grants
     nothing twice. `promised` is (number, since): no run planned since then is granted under a
-    manifest of that number or a lower one.
+    manifest of that number or a lower one. Of runs planned before `begins_s` this member may have
+    forgotten that it began them itself.
     """
 
     me: bytes
     granted: dict[bytes, tuple[bytes, int]] = field(default_factory=dict)
     floor_s: int = 0
     promised: tuple[int, int] | None = None
+    begins_s: int = 0
 
     def asked(
-        self, ask: Ask, now_s: int, *, manifest: bytes, members: Iterable[bytes], number: int = 0
+        self,
+        ask: Ask,
+        now_s: int,
+        *,
+        manifest: bytes,
+        members: Iterable[bytes],
+        number: int = 0,
+        held: bool = False,
     ) -> Grant | Refusal:
-        """Answer a question under the newest manifest that this voter knows, and its number."""
+        """Answer a question under the newest manifest that this voter knows, and its number.
+
+        `held`: its node may be an old copy of itself, and nobody has said yet that it is none.
+        """
         self._forget(now_s)
         holder, _ = self.granted.get(ask.run, (None, 0))
         why = self._objection(ask, now_s, manifest, frozenset(members))
@@ -175,10 +197,17 @@ class Voter:
             why = NEXT_VOTERS if number <= until and ask.planned_s >= since_s else None
         if why is None and holder not in (None, ask.member):
             why = "granted to another member"
+        if why is None and held:
+            why = HELD
         if why is not None:
             return Refusal(ask=ask, voter=self.me, why=why, holder=holder)
         self.granted[ask.run] = (ask.member, ask.planned_s)
         return Grant(ask=ask, voter=self.me)
+
+    def lost(self, now_s: int) -> None:
+        """Take it that grants and beginnings of up to now are forgotten: this is an old copy."""
+        self.floor_s = max(self.floor_s, now_s + SKEW_S_MAX + 1)
+        self.begins_s = max(self.begins_s, self.floor_s)
 
     @property
     def promises_s(self) -> int:
@@ -215,7 +244,7 @@ class Voter:
         if not ask.planned_s - SKEW_S_MAX <= now_s <= ask.until_s + SKEW_S_MAX:
             return "not its time"
         if ask.planned_s < self.floor_s:
-            return "of before what this voter remembers"
+            return FORGOTTEN
         if len(self.granted) >= GRANTS_MAX and ask.run not in self.granted:
             return f"{GRANTS_MAX} grants are as many as a voter keeps"
         return None
