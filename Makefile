@@ -106,7 +106,7 @@ fuzz: $(TEST_STAMP) ## search every parser for a broken contract, SECONDS_EACH (
 mutate: $(TEST_STAMP) ## break the ledger's core in 4,600 ways and see which the tests notice (an hour)
 	@tests/mutate.sh $(MUTANTS)
 
-torture: $(TEST_STAMP) ## power loss, kill -9, flipped bits, full disks, clock jumps: an hour of them
+torture: $(TEST_STAMP) ## power loss, kill -9, flipped bits, full disks, clock jumps: half an hour of them
 	@$(BIN)/python -m tests.torture --trials 1000 --kills 200 --seed 1 --report build/torture.json
 
 simulate: SHELL := /bin/bash -o pipefail
