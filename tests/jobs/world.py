@@ -111,7 +111,9 @@ class World:
         async with asyncio.timeout(60):
             while not self._settled():
                 await asyncio.sleep(0.001)
-            await asyncio.sleep(0)  # what was begun in the loop's last step takes its own first step
+            await asyncio.sleep(
+                0
+            )  # what was begun in the loop's last step takes its own first step
 
     async def settle_after(self, event: Event) -> None:
         """Return when the scheduler has seen an event and done what it can."""
