@@ -170,9 +170,9 @@ def _with_new_keys(
     from node.identity import kits, recovering, succession
     from node.open import now_ms
 
-    forget(home.grants(log.ledger_id), now_ms() // 1000)
     text = _passphrase(home, arguments, confirm=True)
     tenure = succession.finish(home, log, lineage, text)
+    forget(home.grants(log.ledger_id), now_ms() // 1000)
     path = None
     if tenure is None:
         show, path = kits.shower(

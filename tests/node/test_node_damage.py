@@ -10,6 +10,7 @@ import pytest
 from ledger.sql import connect
 from ledger.sqlite import SqliteStore
 from ledger.wal import read_wal
+from mesh.fleet.grants import GrantBook
 from node.open import now_ms
 
 from .world import Home, until
@@ -329,7 +330,10 @@ def test_the_recovery_kit_is_the_way_out_of_a_lost_guard_and_nothing_else_is(liv
     [kit] = lived.state.glob("recovery-kit-*")
     [other] = fresh.state.glob("recovery-kit-*")
     lived.run("recover", "--yes", "--kit", str(kit)).refused("there is nothing to recover from")
-    shutil.rmtree(lived.guard.parent)
+    grants = lived.guard.with_name("grants.db")
+    shutil.rmtree(grants.parent)
+    grants.parent.mkdir(mode=0o700)
+    GrantBook(grants, me=bytes(32), now_s=0, fresh=True).close()
     before = lived.fingerprint()
     lived.run("recover", "--kit", str(kit)).refused("gives up", "--yes")
     for name, named in ((kit.with_name("none"), "none cannot be read"), (other, "kit")):
@@ -342,6 +346,9 @@ def test_the_recovery_kit_is_the_way_out_of_a_lost_guard_and_nothing_else_is(liv
     assert lived.fingerprint() == before
     done = lived.run("--json", "recover", "--yes", "--kit", str(kit)).good().json
     assert done["epoch"] == 1
+    book = GrantBook(grants, me=bytes(32), now_s=0)
+    assert book.begins_s > 0, "a voter without its guard may have forgotten what it granted"
+    book.close()
     with lived.running() as node:
         assert node.answer("are you there?")
         assert node.status()["head"]["epoch"] == 1

@@ -4,6 +4,7 @@ import shutil
 
 import pytest
 
+from mesh.fleet.grants import GrantBook
 from tests.node.test_node_mirroring import Agent
 from tests.node.world import SETTINGS, Home, until
 
@@ -36,6 +37,14 @@ def lived(ada, b, *words):
     return size
 
 
+def begins_s(state, ledger):
+    """Before when a voter with this state directory begins nothing; makes its file of grants."""
+    book = GrantBook(state / ledger / "grants.db", me=bytes(32), now_s=0, fresh=True)
+    found = book.begins_s
+    book.close()
+    return found
+
+
 def refused(home):
     """The start ends before anything is appended."""
     before = home.run("--json", "log", "--last", "1").good().json
@@ -52,6 +61,7 @@ def test_an_old_backup_gets_its_tail_back_and_goes_on(pair, tmp_path):
         lived(ada, b, "the first day")
         ada.home.run("backup", "-o", str(backup)).good()
         size = lived(ada, b, "I owe you ten pounds", "and a cake")
+        assert begins_s(ada.home.state, ada.ledger) == 0
         shutil.rmtree(ada.home.path)  # the state directory, guard and all, is left
         restored = ada.home.run("restore", str(backup)).good()
         assert "--from-mirror" in restored.out
@@ -62,6 +72,7 @@ def test_an_old_backup_gets_its_tail_back_and_goes_on(pair, tmp_path):
         fetched = ada.home.run("--json", "recover", "--from-mirror", bob.url).good().json
         assert fetched["events"] >= size > fetched["before"]
         ada.home.run("recover", "--from-mirror", bob.url).good()  # nothing is left to fetch
+        assert begins_s(ada.home.state, ada.ledger) == 0, "what a voter granted was not lost"
         checked = ada.home.run("--json", "verify").good().json
         assert checked["verdict"] == "UNBROKEN-PENDING"
         with ada.home.running() as node:
@@ -91,7 +102,9 @@ def test_a_machine_rolled_back_whole_gets_its_tail_back_unless_it_lived_on(pair,
         other.run("recover", "--from-mirror", bob.url, "--npub", bob.npub).refused(
             "not the beginning", "recover --kit"
         )
+        assert begins_s(old.state, ada.ledger) == 0
         old.run("recover", "--from-mirror", bob.url).good()
+        assert begins_s(old.state, ada.ledger) > 0, "the guard was old, so the grants are"
         with old.running() as node:
             assert node.status()["events"] > size
             assert node.status()["held"] == ""
