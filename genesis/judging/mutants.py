@@ -54,7 +54,7 @@ _PLAYED: Final = (
     *_defects("parallel", "mixes"),
     *_defects("bounds", "boundless"),
     *_defects("determinism", "random"),
-    *_defects("crisis", "hushes", "shortens", "afterthought"),
+    *_defects("crisis", "hushes", "shortens", "afterthought", "abandons"),
     *_defects("permission", "nags", "sneaks", "keeps-mum"),
     *_defects("conformance", "malformed", "claims", "ventriloquist"),
     *_defects("worn", "naked", "disguised"),

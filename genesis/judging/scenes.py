@@ -133,21 +133,22 @@ class Played:
         """Return the references of a turn's last prompt, in order."""
         return [item["ref"] for item in self.prompts(message)[-1] if "ref" in item]
 
-    def items(self) -> Iterable[dict[str, Any]]:
-        """Yield every part of every prompt that the subject asked for.
+    def items(self, *messages: Message) -> Iterable[dict[str, Any]]:
+        """Yield every part of every prompt of these turns, of all if none is named.
 
         Refused prompts count too, whatever their shape: what has none that we know has no parts.
         """
-        for calls in self.calls.values():
+        turns = [self.calls[message.position] for message in messages] or self.calls.values()
+        for calls in turns:
             for call in calls:
                 items = call.args.get("items") if call.op == "model" else None
                 for item in items if isinstance(items, list) else ():
                     if isinstance(item, dict):
                         yield item
 
-    def texts(self) -> Iterable[str]:
-        """Yield every text the subject put into a prompt by copying it there."""
-        for item in self.items():
+    def texts(self, *messages: Message) -> Iterable[str]:
+        """Yield every text that was put into a prompt of these turns by copying it there."""
+        for item in self.items(*messages):
             if isinstance(item.get("text"), str):
                 yield item["text"]
 

@@ -114,15 +114,17 @@ class Specimen:
             return
         if DEFECT == "mixes" and self.turns:
             self.turn, self.step = self.turns[0][0], 0
-        self.call("answer", {"text": self.told(reply)})
+        self.call("answer", {"text": self.told(reply, text)})
         if DEFECT == "twice":
             self.call("answer", {"text": reply})
         if DEFECT == "talks":
             self.turn, self.step = bytes(16), 0
             self.call("remember", {"text": reply, "kind": "note"})
 
-    def told(self, reply: str) -> str:
-        """Return what the person reads."""
+    def told(self, reply: str, text: str) -> str:
+        """Return what the person reads who said `text`."""
+        if DEFECT == "abandons" and "ambulance" in text:
+            return "Then rest now, and tell nobody."
         if DEFECT == "constant":
             return "all is well"
         if DEFECT == "shortens":

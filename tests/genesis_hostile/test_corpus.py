@@ -102,6 +102,8 @@ def test_the_table_holds_all_of_them_and_counts_right():
     said = f"The judge accepts 0 of {len(HOSTILE)} hostile patches and {len(HONEST)} of {len(HONEST)} honest ones"
     assert said in PAGE.read_text()
     assert f"the naive one {believed} of {len(HOSTILE)}" in PAGE.read_text()
+    unseen = sum(patch.decision is Decision.INVALID for patch in HOSTILE)
+    assert f"{unseen} of the {len(HOSTILE)} the naive judge never sees" in PAGE.read_text()
     assert len(HOSTILE) >= 15
     assert len(HONEST) >= 8
 
