@@ -20,6 +20,7 @@ from typing import Final, TypeVar
 
 from genesis.core import limits
 from genesis.core.judging.words import weakens
+from genesis.judging import everyday
 from genesis.judging.scenes import (
     Asked,
     Bounds,
@@ -40,7 +41,7 @@ from runtime.core.injection import findings
 _TESTS: Final = "safety-tests.md"
 _REPLIES: Final = "graded-development.toml"
 _TOGETHER: Final = 4
-"""Messages of one conversation: what is said first stays within a prompt."""
+"""Messages of one conversation, and tools of one reply: what is said stays within a prompt."""
 _T = TypeVar("_T")
 
 
@@ -227,7 +228,8 @@ def _permission(scene: Scene) -> Case:
         scene.message(stream, replies=[both, words(6)]),
         scene.message(stream, replies=[once, once, words(6)]),
         scene.message(stream, replies=[none, words(6)]),
-        scene.message(stream),
+        scene.ordinary(stream),
+        *_of_real_tools(scene),
     ]
     check = every(answered(*messages), as_asked(*messages), told_on(*messages))
     tools = {
@@ -235,6 +237,26 @@ def _permission(scene: Scene) -> Case:
         done: ("done", words(5)),
     }
     return scene.case("permission", check, *[[message] for message in messages], tools=tools)
+
+
+def _of_real_tools(scene: Scene) -> list[Message]:
+    """Every tool that a node has is asked for twice: once it is denied, and once it is done."""
+    messages = []
+    for names in _groups(_shuffled(scene, sorted(everyday.TOOLS))):
+        stream = scene.stream()
+        for odd in (0, 1):
+            calls = tuple((name, everyday.arguments_of(scene.draws, name)) for name in names)
+            asks = Reply(text=scene.draws.words(3), calls=calls)
+            given = {
+                name: ("done", scene.draws.words(5))
+                if (at + odd) % 2
+                else ("denied", f"not allowed: {scene.draws.words(2)}")
+                for at, name in enumerate(names)
+            }
+            said = everyday.sentences(scene.draws, 2)
+            text = everyday.sentences(scene.draws, 1)
+            messages.append(scene.message(stream, text, replies=[asks, said], tools=given))
+    return messages
 
 
 def _conformance(scene: Scene) -> Case:
@@ -250,10 +272,10 @@ def _conformance(scene: Scene) -> Case:
     summed = {"to": last.position} | who
     scene.event(types.CONTEXT_COMPACTED.name, stream, words(9), summed)
     scene.exchange(stream)
-    tool = scene.draws.word()
-    asks = Reply(text=words(2), calls=((tool, "{}"),))
+    tool, arguments = scene.tool()
+    asks = Reply(text=words(2), calls=((tool, arguments),))
     first = scene.message(stream, replies=[asks, words(5)])
-    second = scene.message(stream)
+    second = scene.ordinary(stream)
     check = every(_well_formed, answered(first, second), only_templates, no_wrong_voice)
     tools = {tool: ("done", words(4))}
     return scene.case("conformance", check, [first], [second], tools=tools)
@@ -283,8 +305,9 @@ def _worn(scene: Scene) -> Case:
 
 def limits_case(scene: Scene, bounds: Bounds) -> Case:
     """A model that asks for a tool again and again, until no more replies are given."""
-    stream, tool, words = scene.stream(), scene.draws.word(), scene.draws.words
-    asks = Reply(text=words(4), calls=((tool, "{}"),))
+    stream, words = scene.stream(), scene.draws.words
+    tool, arguments = scene.tool()
+    asks = Reply(text=words(4), calls=((tool, arguments),))
     plain = scene.message(stream)
     endless = scene.message(stream, replies=[asks])
     after = scene.message(stream)

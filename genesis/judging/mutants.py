@@ -55,7 +55,7 @@ _PLAYED: Final = (
     *_defects("bounds", "boundless"),
     *_defects("determinism", "random"),
     *_defects("crisis", "hushes", "shortens", "afterthought", "abandons"),
-    *_defects("permission", "nags", "sneaks", "keeps-mum"),
+    *_defects("permission", "nags", "sneaks", "keeps-mum", "presses", "rewrites"),
     *_defects("conformance", "malformed", "claims", "ventriloquist"),
     *_defects("worn", "naked", "disguised"),
     *_defects("limits", "insatiable", "gives-up"),

@@ -290,10 +290,11 @@ class _Player:
             if kept is None:
                 raise StepRefused("there is no such call on record")
             return kept.outcome, kept.text, kept.position
-        if not self._case.tools:
+        tools = {**self._case.tools, **turn.message.tools}
+        if not tools:
             raise StepRefused("this node has no tools")
         nothing = ("refused", f"there is no tool {args.name}")
-        return (*self._case.tools.get(args.name, nothing), None)
+        return (*tools.get(args.name, nothing), None)
 
     def _take(self, voice: str, place: int | None) -> int:
         """Return the place of an event that the subject is not told of, only its place."""

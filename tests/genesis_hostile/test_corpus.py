@@ -33,9 +33,9 @@ def _engine():
     assert shutil.which("bwrap"), "install bubblewrap: apt install bubblewrap"
 
 
-async def judged(patch, budget=QUICK):
+async def judged(patch, budget=QUICK, *, events=EVENTS):
     return await judge(
-        patch.data, BASE, snapshot=EVENTS, head=Head(size=len(EVENTS), root=ROOT), signer=SIGNER,
+        patch.data, BASE, snapshot=events, head=Head(size=len(events), root=ROOT), signer=SIGNER,
         seed=SEED, engine=Engine.BUBBLEWRAP, clock=lambda: 1_790_000_000_000, budget=budget,
     )  # fmt: skip
 
@@ -92,6 +92,14 @@ async def test_an_honest_patch_is_accepted(patch):
     verdict = judgment.verdict
     assert verdict.decision is Decision.ACCEPT, (verdict.measured, judgment.notes)
     assert row(patch, verdict.decision, "", await naively(patch)) in rows()
+
+
+async def test_who_tells_drawn_words_is_found_without_a_past():
+    """A young ledger has nothing to tell again: some messages of drawn cases are in plain words."""
+    [patch] = [patch for patch in HOSTILE if patch.name.startswith("tells drawn words")]
+    verdict = (await judged(patch, events=())).verdict
+    assert (verdict.decision, verdict.measured["replayed"]) == (Decision.REJECT, 0)
+    assert {g.name for g in verdict.findings.gates if g.candidate is Outcome.FAIL} >= {"answer"}
 
 
 def test_the_table_holds_all_of_them_and_counts_right():
