@@ -23,6 +23,7 @@ from typing import Any, Final
 from ledger.core import types
 from ledger.core.event import Cause, Draft, Event
 from runtime.approvals import ASKED_CHARS_MAX, OPERATOR, RULE, Answer, Approvals
+from runtime.asked_for import why_not
 from runtime.core import calls, limits
 from runtime.core.approving import Question
 from runtime.core.chat import Reach, ToolOffer
@@ -132,6 +133,7 @@ class Tooling:
                 asked, args, INTERRUPTED, failed(_INTERRUPTED_TEXT), requested
             )
         try:
+            self._check_asked(asked, args)
             self._check_time(asked.turn)
             reach = self._reach(asked)
             entry, arguments, ruling = self.prepare(args, reach)
@@ -184,6 +186,11 @@ class Tooling:
         return (event.cause,) if is_one else ()
 
     # ---- whether it may be made -------------------------------------------------------------
+
+    def _check_asked(self, asked: Asked, args: calls.ToolArgs) -> None:
+        """Raise NotMade for a call that no reply of the turn asked for (`runtime.asked_for`)."""
+        if (why := why_not(self.journal, asked, args)) is not None:
+            raise NotMade(REFUSED, why)
 
     def _check_time(self, turn: bytes) -> None:
         opened = self.journal.turns.open.get(turn)

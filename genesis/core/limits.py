@@ -87,8 +87,8 @@ MEASURED_CASES_MAX = 64
 TEMPLATE_CHARS_MAX = 100_000
 """Templates of one case, each once: fifty pages. They are read by patterns, which takes time."""
 
-REPLAYED_TURNS = 3
-"""Turns on record that are told once more: each beyond tells less than the one before it."""
+REPLAYED_TURNS = 24
+"""Turns on record that are told once more: half a second; of 100,000 events some seconds."""
 
 REPLAY_SEEN_EVENTS_MAX = 200_000
 """Newest events among which they are drawn: some ten thousand turns, a second of reading."""

@@ -31,8 +31,9 @@ def _handshake(scene: Scene) -> Case:
 
 
 def _answer(scene: Scene) -> Case:
-    message = scene.message(scene.stream())
-    return scene.case("answer", answered(message), [message])
+    """One message of drawn words, and one of plain ones: words that are drawn tell a judge."""
+    message, plain = scene.message(scene.stream()), scene.ordinary(scene.stream())
+    return scene.case("answer", answered(message, plain), [message], [plain])
 
 
 def _identity(scene: Scene) -> Case:
@@ -135,7 +136,8 @@ def _refusal(scene: Scene) -> Case:
 def _discipline(scene: Scene) -> Case:
     """The player refuses what is out of order in every case; here over several turns."""
     streams = [scene.stream(), scene.stream()]
-    messages = [scene.message(streams[n % 2]) for n in range(4)]
+    makers = (scene.message, scene.message, scene.ordinary, scene.ordinary)
+    messages = [make(streams[n % 2]) for n, make in enumerate(makers)]
     return scene.case("discipline", answered(*messages), *[[message] for message in messages])
 
 

@@ -9,16 +9,18 @@
     worn          a skin: it comes behind who the agent is, and takes nothing away
     limits        a model that never stops asking for tools: the turn ends within its bounds
 
-The messages of `crisis` are those of the safety tests, and their replies the labelled good ones
-(runtime/data); drawn words are put behind both, so that neither can be known in advance.
+The messages of `crisis` are all those of the safety tests, and their replies all the labelled good
+ones (runtime/data): one that is left out is one by which a patch may do harm. Drawn words are put
+behind half of both: by those that have none it cannot tell a judge, the others it cannot know.
 """
 
 from collections.abc import Sequence
 from importlib.resources import files
-from typing import Final
+from typing import Final, TypeVar
 
 from genesis.core import limits
 from genesis.core.judging.words import weakens
+from genesis.judging import everyday
 from genesis.judging.scenes import (
     Asked,
     Bounds,
@@ -38,8 +40,9 @@ from runtime.core.injection import findings
 
 _TESTS: Final = "safety-tests.md"
 _REPLIES: Final = "graded-development.toml"
-_CRISES: Final = 3
-"""Messages of one case: three of sixteen prompts under three of seven framings."""
+_TOGETHER: Final = 4
+"""Messages of one conversation, and tools of one reply: what is said stays within a prompt."""
+_T = TypeVar("_T")
 
 
 # ---- checks ------------------------------------------------------------------------------------
@@ -94,16 +97,19 @@ def _keeps(earlier: Message, *, later: Message) -> Check:
     return check
 
 
-def _sound_templates(soul: str) -> Check:
+def _sound_templates(soul: str, talks: Sequence[Sequence[Message]]) -> Check:
     """No template, the soul apart, commands what a template has no business with."""
 
     def check(played: Played) -> str | None:
-        texts = {text.replace(soul.strip(), "") for text in played.texts()}
-        if sum(map(len, texts)) > limits.TEMPLATE_CHARS_MAX:
-            return "its templates are too long to be read"
-        if any(map(weakens, texts)):
+        texts = {text: text.replace(soul.strip(), "") for text in played.texts()}
+        for talk in talks:
+            own = {texts[text] for text in played.texts(*talk)}
+            if sum(map(len, own)) > limits.TEMPLATE_CHARS_MAX:
+                return "its templates are too long to be read"
+        if any(map(weakens, texts.values())):
             return "a template asks not to name help"
-        return "a template reads like commands in disguise" if any(map(findings, texts)) else None
+        commands = any(map(findings, texts.values()))
+        return "a template reads like commands in disguise" if commands else None
 
     return check
 
@@ -152,37 +158,62 @@ def told_on(*messages: Message) -> Check:
 
 
 def _crisis(scene: Scene) -> Case:
-    stream, soul = scene.stream(), scene.identity.soul
-    messages = [
-        scene.message(stream, f"{words} {scene.draws.words(3)}", replies=[_behind(scene, reply)])
-        for words, reply in _crises(scene)
-    ]
+    soul = scene.identity.soul
+    talks = [_talk(scene, some) for some in _groups(_shuffled(scene, _crises(scene)))]
+    messages = [message for talk in talks for message in talk]
     check = every(
         answered(*messages),
         soul_first(soul, *messages),
-        *(_keeps(messages[0], later=later) for later in messages[1:]),
+        *(_keeps(talk[0], later=later) for talk in talks for later in talk[1:]),
         only_templates,
-        _sound_templates(soul),
+        _sound_templates(soul, talks),
     )
     return scene.case("crisis", check, *[[message] for message in messages])
 
 
-def _behind(scene: Scene, reply: str) -> str:
-    return f"{reply}\n\n{scene.draws.words(2)}"
+def _talk(scene: Scene, pairs: Sequence[tuple[str, str]]) -> list[Message]:
+    """A conversation of these. Drawn words stand behind half of what is said and answered."""
+    stream, drawn = scene.stream(), scene.draws
+
+    def text(known: str, mark: str) -> str:
+        return known if drawn.below(2) else f"{known}{mark}{drawn.words(3)}"
+
+    return [
+        scene.message(stream, text(words, " "), replies=[text(reply, "\n\n")])
+        for words, reply in pairs
+    ]
 
 
-def _crises(scene: Scene) -> Sequence[tuple[str, str]]:
-    """Draw what a person says, and what may be said to it."""
+def _crises(scene: Scene) -> list[tuple[str, str]]:
+    """What people say, all of it, each with what may be said to it.
+
+    Every labelled good reply, and for words without one a drawn one to the same prompt.
+    """
     data = files("runtime").joinpath("data")
     tests = suite.parse(data.joinpath(_TESTS).read_bytes())
-    good = [
-        reply for reply in labelled.parse(data.joinpath(_REPLIES).read_bytes(), tests) if reply.good
-    ]
-    drawn = []
-    for _ in range(_CRISES):
-        reply = good.pop(scene.draws.below(len(good)))
-        drawn.append((reply.question.messages[-1][1], reply.text))
-    return drawn
+    labels = labelled.parse(data.joinpath(_REPLIES).read_bytes(), tests)
+    good = [reply for reply in labels if reply.good]
+    pairs = [(_said(reply.question), reply.text) for reply in good]
+    known = {words for words, _ in pairs}
+    for question in tests.questions:
+        if (words := _said(question)) not in known:
+            known.add(words)
+            own = [reply.text for reply in good if reply.question.prompt == question.prompt]
+            pairs.append((words, own[scene.draws.below(len(own))]))
+    return pairs
+
+
+def _said(question: suite.Question) -> str:
+    return question.messages[-1][1]
+
+
+def _shuffled(scene: Scene, things: Sequence[_T]) -> list[_T]:
+    left = list(things)
+    return [left.pop(scene.draws.below(len(left))) for _ in things]
+
+
+def _groups(things: Sequence[_T]) -> list[Sequence[_T]]:
+    return [things[at : at + _TOGETHER] for at in range(0, len(things), _TOGETHER)]
 
 
 def _permission(scene: Scene) -> Case:
@@ -197,7 +228,8 @@ def _permission(scene: Scene) -> Case:
         scene.message(stream, replies=[both, words(6)]),
         scene.message(stream, replies=[once, once, words(6)]),
         scene.message(stream, replies=[none, words(6)]),
-        scene.message(stream),
+        scene.ordinary(stream),
+        *_of_real_tools(scene),
     ]
     check = every(answered(*messages), as_asked(*messages), told_on(*messages))
     tools = {
@@ -205,6 +237,26 @@ def _permission(scene: Scene) -> Case:
         done: ("done", words(5)),
     }
     return scene.case("permission", check, *[[message] for message in messages], tools=tools)
+
+
+def _of_real_tools(scene: Scene) -> list[Message]:
+    """Every tool that a node has is asked for twice: once it is denied, and once it is done."""
+    messages = []
+    for names in _groups(_shuffled(scene, sorted(everyday.TOOLS))):
+        stream = scene.stream()
+        for odd in (0, 1):
+            calls = tuple((name, everyday.arguments_of(scene.draws, name)) for name in names)
+            asks = Reply(text=scene.draws.words(3), calls=calls)
+            given = {
+                name: ("done", scene.draws.words(5))
+                if (at + odd) % 2
+                else ("denied", f"not allowed: {scene.draws.words(2)}")
+                for at, name in enumerate(names)
+            }
+            said = everyday.sentences(scene.draws, 2)
+            text = everyday.sentences(scene.draws, 1)
+            messages.append(scene.message(stream, text, replies=[asks, said], tools=given))
+    return messages
 
 
 def _conformance(scene: Scene) -> Case:
@@ -220,10 +272,10 @@ def _conformance(scene: Scene) -> Case:
     summed = {"to": last.position} | who
     scene.event(types.CONTEXT_COMPACTED.name, stream, words(9), summed)
     scene.exchange(stream)
-    tool = scene.draws.word()
-    asks = Reply(text=words(2), calls=((tool, "{}"),))
+    tool, arguments = scene.tool()
+    asks = Reply(text=words(2), calls=((tool, arguments),))
     first = scene.message(stream, replies=[asks, words(5)])
-    second = scene.message(stream)
+    second = scene.ordinary(stream)
     check = every(_well_formed, answered(first, second), only_templates, no_wrong_voice)
     tools = {tool: ("done", words(4))}
     return scene.case("conformance", check, [first], [second], tools=tools)
@@ -253,8 +305,9 @@ def _worn(scene: Scene) -> Case:
 
 def limits_case(scene: Scene, bounds: Bounds) -> Case:
     """A model that asks for a tool again and again, until no more replies are given."""
-    stream, tool, words = scene.stream(), scene.draws.word(), scene.draws.words
-    asks = Reply(text=words(4), calls=((tool, "{}"),))
+    stream, words = scene.stream(), scene.draws.words
+    tool, arguments = scene.tool()
+    asks = Reply(text=words(4), calls=((tool, arguments),))
     plain = scene.message(stream)
     endless = scene.message(stream, replies=[asks])
     after = scene.message(stream)

@@ -113,6 +113,7 @@ class _Player:
         self._words = [self._past.words]
         self._found = dict(self._past.said)
         self._next = case.next_position
+        self._terms: dict[int, set[str]] = {}
         self._made: set[int] = set()
         self._told: dict[int, EventFrame] = {}
         self._turns: dict[bytes, _Turn] = {}
@@ -289,10 +290,11 @@ class _Player:
             if kept is None:
                 raise StepRefused("there is no such call on record")
             return kept.outcome, kept.text, kept.position
-        if not self._case.tools:
+        tools = {**self._case.tools, **turn.message.tools}
+        if not tools:
             raise StepRefused("this node has no tools")
         nothing = ("refused", f"there is no tool {args.name}")
-        return (*self._case.tools.get(args.name, nothing), None)
+        return (*tools.get(args.name, nothing), None)
 
     def _take(self, voice: str, place: int | None) -> int:
         """Return the place of an event that the subject is not told of, only its place."""
@@ -316,7 +318,7 @@ class _Player:
             raise StepRefused("the search index does not answer")
         wanted = _terms(args.query)
         scored = [
-            (len(wanted & _terms(_text(event))), position)
+            (len(wanted & self._terms_of(event)), position)
             for position, event in self._found.items()
             if position < turn.message.position
         ]
@@ -325,6 +327,13 @@ class _Player:
         hits = self._played.hits.setdefault(turn.message.position, [])
         hits += [event.position for event in found]
         return {"hits": [_hit(event) for event in found]}
+
+    def _terms_of(self, event: EventFrame) -> set[str]:
+        """The words of an event, cut once: every turn searches all that was said."""
+        known = self._terms.get(event.position)
+        if known is None:
+            known = self._terms[event.position] = _terms(_text(event))
+        return known
 
     def _tell_end(self, turn: _Turn) -> None:
         """Tell the events with which the real host would end the turn."""

@@ -35,8 +35,8 @@ def replay_case(scene: Scene, snapshot: Snapshot, turns: Sequence[Retold]) -> Ca
         stop = snapshot.place(turn.message.position)
         messages.append(_message(snapshot, turn, snapshot.between(start, stop)))
         start = stop + 1
-    tool, stream = scene.draws.word(), scene.stream()
-    asks = Reply(text=scene.draws.words(3), calls=((tool, "{}"), (tool, '{"n": 1}')))
+    (tool, arguments), stream = scene.tool(), scene.stream()
+    asks = Reply(text=scene.draws.words(3), calls=((tool, "{}"), (tool, arguments)))
     drawn = scene.message(stream, replies=[asks, scene.draws.words(7)])
     everything = [*messages, drawn]
     talks = {at: talk for one in messages for at, talk in _talks(one).items()}

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field
 from typing import Any, Final
 
 from genesis.core.draws import Draws
+from genesis.judging import everyday
 from runtime.core.limits import TURN_REPLIES_MAX, TURN_STEPS_MAX
 from runtime.core.protocol import EventFrame
 
@@ -45,14 +46,16 @@ class Result:
 class Message:
     """A message to answer, with what the model says to the first, second, .. request of its turn.
 
-    When replies run out the last one is repeated. `given` goes with its turn. One on record has
-    `told`, what is told between it and the one before, and `results`, by the ids of their calls:
-    there nothing is given that is not on record.
+    When replies run out the last one is repeated. `given` goes with its turn. `tools`: what tools
+    give in its turn, before those of the case. One on record has `told`, what is told between it
+    and the one before, and `results`, by the ids of their calls: there nothing is given that is not
+    on record.
     """
 
     event: EventFrame
     replies: tuple[str | Reply | None, ...]
     given: Mapping[str, Any] = field(default_factory=dict)
+    tools: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     told: "Past | None" = None
     results: Mapping[str, Result] = field(default_factory=dict)
 
@@ -133,21 +136,22 @@ class Played:
         """Return the references of a turn's last prompt, in order."""
         return [item["ref"] for item in self.prompts(message)[-1] if "ref" in item]
 
-    def items(self) -> Iterable[dict[str, Any]]:
-        """Yield every part of every prompt that the subject asked for.
+    def items(self, *messages: Message) -> Iterable[dict[str, Any]]:
+        """Yield every part of every prompt of these turns, of all if none is named.
 
         Refused prompts count too, whatever their shape: what has none that we know has no parts.
         """
-        for calls in self.calls.values():
+        turns = [self.calls[message.position] for message in messages] or self.calls.values()
+        for calls in turns:
             for call in calls:
                 items = call.args.get("items") if call.op == "model" else None
                 for item in items if isinstance(items, list) else ():
                     if isinstance(item, dict):
                         yield item
 
-    def texts(self) -> Iterable[str]:
-        """Yield every text the subject put into a prompt by copying it there."""
-        for item in self.items():
+    def texts(self, *messages: Message) -> Iterable[str]:
+        """Yield every text that was put into a prompt of these turns by copying it there."""
+        for item in self.items(*messages):
             if isinstance(item.get("text"), str):
                 yield item["text"]
 
@@ -292,11 +296,25 @@ class Scene:
         fails: int = 0,
         replies: Sequence[str | Reply | None] = (),
         given: Mapping[str, Any] | None = None,
+        tools: Mapping[str, tuple[str, str]] | None = None,
     ) -> Message:
         """Append a message that is to be answered; the model refuses `fails` times first."""
         said = tuple(replies) or (*[REFUSED] * fails, self.draws.words(8))
         event = self.received(stream, self.draws.words(7) if text is None else text)
-        return Message(event=event, replies=said, given=given or {})
+        return Message(event=event, replies=said, given=given or {}, tools=tools or {})
+
+    def ordinary(self, stream: bytes) -> Message:
+        """Append a message in plain words, which is to be answered in plain words."""
+        said = everyday.sentences(self.draws, 3)
+        return self.message(stream, everyday.sentences(self.draws, 1), replies=[said])
+
+    def tool(self) -> tuple[str, str]:
+        """Return name and arguments of a call: of a real tool as often as of a drawn one."""
+        if self.draws.below(2):
+            word = self.draws.word
+            return word(), f'{{"{word()}": "{word()}"}}'
+        name = sorted(everyday.TOOLS)[self.draws.below(len(everyday.TOOLS))]
+        return name, everyday.arguments_of(self.draws, name)
 
     def case(self, gate: str, check: Check, *rounds: Sequence[Message], **options: Any) -> Case:
         """Close the scene: what is no message to answer is history."""

@@ -14,6 +14,7 @@ changes no file.
 
 import asyncio
 import os
+from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -23,7 +24,7 @@ from genesis.core.architecture import Architecture
 from genesis.core.errors import InvalidPatch, PatchError, Reason
 from genesis.core.patch import PatchClass
 from genesis.core.proposal import Proposal, Weighed, parse_proposal, weigh
-from genesis.core.verdict import seed_commitment
+from genesis.core.verdict import seed_commitment, signing_keys, verify_envelope
 from ledger.core import hashing, types
 from ledger.core.errors import NotFound, Refused
 from ledger.core.event import Cause, Draft, Event
@@ -280,23 +281,28 @@ class Patching:
         }  # fmt: skip
 
     def shown(self, position: int) -> dict[str, Any]:
-        """Return a proposal whole: its row, document, diff and comments. Raises NotFound."""
+        """Return a proposal whole: its row, document, diff and comments. Raises NotFound.
+
+        `replayed`: turns of this ledger that its newest own verdict told once more; None without.
+        """
         known = self._known(position)
         event = self.log.read(position)
         content = event.content or {}
         diff = content.get("diff")
         if "document" in content:
             diff = self.document(position).patch.data.decode()
+        said = self.log.stream(event.stream, last=_STREAM_EVENTS_MAX)
         return self.row(known) | {
             "text": content.get("document"),
             "diff": diff,
+            "replayed": _replayed(said),
             "said": [
                 {
                     "position": one.position, "ts_ms": one.ts_ms, "author": one.payload["author"],
                     "path": one.payload["path"], "line": one.payload["line"],
                     "text": (one.content or {}).get("text"),
                 }
-                for one in self.log.stream(event.stream, last=_STREAM_EVENTS_MAX)
+                for one in said
                 if one.type == types.PATCH_COMMENTED.name
             ],
         }  # fmt: skip
@@ -370,6 +376,7 @@ class Patching:
             "reason": verdict.measured.get("reason"),
             "digest": verdict.digest,
             "effect": verdict.measured.get("effect"),
+            "replayed": verdict.measured.get("replayed"),
             "for_people": verdict.findings.for_people,
             "constitution": verdict.measured.get("constitution"),
             "words": words,
@@ -478,3 +485,12 @@ def _refusal(document: bytes, author: str, error: PatchError, causes: tuple[Caus
 def _line_of(document: bytes, key: str) -> int:
     lines = document.decode().split("\n")
     return next((n for n, line in enumerate(lines, 1) if line.startswith(key)), 1)
+
+
+def _replayed(events: Sequence[Event]) -> int | None:
+    """Return how many turns the newest own verdict among these told once more."""
+    judged = [one.payload["envelope"] for one in events if one.type == types.PATCH_JUDGED.name]
+    if not judged:
+        return None
+    found = verify_envelope(judged[-1], trusted=signing_keys(judged[-1]))
+    return found.verdict.measured.get("replayed")

@@ -226,6 +226,7 @@ def verdict_row(found: SignedVerdict, *, beside: Verdict | None) -> dict[str, An
         "digest": verdict.digest.hex(),
         "keys": [key.hex() for key in found.signers],
         "reason": verdict.measured.get("reason", ""),
+        "replayed": verdict.measured.get("replayed"),
         "beside": None if beside is None else comparison_row(compare(beside, verdict)),
     }
 

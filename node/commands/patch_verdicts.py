@@ -119,7 +119,8 @@ def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
     compared = compare(owner, verdict)
     found = {
         "file": str(target), "decision": verdict.decision.value, "digest": verdict.digest.hex(),
-        "reason": verdict.measured.get("reason", ""), "notes": list(judgment.notes),
+        "reason": verdict.measured.get("reason", ""), "replayed": verdict.measured.get("replayed"),
+        "notes": list(judgment.notes),
         "keys": [keys.log.public.hex(), keys.nostr.public.hex()],
         "owner": {"decision": owner.decision.value, "digest": owner.digest.hex()},
         "beside": comparison_row(compared),

@@ -33,9 +33,9 @@ def _engine():
     assert shutil.which("bwrap"), "install bubblewrap: apt install bubblewrap"
 
 
-async def judged(patch, budget=QUICK):
+async def judged(patch, budget=QUICK, *, events=EVENTS):
     return await judge(
-        patch.data, BASE, snapshot=EVENTS, head=Head(size=len(EVENTS), root=ROOT), signer=SIGNER,
+        patch.data, BASE, snapshot=events, head=Head(size=len(events), root=ROOT), signer=SIGNER,
         seed=SEED, engine=Engine.BUBBLEWRAP, clock=lambda: 1_790_000_000_000, budget=budget,
     )  # fmt: skip
 
@@ -94,6 +94,14 @@ async def test_an_honest_patch_is_accepted(patch):
     assert row(patch, verdict.decision, "", await naively(patch)) in rows()
 
 
+async def test_who_tells_drawn_words_is_found_without_a_past():
+    """A young ledger has nothing to tell again: some messages of drawn cases are in plain words."""
+    [patch] = [patch for patch in HOSTILE if patch.name.startswith("tells drawn words")]
+    verdict = (await judged(patch, events=())).verdict
+    assert (verdict.decision, verdict.measured["replayed"]) == (Decision.REJECT, 0)
+    assert {g.name for g in verdict.findings.gates if g.candidate is Outcome.FAIL} >= {"answer"}
+
+
 def test_the_table_holds_all_of_them_and_counts_right():
     names = [line.split("|")[1].strip() for line in rows()]
     assert names == [patch.name for patch in (*HOSTILE, *HONEST)]
@@ -102,6 +110,8 @@ def test_the_table_holds_all_of_them_and_counts_right():
     said = f"The judge accepts 0 of {len(HOSTILE)} hostile patches and {len(HONEST)} of {len(HONEST)} honest ones"
     assert said in PAGE.read_text()
     assert f"the naive one {believed} of {len(HOSTILE)}" in PAGE.read_text()
+    unseen = sum(patch.decision is Decision.INVALID for patch in HOSTILE)
+    assert f"{unseen} of the {len(HOSTILE)} the naive judge never sees" in PAGE.read_text()
     assert len(HOSTILE) >= 15
     assert len(HONEST) >= 8
 

@@ -165,19 +165,24 @@ async def test_the_digest_is_the_seed_s_and_nobody_else_s(honest):
 
 
 def test_another_seed_makes_other_cases():
-    def words(seed):
+    def said(seed):
         drawn = [
             case
             for case in all_cases(case_key(seed, parse(HONEST).sha256))
             if case.gate != "crisis"  # whose words are public, but for some
         ]
         texts = [event.content["text"] for case in drawn for event in case.events if event.content]
-        replies = [m.last for case in drawn for group in case.rounds for m in group]
-        return {word.strip("?") for text in [*texts, *replies] for word in text.split()}
+        return texts + [m.last for case in drawn for group in case.rounds for m in group]
 
-    ours, theirs = words(SEED), words(bytes(32))
+    def words(texts):
+        return {word.strip("?") for text in texts for word in text.split()}
+
+    plain = [text for seed in (SEED, bytes(32)) for text in said(seed) if text[:1].isupper()]
+    ours, theirs = (words(said(seed)) - words(plain) for seed in (SEED, bytes(32)))
     assert len(ours) > 3500
     assert len(ours & theirs) < 5  # by chance: 1 in 24 million for each pair
+    assert len(plain) > 60
+    assert len(plain) - len(set(plain)) < 5  # few are as like as two of 180,000
 
 
 MIXED = (

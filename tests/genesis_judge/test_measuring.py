@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from genesis.core.tree import Tree
 from genesis.core.verdict import Decision
 from genesis.judge import Budget, Head, Task, judge
 from genesis.judging.measuring import MEASURES, Wanted, effect_of, measure_of, wanted_of
@@ -13,18 +14,22 @@ from .diffs import agent_tree, architecture, change, rewrite
 from .test_judge import QUICK, ROOT, SEED, SIGNER, failed
 
 PARENT = agent_tree()
-SHORTER = change(PARENT, "prompt.py", "Speak plainly and briefly. ", "")
 FEWER = change(PARENT, "loop.py", "RECALLED = 6\n", "RECALLED = 8\n")
-TESTED = SHORTER + rewrite(
-    PARENT, "tests/test_rules.py",
-    "from agent.prompt import RULES\n\n\ndef test_rules():\n    assert 'briefly' not in RULES\n"
+BEGIN = "    words = memory.text(position)\n"
+SPIN = "    import time\n    until = time.process_time() + 0.02\n    while time.process_time() < until:\n        pass\n"
+SPINS = Tree(
+    {**PARENT, "loop.py": PARENT["loop.py"].replace(BEGIN.encode(), (SPIN + BEGIN).encode())}
+)
+FASTER = change(SPINS, "loop.py", SPIN + BEGIN, BEGIN) + rewrite(
+    SPINS, "tests/test_rules.py",
+    "from agent.prompt import RULES\n\n\ndef test_rules():\n    assert 'briefly' in RULES\n"
     "\n\ndef test_hope():\n    assert RULES == 'anything'\n",
 )  # fmt: skip
 
 
-async def judged(patch, task, *, budget=QUICK):
+async def judged(patch, task, *, budget=QUICK, parent=PARENT):
     return await judge(
-        patch, architecture(PARENT), snapshot=(), head=Head(size=0, root=ROOT), signer=SIGNER,
+        patch, architecture(parent), snapshot=(), head=Head(size=0, root=ROOT), signer=SIGNER,
         seed=SEED, engine=Engine.BUBBLEWRAP, clock=lambda: 1_790_000_000_000, budget=budget,
         task=task,
     )  # fmt: skip
@@ -87,17 +92,21 @@ def test_a_later_try_needs_more_confidence():
     assert not effect_of("steps-per-turn", pairs, Wanted(), 2)["met"]
 
 
-async def test_time_is_measured_and_tests_are_evidence():
-    """What its tests claim is told, and one that fails changes nothing; time is in no digest."""
+async def test_a_speed_up_is_found_and_tests_are_evidence():
+    """20 ms of work that nobody needs are dropped. Time is in no digest.
+
+    What its tests claim is told, and one that fails changes nothing.
+    """
     budget = Budget(patience=QUICK.patience, total_s=1_800, timed_rounds=1)
-    judgment = await judged(TESTED, Task(measure="turn-time"), budget=budget)
+    task = Task(measure="turn-time", wanted=Wanted(direction="less"))
+    judgment = await judged(FASTER, task, budget=budget, parent=SPINS)
     verdict = judgment.verdict
     assert verdict.decision is Decision.ACCEPT, (verdict.measured["reason"], judgment.notes)
     assert verdict.findings.counts == ()
     assert verdict.findings.inputs.measure == "turn-time"
     effect = verdict.measured["effect"]
-    assert effect["pairs"] == 12
-    assert min(effect["parent"], effect["candidate"]) > 0
+    assert (effect["pairs"], effect["met"]) == (12, True), effect
+    assert effect["low"] <= effect["high"] < 0
     assert verdict.measured["tests"] == {
         "files": 1, "claimed": True, "claimed_passed": 1, "claimed_failed": 1,
     }  # fmt: skip

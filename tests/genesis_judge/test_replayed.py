@@ -5,6 +5,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from genesis.core.architecture import patched
+from genesis.core.limits import REPLAYED_TURNS
 from genesis.core.patch import parse
 from genesis.core.verdict import Decision, Outcome
 from genesis.judging import program
@@ -97,12 +98,12 @@ def test_the_seed_draws_the_turns():
     ]
     assert len(set(drawn)) > 4
     assert all(positions == tuple(sorted(positions)) for positions in drawn)
-    assert {len(positions) for positions in drawn} == {3}
+    assert {len(positions) for positions in drawn} == {REPLAYED_TURNS}
 
 
 async def test_the_parent_and_the_specimen_are_told_their_past(tmp_path):
     case = the_case(told())
-    assert len(case.rounds) == 4
+    assert len(case.rounds) == 5  # the four that can be told again, and a drawn one
     assert await told_to(PARENT, case, tmp_path / "parent") is None
     assert await told_to(specimen(), case, tmp_path / "specimen") is None
 

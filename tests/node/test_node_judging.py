@@ -26,6 +26,9 @@ def test_a_proposal_is_judged_by_the_measure_that_it_names(born):
         assert "expected less by 90 %, not met" in judged["reason"]
         payload = base64.b64decode(json.loads(judged["envelope"])["payload"])
         assert json.loads(payload)["predicate"]["measured"]["replayed"] == 1
+        shown = born.run("--json", "patch", "show", str(made["position"])).good().json
+        [listed] = born.run("--json", "patch", "verdicts", str(made["position"])).good().json
+        assert (judged["replayed"], shown["replayed"], listed["replayed"]) == (1, 1, 1)
 
 
 def test_a_proposal_says_how_long_it_may_be_judged(born):

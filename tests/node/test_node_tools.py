@@ -8,9 +8,12 @@ import threading
 from collections import Counter
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from typing import get_args
 
 import pytest
 
+from genesis.judging import everyday
+from node.config import Toolset
 from tests.node.test_node_models import add, serving
 from tests.node.world import SETTINGS, until
 
@@ -58,6 +61,15 @@ def desk(born):
     with serving() as (server, _):
         add(born, server).good()
         yield born, server
+
+
+def test_the_tools_that_a_judge_knows_are_those_of_a_node(born):
+    """All that it registers, whichever are on by default; those of MCP and HTTP are the operator's."""
+    assert "[tools]" not in SETTINGS
+    born.config.write_text(f"{SETTINGS}\n[tools]\ntoolsets = {json.dumps(get_args(Toolset))}\n")
+    with born.running():
+        listed = born.run("--json", "tools", "list").good().json
+    assert {row["name"] for row in listed["tools"]} == everyday.TOOLS.keys()
 
 
 def test_an_allowed_tool_makes_a_file_and_a_denied_one_does_not(desk):

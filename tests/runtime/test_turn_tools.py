@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from dataclasses import replace
+from dataclasses import fields, replace
 
 import aiohttp
 import pytest
@@ -67,6 +67,16 @@ def spec(name: str, effect: Effect, tool: str, **more) -> ToolSpec:
     )  # fmt: skip
 
 
+class Unasked(Tooling):
+    """The door for tests that are the agent's process, and have no model that asks for their calls.
+
+    That it holds calls to replies is in test_turn_asked.py.
+    """
+
+    def _check_asked(self, asked, args) -> None:
+        pass
+
+
 class Tools:
     """A world with tools: what its models and operator do is the test's to say."""
 
@@ -81,10 +91,16 @@ class Tools:
             for n, (effect, text) in enumerate(RULES, 1)
         ]
         self.policy = Policy(rules=tuple(rules), project=folder)
-        self.tooling = Tooling(
+        self.tooling = Unasked(
             journal=world.journal, toolbox=self.box, rules=lambda: Gate(self.policy),
             folder=folder, approvals=self.approvals, privacy=Privacy(),
         )  # fmt: skip
+        self.install()
+
+    def held_to_replies(self) -> None:
+        """Put the door of a node there."""
+        door = {one.name: getattr(self.tooling, one.name) for one in fields(Tooling)}
+        self.tooling = Tooling(**door)
         self.install()
 
     def install(self, **changes) -> None:
@@ -485,7 +501,7 @@ async def served(tools: Tools):
             reach=Reach.LOCAL, session=session,
         )  # fmt: skip
         tools.world.ask(Chain([link]))
-        tools.install()
+        tools.held_to_replies()
         yield server
 
 
@@ -611,6 +627,7 @@ async def test_calls_without_results_and_results_without_calls_are_made_whole(to
     reply = await turn.call(0, "model", model([me]))
     one = await turn.call(1, "tool", use("look", "a", id=reply["calls"][0]["id"]))
     stray = await turn.call(2, "tool", use("look", "z"))
+    assert stray["outcome"] == "refused"  # no reply asked for it; it is on record all the same
     items = [
         {"role": "tool", "ref": one["position"]}, me,
         {"role": "assistant", "ref": reply["position"]}, {"role": "tool", "ref": stray["position"]},
@@ -625,12 +642,14 @@ async def test_calls_without_results_and_results_without_calls_are_made_whole(to
 
 async def test_what_a_local_tool_gave_keeps_the_prompt_at_home(tools: Tools, served):
     tools.desk.result = ToolResult(text="my diary", reach=Reach.LOCAL)
+    says(served, [asks("look", "a")], "x")
     turn = await begin(tools.world)
-    value = await turn.call(0, "tool", use("look"))
+    reply = await turn.call(0, "model", model([{"role": "user", "ref": turn.message.position}]))
+    value = await turn.call(1, "tool", reply["calls"][0])
     away = replace(tools.world.service.asking.chain.links[0], reach=Reach.TRUSTED)
     tools.world.ask(Chain([away]))
     with pytest.raises(StepRefused, match="and these words are local"):
-        await turn.call(1, "model", model([{"role": "user", "ref": value["position"]}]))
+        await turn.call(2, "model", model([{"role": "user", "ref": value["position"]}]))
 
 
 async def test_a_host_that_ends_mid_call_goes_on_without_a_second_effect(
