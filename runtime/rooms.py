@@ -1,7 +1,8 @@
 """Rooms: the folders of the host that children held by Landlock write to, and their removal.
 
 In memory where there is /dev/shm, so that a control group counts what lies there. Named after the
-process that made them, so that the next one removes what a process that was killed left behind.
+process that made them, so that the next one removes what a process that was killed left behind. So
+are the folders of a judgment (`workplace`), which children only read.
 
 Not covered: how much a room may hold (the warden, or the control group).
 """
@@ -9,7 +10,8 @@ Not covered: how much a room may hold (the warden, or the control group).
 import os
 import stat
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 from typing import Final
 
@@ -23,8 +25,7 @@ class Room:
     def __init__(self) -> None:
         self.in_memory = os.access(_MEMORY_FOLDER, os.W_OK | os.X_OK)
         base = _MEMORY_FOLDER if self.in_memory else Path(tempfile.gettempdir())
-        _sweep(base)
-        self.path = Path(tempfile.mkdtemp(prefix=f"{_PREFIX}{os.getpid()}-", dir=base)).resolve()
+        self.path = _made(base, _PREFIX).resolve()
         self.state = self.path / "state"
         self.packages = self.path / "site"
         self.state.mkdir(mode=0o700)
@@ -39,6 +40,24 @@ class Room:
         if package is not None:
             (self.packages / package.name).symlink_to(package.resolve())
         return self.packages
+
+
+@contextmanager
+def workplace(kind: str) -> Iterator[Path]:
+    """Make a folder for files that nobody needs afterwards: `timmy-KIND-..`, where such are made.
+
+    Removes those of the same kind that processes left that are dead.
+    """
+    path = _made(Path(tempfile.gettempdir()), f"timmy-{kind}-")
+    try:
+        yield path
+    finally:
+        remove(path)
+
+
+def _made(base: Path, prefix: str) -> Path:
+    _sweep(base, prefix)
+    return Path(tempfile.mkdtemp(prefix=f"{prefix}{os.getpid()}-", dir=base))
 
 
 def remove(room: Path) -> None:
@@ -67,10 +86,10 @@ def remove(room: Path) -> None:
         room.rmdir()
 
 
-def _sweep(base: Path) -> None:
+def _sweep(base: Path, prefix: str) -> None:
     """Remove what a process of this user that was killed could not remove itself."""
-    for path in base.glob(f"{_PREFIX}*-*"):
-        owner = path.name.removeprefix(_PREFIX).split("-")[0]
+    for path in base.glob(f"{prefix}*-*"):
+        owner = path.name.removeprefix(prefix).split("-")[0]
         with suppress(OSError):
             found = path.lstat()
             ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()

@@ -27,7 +27,6 @@ reducers needs: that is constitutional and refused; whatever `genesis.judge` doe
 import asyncio
 import os
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
@@ -48,6 +47,7 @@ from genesis.trees import write_tree
 from ledger.core.keys import Signer
 from ledger.core.state import State
 from runtime import sandbox, selftest
+from runtime.rooms import workplace
 from runtime.sandbox import Child, Engine
 from runtime.selftest import SelfTest
 from runtime.tasks import to_its_end
@@ -196,8 +196,8 @@ class Successor:
             exported=self.state, spawn=spawn, turn_s=self.budget.turn_s, live=live,
             clock=self.clock,
         )  # fmt: skip
-        with tempfile.TemporaryDirectory(prefix="timmy-fork-") as name:
-            parent, candidate = Path(name) / "parent", Path(name) / "candidate"
+        with workplace("fork") as folder:
+            parent, candidate = folder / "parent", folder / "candidate"
             trees = ((parent, self.state.about.architecture.tree),
                      (candidate, self.read.weighed.result.tree))  # fmt: skip
             await to_its_end(asyncio.to_thread(_write, trees))

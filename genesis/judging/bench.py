@@ -13,7 +13,6 @@ must pass all of them; a mutant is played on the first.
 
 import asyncio
 import platform
-import tempfile
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
@@ -38,6 +37,7 @@ from genesis.trees import write_tree
 from ledger.core.event import Event
 from ledger.core.hashing import tagged
 from ledger.core.state import State
+from runtime.rooms import workplace
 from runtime.sandbox import MIB, Engine, SandboxError, SandboxLimits
 from runtime.tasks import to_its_end
 
@@ -148,8 +148,8 @@ class Bench:
             self._cast, key, inputs, snapshot, ts_ms, result
         )
         self._past, told = cast.past, min(len(setting.turns), limits.REPLAYED_TURNS)
-        with tempfile.TemporaryDirectory(prefix="timmy-judge-") as name:
-            self._folder = Path(name)
+        with workplace("judge") as folder:
+            self._folder = folder
             trees = {PARENT: self._parent.tree, CANDIDATE: result.tree}
             trees |= {mutant.defect: specimen(mutant.defect) for mutant in MUTANTS}
             await to_its_end(asyncio.to_thread(_write_all, trees, self._folder))

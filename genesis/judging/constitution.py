@@ -24,7 +24,6 @@ import platform
 import re
 import shutil
 import socket
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
@@ -62,6 +61,7 @@ from ledger.core.hashing import tagged
 from ledger.core.keys import Signer
 from ledger.core.state import BASIC_REDUCERS, PART_DIGEST_BYTES, State
 from runtime.core.reducers import REDUCERS
+from runtime.rooms import workplace
 from runtime.sandbox import Engine, SandboxError, spawn
 from runtime.tasks import to_its_end
 
@@ -198,8 +198,8 @@ class _Court:
         after = made.software
         read, teeth = await asyncio.to_thread(_read, self._software, after)
         whys = [why for why in read.values() if why]
-        with tempfile.TemporaryDirectory(prefix="timmy-constitution-") as name:
-            self._folder = Path(name)
+        with workplace("constitution") as folder:
+            self._folder = folder
             tried = _Tried(outcome=Outcome.NOT_RUN)
             parent = _Tried(outcome=Outcome.NOT_RUN)
             if not whys:

@@ -8,14 +8,13 @@ the verdict's measurements, by that name, and outside the digest.
 import asyncio
 import re
 import socket
-import tempfile
 from importlib import resources
-from pathlib import Path
 from typing import Any, Final
 
 from genesis.core.tree import ENTRY, Tree
 from genesis.judging.subject import Cage
 from genesis.trees import write_tree
+from runtime.rooms import workplace
 from runtime.sandbox import SandboxError, spawn
 
 _CLAIM: Final = re.compile(rb"(\d{1,6}) (\d{1,6})\n")
@@ -39,13 +38,13 @@ async def claims_of(tree: Tree, cage: Cage) -> dict[str, Any] | None:
 async def _said(tree: Tree, cage: Cage) -> bytes:
     """Return the first bytes that the tests' process said."""
     runner = resources.files("genesis.judging").joinpath("tester.py").read_bytes()
-    with tempfile.TemporaryDirectory(prefix="timmy-tests-") as name:
-        write_tree(Tree({**tree, ENTRY: runner}), Path(name), durable=False)
+    with workplace("tests") as folder:
+        write_tree(Tree({**tree, ENTRY: runner}), folder, durable=False)
         ours, theirs = socket.socketpair()
         with ours:
             ours.setblocking(False)  # noqa: FBT003 - the socket module's own signature
             try:
-                child = await spawn(Path(name), theirs, limits=cage.limits, engine=cage.engine)
+                child = await spawn(folder, theirs, limits=cage.limits, engine=cage.engine)
             except (SandboxError, OSError):
                 return b""
             try:

@@ -2,8 +2,9 @@
 
 GET  /v1/patch/status             what is in force, what is under way, its steps, a handoff due;
                                   software: which is here; fleet: how far the other members are
-POST /v1/patch/apply {position, share?, window_s?, turns?}   shares in thousandths; what is
-                                  constitutional is ordered instead (node.agent.constitution)
+POST /v1/patch/apply {position, share?, window_s?, turns?}   shares in thousandths; no trial is
+                                  easier than [adoption] of node.toml says. What is constitutional
+                                  is ordered instead (node.agent.constitution)
 POST /v1/patch/rollback {why?}
 POST /v1/patch/follow {rollout}   takes up what the fleet adopted now, before this member's turn
 """
@@ -13,11 +14,11 @@ from typing import Any
 
 from aiohttp import web
 
-from genesis.core.adopting.health import Plan
 from node.agent.adopting import Adopting
 from node.agent.constitution import Constitution
 from node.api.http import BadRequest, json_answer, read_body, required
 from node.fleet.stages import Stages
+from node.sections.adoption import AdoptionSection
 
 _BY = "operator"
 
@@ -29,6 +30,7 @@ class AdoptingApi:
     adopting: Adopting
     constitution: Constitution
     stages: Stages
+    section: AdoptionSection
 
     def routes(self) -> list[web.RouteDef]:
         """Every route."""
@@ -49,7 +51,8 @@ class AdoptingApi:
             if set(body) != {"position"}:
                 raise BadRequest("nothing of a constitutional change is tried by a share")
             return json_answer(await self._told(await self.constitution.order(position, by=_BY)))
-        plan = Plan(**{name: body[name] for name in ("share", "window_s", "turns") if name in body})
+        asked = {name: value for name, value in body.items() if name != "position"}
+        plan = self.section.trial(asked)
         await self.adopting.apply(position, plan, by=_BY)
         return json_answer(await self._told())
 

@@ -178,7 +178,8 @@ class Api:
         app.add_routes(memory.routes(self._parts))
         app.add_routes(skins.routes(self._parts))
         parts = self._parts
-        app.add_routes(AdoptingApi(parts.adopting, parts.constitution, parts.stages).routes())
+        adopting = parts.adopting, parts.constitution, parts.stages
+        app.add_routes(AdoptingApi(*adopting, parts.config.adoption).routes())
         app.add_routes(PatchesApi(self._parts.patching).routes())
         app.add_routes(answers.routes(self._parts.patching, self._parts.approval))
         app.add_routes(ForksApi(self._parts).routes())

@@ -18,9 +18,9 @@ def add_actions(actions: Any) -> None:
     """Declare the arguments of all of them."""
     apply = actions.add_parser("apply", help="adopt an approved proposal: canary, then everybody")
     apply.add_argument("event", help="position of the proposal")
-    apply.add_argument("--share", metavar="PERCENT", help="of the conversations first (10)")
-    apply.add_argument("--window", metavar="TIME", help="of each stage: 90s, 30m, 1h, 2d (1h)")
-    apply.add_argument("--turns", type=int, metavar="N", help="answers that each stage needs (20)")
+    apply.add_argument("--share", metavar="PERCENT", help="of the conversations first: fewer")
+    apply.add_argument("--window", metavar="TIME", help="of each stage, longer: 90m, 2h, 3d")
+    apply.add_argument("--turns", type=int, metavar="N", help="answers that each stage needs: more")
     rollback = actions.add_parser("rollback", help="go back to the architecture of before")
     rollback.add_argument("--why", default="", help="the reason, for the record")
     actions.add_parser("status", help="what is in force, and how far an adoption is")

@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.adoption.world import CALLS, FIVEFOLD, KINDLY, LOOP, PASSAGE, WORSE, granted
+from tests.adoption.world import CALLS, FIVEFOLD, KINDLY, LOOP, PASSAGE, QUICK, WORSE, granted
 from tests.node.world import SETTINGS, Home
 
 
@@ -12,7 +12,7 @@ def seeds(tmp_path_factory):
 
 
 def _seed(place, *changes):
-    home = Home(place).configure(SETTINGS)
+    home = Home(place).configure(SETTINGS + QUICK)
     home.run("init", "--kit", str(home.root / "kit.txt")).good()
     return home, granted(home, *changes)
 

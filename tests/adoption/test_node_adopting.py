@@ -1,7 +1,7 @@
 """Adoptions of a real node: one that settles, those that are refused, one taken back by hand."""
 
 from tests.adoption.world import applied, apply, stage, status, steps, talks, trees_of, until_stage
-from tests.node.world import until
+from tests.node.world import SETTINGS, until
 
 
 def test_an_adoption_settles(kind):
@@ -75,7 +75,7 @@ def test_what_is_refused_changes_nothing(kind):
         skill.unlink()
         node.request("POST", "/v1/patch/rollback", {}).refused(400, "nothing to go back to")
         assert status(node) == before
-        assert apply(node, position).status == 200
+        assert apply(node, position, window_s=600).status == 200
         apply(node, position).refused(400, "is under way")
         assert stage(node) == "canary"
         node.request("POST", "/v1/patch/rollback", {"why": "x" * 2001}).refused(400, "at most 2000")
@@ -83,3 +83,28 @@ def test_what_is_refused_changes_nothing(kind):
         assert steps(node) == ["staged", "canary", "rolledback"]
         assert status(node)["tree"] == before["tree"]
         apply(node, position).refused(400, "open no more")  # it is to be proposed anew
+
+
+def test_no_trial_is_easier_than_the_node_says(kind):
+    """Who holds the API's token does not say how little of a trial is enough."""
+    home, position = kind
+    home.configure(SETTINGS + "[adoption]\nwindow_s = 60\n")
+    with home.running() as node:
+        for name, value, bound in (("share", 101, 100), ("window_s", 59, 60), ("turns", 19, 20)):
+            apply(node, position, **{name: value}).refused(400, f"{name} = {value}", str(bound))
+        asked = (
+            "patch",
+            "apply",
+            str(position),
+            "--share",
+            "100",
+            "--window",
+            "1s",
+            "--turns",
+            "1",
+        )
+        home.run(*asked).refused("share = 1000", "[adoption] share_percent")
+        assert steps(node) == []
+        trial = applied(node, position, share=1, window_s=61, turns=21)
+        assert [trial[name] for name in ("share", "window_s", "turns")] == [1, 61, 21]
+        home.run("patch", "rollback").good()

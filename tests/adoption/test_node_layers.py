@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.adoption.world import apply, granted, status, steps, until_stage
+from tests.adoption.world import QUICK, apply, granted, status, steps, until_stage
 from tests.node.world import SETTINGS
 
 TEA = "skills/tea/SKILL.md"
@@ -16,7 +16,7 @@ def seed(tmp_path_factory):
     """A home with a skill, a skin, and an approved change of both and of a threshold."""
     from tests.node.world import Home
 
-    home = Home(tmp_path_factory.mktemp("layers") / "seed").configure(SETTINGS)
+    home = Home(tmp_path_factory.mktemp("layers") / "seed").configure(SETTINGS + QUICK)
     home.run("init").good()
     skill = home.path / TEA
     skill.parent.mkdir(parents=True)

@@ -3,6 +3,7 @@
 from runtime import service
 from tests.adoption.world import (
     BROKEN,
+    QUICK,
     SECONDS,
     applied,
     apply,
@@ -102,7 +103,7 @@ def test_a_turn_under_way_when_it_is_rolled_back_by_hand_is_answered(worse):
 
 
 def test_one_that_does_not_start_never_gets_a_turn(place_of):
-    home = place_of("broken").configure(SETTINGS)
+    home = place_of("broken").configure(SETTINGS + QUICK)
     home.run("init").good()
     entry = "\nif __name__"
     position = granted(home, ("runtime/agent/main.py", entry, f"\n{BROKEN}{entry}"))

@@ -58,6 +58,8 @@ _FRONT = {
     "title": "Another way", "rationale": "To see.",
     "evaluation": "Answer a greeting.", "expected": "It answers.",
 }  # fmt: skip
+QUICK = "[adoption]\nshare_percent = 100\nwindow_s = 1\nturns = 1\n"
+"""Of node.toml: a trial that a test has the time for. It asks for a longer one where it wants."""
 SECONDS = 120.0
 """A guard against a hang, like those of tests/node/world.py."""
 

@@ -11,7 +11,7 @@ import shutil
 import pytest
 
 from genesis.core.verdict import verify_envelope
-from tests.adoption.world import status, steps, talks, trees_of, until_stage
+from tests.adoption.world import QUICK, status, steps, talks, trees_of, until_stage
 from tests.e2e.chain import running_chain
 from tests.e2e.test_handoff_story import anchor, kinds, lines
 from tests.node.test_node_models import add, serving
@@ -37,7 +37,7 @@ class Story:
     def __init__(self, folder, chain):
         self.folder, self.chain = folder, chain
         self.home = Home(folder / "ada").configure(
-            SETTINGS + "[tools]\napproval_seconds = 60\n" + chain.settings
+            SETTINGS + QUICK + "[tools]\napproval_seconds = 60\n" + chain.settings
         )
         self.other = Home(folder / "other").configure()
         self.kits = [folder / f"kit-{number}.txt" for number in range(2)]

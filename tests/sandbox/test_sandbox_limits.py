@@ -282,6 +282,26 @@ def test_a_room_is_removed_whatever_was_left_in_it(tmp_path, monkeypatch):
     assert (tmp_path / "operator" / "key").read_text() == "mine"
 
 
+def test_a_workplace_is_removed_by_the_next_one_of_its_kind(tmp_path, monkeypatch):
+    """What lies there of a process that runs, of another kind or of no process stays."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    names = ("timmy-judge-1-x", "timmy-judge-x-y", f"timmy-other-{NO_PROCESS}-x")
+    for name in (*names, f"timmy-judge-{NO_PROCESS}-x"):
+        (tmp_path / name / "tree").mkdir(parents=True)
+        (tmp_path / name / "tree" / "main.py").write_text("")
+    (tmp_path / f"timmy-judge-{NO_PROCESS}-link").symlink_to(tmp_path / names[0])
+    with rooms.workplace("judge") as folder, rooms.workplace("judge") as beside:
+        assert folder != beside
+        (folder / "tree").mkdir()
+        assert f"timmy-judge-{os.getpid()}-" in folder.name
+        assert {path.name for path in tmp_path.iterdir()} == {
+            *names, f"timmy-judge-{NO_PROCESS}-link", folder.name, beside.name,
+        }  # fmt: skip
+    assert {path.name for path in tmp_path.iterdir()} == {
+        *names, f"timmy-judge-{NO_PROCESS}-link"
+    }  # fmt: skip
+
+
 def left_behind(before: set[str]) -> set[str]:
     """Children of ours that were not there before, and control groups of ours."""
     groups = {str(path) for path in cgroups.ROOT.glob(f"*/timmy-{os.getpid()}-*")}
