@@ -3,22 +3,30 @@
 Every file says whose it is (`application_id`) and in which form (`user_version`); any other is
 refused before it is touched. WAL, so that a reader never waits; how much a power cut may take is
 the caller's `synchronous`: NORMAL may lose the last commits, FULL none; neither corrupts.
+
+What is deleted is overwritten. Pages whose rows were moved elsewhere keep them all the same, and so
+does the write-ahead log; `erase` leaves nothing of what must be gone.
 """
 
-from collections.abc import Iterator, Mapping
+import hashlib
+from collections.abc import Callable, Collection, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from types import MappingProxyType
-from typing import Literal
+from typing import Final, Literal
 
 import apsw
 
 from ledger.core.errors import StoreError as LedgerStoreError
+from ledger.files import clear_mark, read_mark, set_mark
 from ledger.migrations import History, Step, migrate
+from ledger.sql import ERASING, truncate_wal
 from mesh.core.errors import StoreError, StoreSchema
 
 _APPLICATION_ID = 0x54696D79
 """ASCII "Timy"; `file` shows it."""
+_IN_MEMORY_BYTES_MAX: Final = 64 << 20
+"""Up to here a file is rewritten by way of memory: others' temporary folders need not see it."""
 
 
 @contextmanager
@@ -63,10 +71,41 @@ def open_database(
             connection.execute(f"PRAGMA synchronous = {synchronous}")
             connection.execute("PRAGMA trusted_schema = OFF")
             connection.execute("PRAGMA journal_size_limit = 16777216")
+            connection.execute("PRAGMA secure_delete = ON")
         except BaseException:
             connection.close()
             raise
     return connection
+
+
+def erase(
+    connection: apsw.Connection, path: Path, names: Collection[str], delete: Callable[[], None]
+) -> bool:
+    """Run `delete` on the rows of these names, and leave no byte of them in the file or its log.
+
+    Also of rows of these names that went before, of which pages and log may still hold something.
+    False if a reader keeps the log from being emptied: call again with the same names. A mark
+    beside the file stands until it is done. Takes as long as writing the file anew. Raises
+    StoreError.
+    """
+    mark = path.with_suffix(ERASING)
+    token = hashlib.sha256("\n".join(sorted(names)).encode()).digest()
+    try:
+        with errors_as_ours(path):
+            if read_mark(mark) != token:  # or it was written anew, and its log is left
+                set_mark(mark)
+                with connection:
+                    delete()
+                small = path.stat().st_size <= _IN_MEMORY_BYTES_MAX
+                connection.execute(f"PRAGMA temp_store = {'MEMORY' if small else 'DEFAULT'}")
+                connection.execute("VACUUM")
+                set_mark(mark, token)
+            if not truncate_wal(connection):
+                return False
+        clear_mark(mark)
+    except OSError as error:
+        raise StoreError(f"{mark}: {error.strerror}", hint="free some disk space") from error
+    return True
 
 
 def _own(

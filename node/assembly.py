@@ -255,7 +255,7 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
     anchoring = _anchoring(opened, release)
     fleet = make_fleet(opened)
     approval = make_approval(opened, journal, lambda: fleet.fleet)
-    post = make_nostr(opened, pool, signer, journal, gateway, mind.tooling, release, approval)
+    post = make_nostr(opened, pool, relay, journal, gateway, mind.tooling, release, approval)
     witnessed = _witnessed(opened, release, pool, signer, fleet)
     witnessing = _witnessing(opened, signer, relay, pool, fleet)
     mirroring = make_mirroring(opened, release, signer, witnessing, lambda: fleet.fleet)
@@ -482,7 +482,7 @@ def _relay(home: Home, config: Config, genesis: Genesis, signer: NostrSigner) ->
     bits = {"fleet": None, "work": section.work_bits, "public": 0}
     return Relay(
         SqliteEventStore(
-            home.path / "relay.db",
+            home.relay,
             kept_kinds=frozenset({config.publish.checkpoint_kind, equivocations.KIND}),
         ),
         WritePolicy(

@@ -9,6 +9,7 @@
 <home>/witnessed.note the newest head that witnesses cosigned, with their lines
 <home>/relays.db      what was learnt of relays; lost, it is learnt again
 <home>/sealed-N.db    which sealed messages were dealt with; rebuildable
+<home>/carried.db     which sealed messages carried which events; by it a redaction finds them
 <home>/anchors/       signed transactions not yet final; must not be lost
 <home>/SOUL.md        who the agent is; immutable
 <home>/keys/          the agent's keystore, 0600
@@ -110,6 +111,21 @@ class Home:
     def snapshot(self) -> Path:
         """The state at the last attestation."""
         return self.path / "snapshot.db"
+
+    @property
+    def relay(self) -> Path:
+        """Events of the embedded relay."""
+        return self.path / "relay.db"
+
+    @property
+    def outbox(self) -> Path:
+        """What is still to be sent to relays."""
+        return self.path / "outbox.db"
+
+    @property
+    def carried(self) -> Path:
+        """Which sealed messages carried which events."""
+        return self.path / "carried.db"
 
     @property
     def soul(self) -> Path:

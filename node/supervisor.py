@@ -202,6 +202,8 @@ class Node:
         await parts.attester.attest()
         await parts.adopting.recover()
         await parts.constitution.recognise()
+        with suppress(MeshStoreError):  # what is erased is not sent any more; tried again beside it
+            await parts.post.wraps.settle()
         await self._append(types.NODE_STARTED.name, self._birthmark())
         try:
             async with asyncio.TaskGroup() as group:
@@ -425,7 +427,9 @@ class Node:
             "clock_behind_ms": parts.log.clock_behind_ms,
             "search": {"taken": self._taken(), "of": parts.log.size},
             "self_check": parts.watch.value(),
-            "redaction_pending": parts.log.erasing or parts.views.erasing,
+            "redaction_pending": parts.log.erasing
+            or parts.views.erasing
+            or parts.post.wraps.owed.is_set(),
         }
 
     def _taken(self) -> int:

@@ -77,6 +77,9 @@ WRAP_AGE_SECONDS_MAX = 2 * 24 * 3600
 HANDLED_WRAPS_MAX = 50_000
 """Sealed messages known to be dealt with, 4 MB; older ones are opened again at a start."""
 
+CARRIED_WRAPS_MAX = 200_000
+"""Wraps known by what they carried, 20 MB: fifty thousand exchanges with one reader, and more."""
+
 INBOX_RELAYS_MAX = 4
 """Of a person's kind 10050 list, the first count: NIP-17 asks for one to three."""
 

@@ -45,6 +45,8 @@ class Outbox(Protocol):
     - `due` returns waiting entries by attempts, then age: one put off does not hold up the others.
     - `took` moves an entry to those that are to be found at the relay, at most `kept_max` of them
       (the oldest are believed to be there), or removes it. `lost` moves it back to the waiting.
+    - `withdraw` removes events from every queue, waiting or taken, whatever form they were minted
+      in; no byte of them is left on the disk once it has returned True.
     - Something that is not queued is no error; `postpone` then returns 0.
     - Relays are named by URL, times are Unix seconds. Calls come one at a time, from any thread.
       StoreError is raised for what the disk does.
@@ -100,6 +102,10 @@ class Outbox(Protocol):
 
     def expire(self, *, before: int) -> int:
         """Drop what was queued before that time; return how many entries still waited."""
+        ...
+
+    def withdraw(self, event_ids: Collection[str]) -> bool:
+        """Erase events by id; False if a reader of the file is in the way: ask again."""
         ...
 
     def close(self) -> None:
@@ -243,6 +249,14 @@ class MemoryOutbox:
             drop = [item for item, row in queue.items() if row.at < before]
             gone += sum(not queue.pop(item).taken for item in drop)
         return gone
+
+    def withdraw(self, event_ids: Collection[str]) -> bool:
+        """Erase events."""
+        for queue in self._queues.values():
+            for item, row in list(queue.items()):
+                if item in event_ids or row.entry.event_id in event_ids:
+                    del queue[item]
+        return True
 
     def close(self) -> None:
         """Nothing is held."""

@@ -396,6 +396,10 @@ class RelayPool:
             for link in list(self._links.values())
         ]
 
+    async def withdraw(self, event_ids: Collection[str]) -> bool:
+        """Send these events to nobody any more, and erase them (mesh/pool/outbox.py)."""
+        return await self._worker.submit(partial(self._outbox.withdraw, event_ids))
+
     async def close(self) -> None:
         """Write down what was learnt, then close the files."""
         while not self._news.empty():

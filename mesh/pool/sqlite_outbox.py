@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from contextlib import suppress
+from functools import partial
 from pathlib import Path
 from types import MappingProxyType
 from typing import Final
@@ -12,7 +13,7 @@ from mesh.core import limits
 from mesh.core.errors import Refused
 from mesh.core.nip01 import VerifiedEvent
 from mesh.core.pool.routes import relay_url
-from mesh.database import errors_as_ours, open_database, transaction
+from mesh.database import erase, errors_as_ours, open_database, transaction
 from mesh.pool.outbox import Entry, Put
 
 _VERSION: Final = 2
@@ -212,6 +213,14 @@ class SqliteOutbox:
         with transaction(self._db, self._path):
             self._db.execute(drop, (before, 1)).fetchall()
             return len(self._db.execute(drop, (before, 0)).fetchall())
+
+    def withdraw(self, event_ids: Collection[str]) -> bool:
+        """Erase events."""
+        return erase(self._db, self._path, event_ids, partial(self._withdraw, event_ids))
+
+    def _withdraw(self, event_ids: Collection[str]) -> None:
+        rows = ((one, one) for one in event_ids)
+        self._db.executemany("DELETE FROM outbox WHERE id = ? OR item = ?", rows)
 
     def close(self) -> None:
         """Close the file."""

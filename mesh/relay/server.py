@@ -12,7 +12,7 @@ which it arrived. Not covered: limits per address, which are the port's (`node.a
 
 import asyncio
 import secrets
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
@@ -213,6 +213,10 @@ class Relay:
     async def purge(self) -> int:
         """Remove expired events from the store and return how many there were."""
         return await self._worker.submit(partial(self._store.purge, now=self._clock()))
+
+    async def withdraw(self, event_ids: Collection[str]) -> bool:
+        """Erase events for good (mesh/relay/store.py); nobody is answered meanwhile."""
+        return await self._worker.submit(partial(self._store.withdraw, event_ids))
 
     async def close(self) -> None:
         """End all connections, finish what was offered, close the store."""

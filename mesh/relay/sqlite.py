@@ -5,7 +5,7 @@ what was answered with OK outlives a power cut, and what came together shares on
 """
 
 import heapq
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from contextlib import contextmanager, suppress
 from functools import partial
 from itertools import groupby
@@ -22,13 +22,14 @@ from mesh.core.relay import kinds
 from mesh.core.relay.deletion import NONE_KEPT
 from mesh.core.relay.filter import Filter
 from mesh.core.relay.privacy import PRIVATE_KINDS
-from mesh.database import errors_as_ours, open_database, transaction
+from mesh.database import erase, errors_as_ours, open_database, transaction
 from mesh.relay.sqlite_requests import carry_out, is_asked_away, notes, remove, take_up_requests
 from mesh.relay.store import NOBODY, Found, Outcome, Row, cut_to_bytes
 
-_VERSION: Final = 2
-"""2: requests to delete and to vanish are carried out."""
-_SCHEMA: Final = """
+_VERSION: Final = 3
+"""2: requests to delete and to vanish are carried out. 3: what was withdrawn stays away."""
+_WITHDRAWN: Final = "CREATE TABLE withdrawn (id BLOB PRIMARY KEY) STRICT, WITHOUT ROWID;"
+_SCHEMA: Final = f"""
 CREATE TABLE event (
     seq        INTEGER PRIMARY KEY,
     id         BLOB NOT NULL UNIQUE,
@@ -51,6 +52,7 @@ CREATE TABLE tag (
     PRIMARY KEY (name, value, seq)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX tag_event ON tag (seq);
+{_WITHDRAWN}
 """
 
 _NEWEST_FIRST: Final = "ORDER BY created_at DESC, id"
@@ -84,7 +86,7 @@ class SqliteEventStore:
             schema=_SCHEMA,
             version=_VERSION,
             synchronous="FULL",
-            steps={1: partial(take_up_requests, kept_kinds=kept_kinds)},
+            steps={1: partial(take_up_requests, kept_kinds=kept_kinds), 2: _withdraws},
         )
         with errors_as_ours(path):
             self._count = int(self._db.execute("SELECT count(*) FROM event").get)
@@ -113,7 +115,7 @@ class SqliteEventStore:
             _, created_at, old_id = old
             if not kinds.supersedes((event.created_at, event.id), (created_at, old_id.hex())):
                 return Outcome.SUPERSEDED
-        if is_asked_away(self._db, event, self._kept_kinds):
+        if self._is_withdrawn(event_id) or is_asked_away(self._db, event, self._kept_kinds):
             return Outcome.DELETED
         gone = remove(self._db, [old[0]]) if old else carry_out(self._db, event, self._kept_kinds)
         self._count -= gone
@@ -121,6 +123,9 @@ class SqliteEventStore:
             return Outcome.FULL
         self._insert(event, event_id, address[2] if address else None)
         return Outcome.STORED
+
+    def _is_withdrawn(self, event_id: bytes) -> bool:
+        return bool(self._db.execute("SELECT 1 FROM withdrawn WHERE id = ?", (event_id,)).get)
 
     def _at(self, address: kinds.Address) -> tuple[int, int, bytes] | None:
         kind, pubkey, d = address
@@ -240,6 +245,20 @@ class SqliteEventStore:
             self._count -= gone
         return gone
 
+    def withdraw(self, event_ids: Collection[str]) -> bool:
+        """Erase events for good."""
+        try:
+            return erase(self._db, self._path, event_ids, partial(self._withdraw, event_ids))
+        finally:
+            with errors_as_ours(self._path):
+                self._count = int(self._db.execute("SELECT count(*) FROM event").get)
+
+    def _withdraw(self, event_ids: Collection[str]) -> None:
+        rows = [(bytes.fromhex(one),) for one in event_ids]
+        self._db.executemany("INSERT OR IGNORE INTO withdrawn VALUES (?)", rows)
+        query = "SELECT seq FROM event WHERE id = ?"
+        remove(self._db, [seq for row in rows for (seq,) in self._db.execute(query, row)])
+
     def count(self) -> int:
         """Return the number of stored events, expired ones included."""
         return self._count
@@ -249,6 +268,11 @@ class SqliteEventStore:
         with suppress(apsw.Error):
             self._db.execute("PRAGMA optimize")
         self._db.close()
+
+
+def _withdraws(db: apsw.Connection) -> None:
+    """Step from version 2, in which nothing was withdrawn."""
+    db.execute(_WITHDRAWN)
 
 
 def _more(rows: Sequence[Row], left_out: set[bytes], *, cut: bool) -> bool | None:

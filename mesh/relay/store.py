@@ -4,7 +4,7 @@ What is in it is a cache: everything of ours can be minted again from the ledger
 others can be fetched again. So a lost file costs traffic, never truth.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from enum import Enum
 from typing import Final, Protocol, TypeAlias
@@ -61,6 +61,8 @@ class EventStore(Protocol):
       what they reach is DELETED from then on. Every request to vanish is taken to be for this
       relay. They are kept like other events, until they expire or are asked away themselves.
       Events of `kept_kinds` are not reached by deletions.
+    - What `withdraw` names is DELETED from then on, whoever offers it, and of what was stored no
+      byte is left on the disk once it has returned True.
     - Ephemeral events are never stored; events whose NIP-40 time has come are neither stored nor
       served, `purge` frees their space.
     - `query` returns the union of the filters' events, each filter cut to its own `rows_max`,
@@ -112,6 +114,10 @@ class EventStore(Protocol):
         """Remove expired events and return how many there were."""
         ...
 
+    def withdraw(self, event_ids: Collection[str]) -> bool:
+        """Erase events by id for good; False if a reader of the file is in the way: ask again."""
+        ...
+
     def count(self) -> int:
         """Return the number of stored events, expired ones included."""
         ...
@@ -146,6 +152,7 @@ class MemoryEventStore:
         self._kept_kinds = kept_kinds
         self._events: dict[str, VerifiedEvent] = {}
         self._addresses: dict[kinds.Address, str] = {}
+        self._withdrawn: set[str] = set()
 
     def add(self, events: Sequence[VerifiedEvent], *, now: int) -> list[Outcome]:
         """Store events and say what became of each."""
@@ -162,6 +169,8 @@ class MemoryEventStore:
         old = self._events.get(self._addresses.get(address, "")) if address else None
         if old and not kinds.supersedes((event.created_at, event.id), (old.created_at, old.id)):
             return Outcome.SUPERSEDED
+        if event.id in self._withdrawn:
+            return Outcome.DELETED
         if any(self._reaches(request, event) for request in self._events.values()):
             return Outcome.DELETED
         gone = [old] if old else [e for e in self._events.values() if self._reaches(event, e)]
@@ -229,6 +238,12 @@ class MemoryEventStore:
         gone = [event for event in self._events.values() if kinds.is_expired(event, now)]
         self._forget(gone)
         return len(gone)
+
+    def withdraw(self, event_ids: Collection[str]) -> bool:
+        """Erase events for good."""
+        self._withdrawn.update(event_ids)
+        self._forget([self._events[one] for one in event_ids if one in self._events])
+        return True
 
     def _forget(self, gone: Iterable[VerifiedEvent]) -> None:
         for event in gone:

@@ -8,6 +8,9 @@ Out: a wrap for every reader of a message, to the relays he names (kind 10050), 
 What is random in a wrap is derived from our key and the message, so sending it again is sending
 the same event. Who names no relays is not ready to receive: `NoInbox`, and nothing is sent.
 
+Which event of our log a wrap carried is noted, if there are `wraps`: of what comes, as who takes it
+says; of what goes, as who sends it does.
+
 Anybody may send us wraps: each costs two signatures checked and two keys agreed on (about a
 millisecond), and a row. What cannot be opened is counted, and its sender learns nothing.
 
@@ -17,12 +20,14 @@ Not covered: files, reactions; the sender's own copies from other devices.
 import asyncio
 import hmac
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
 from typing import Final
 
 import structlog
 
+from ledger.core.event import Cause
 from mesh.core import envelope, nip04, nip17, nip59
 from mesh.core.envelope import Envelope
 from mesh.core.errors import InvalidData, InvalidEnvelope, Refused
@@ -32,6 +37,7 @@ from mesh.core.relay.filter import Filter
 from mesh.core.relay.kinds import supersedes
 from mesh.pool.port import Pool
 from mesh.sealed.handled import Handled
+from mesh.sealed.wraps import Wraps
 from mesh.worker import Worker
 
 _log = structlog.get_logger(__name__)
@@ -76,8 +82,10 @@ class Mailbox:
         *,
         relays: Sequence[str],
         clock: Callable[[], int],
+        wraps: Wraps | None = None,
     ) -> None:
         self._pool = pool
+        self._wraps = wraps
         self._signer = signer
         self._handled = handled
         self._relays = tuple(relays)
@@ -102,9 +110,10 @@ class Mailbox:
         except Refused as error:
             _log.warning("nobody is told where we take messages", why=str(error))
 
-    async def run(self, take: Callable[[Letter], Awaitable[None]]) -> None:
+    async def run(self, take: Callable[[Letter], Awaitable[Cause | None]]) -> None:
         """Hand every letter to `take`, one at a time, until cancelled.
 
+        It returns the event of our log that holds the letter's words, None if none does.
         An error of `take` ends this, and the letter comes again at the next call.
         """
         kinds = frozenset((nip04.KIND, nip59.WRAP_KIND, nip59.LIVE_WRAP_KIND))
@@ -113,8 +122,9 @@ class Mailbox:
         async with self._pool.subscribe([wanted], at=self._relays, known=known) as events:
             async for event in events:
                 letter = self.open(event)
-                if letter is not None:
-                    await take(letter)
+                held_by = None if letter is None else await take(letter)
+                if held_by is not None and self._wraps is not None:
+                    await self._wraps.came(held_by, event.id)
                 if event.kind != nip59.LIVE_WRAP_KIND:  # no relay hands it over a second time
                     add = partial(self._handled.add, event.created_at, event.id)
                     await self._worker.submit(add)
@@ -172,19 +182,31 @@ class Mailbox:
             envelope=found,
         )
 
-    async def send(self, rumor: Rumor) -> tuple[str, ...]:
+    async def send(self, rumor: Rumor, *, event: Cause | None = None) -> tuple[str, ...]:
         """Queue a message of ours for all its readers; durable when this returns.
 
+        `event` is the one of our log whose words it carries: if they are erased, nothing is sent.
         Returns the relays that will be told. Raises NoInbox, then nothing was sent; TooLong,
         UnsafeToMint; QueueFull and StoreError of the pool, then calling again completes it.
         """
         ways = {who: await self._way_to(who) for who in nip17.readers(rumor)}
+        made = [(self._wrapped(rumor, who), relays) for who, relays in ways.items()]
         told: list[str] = []
-        for who, relays in ways.items():
-            chance = Chance.derived(self._seed, bytes.fromhex(rumor.id) + bytes.fromhex(who))
-            event = nip59.wrap(rumor, self._signer, who, chance, now=rumor.created_at)
-            told += (await self._pool.publish(event, to=relays)).relays
+        async with self._sending(event, [wrap.id for wrap, _ in made]) as stands:
+            for wrap, relays in made if stands else ():
+                told += (await self._pool.publish(wrap, to=relays)).relays
         return tuple(dict.fromkeys(told))
+
+    def _wrapped(self, rumor: Rumor, who: str) -> VerifiedEvent:
+        chance = Chance.derived(self._seed, bytes.fromhex(rumor.id) + bytes.fromhex(who))
+        return nip59.wrap(rumor, self._signer, who, chance, now=rumor.created_at)
+
+    def _sending(
+        self, event: Cause | None, wraps: Sequence[str]
+    ) -> AbstractAsyncContextManager[bool]:
+        if event is None or self._wraps is None:
+            return nullcontext(enter_result=True)
+        return self._wraps.sending(event, wraps)
 
     async def _way_to(self, pubkey: str) -> tuple[str, ...]:
         if pubkey == self.pubkey:

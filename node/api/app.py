@@ -72,6 +72,7 @@ from ledger.core.errors import (
 )
 from ledger.core.event import Event
 from mesh.core import nip05
+from mesh.core.errors import StoreError as MeshStoreError
 from mesh.mirrors import offering
 from node import console
 from node.anchors.delegating import delegate, submission, take_back
@@ -387,8 +388,9 @@ class Api:
             await redacting.purge(views)  # one that runs holds erasing back
             await asyncio.to_thread(views.erase, positions)
             purged = await redacting.purge(views)
+            purged &= await self._parts.post.wraps.settle()
             return await asyncio.to_thread(log.finish_erasing) and purged
-        except StoreError:  # erased it is; what is left to do the node does when it can
+        except (StoreError, MeshStoreError):  # erased it is; the rest the node does when it can
             return False
 
     async def _anchor(self, request: web.Request) -> web.Response:

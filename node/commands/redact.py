@@ -25,24 +25,28 @@ these words (summaries, memories that it distilled, drafts of skills) goes with 
 unless `--keep` names it; agent and models are not shown it any more either way. A quotation of
 fewer words, a translation and a paraphrase are not recognised: `--preview` shows what to read.
 
-Erased are the words in this home: rows, write-ahead log, search index, the agent's memory. A
-redaction that is interrupted is finished at the next start. Not reached: exports, proofs and
-backups, copies at others, logs of model providers, file system snapshots, spare blocks of an SSD.
+Erased are the words in this home: rows, write-ahead log, search index, the agent's memory, and the
+sealed messages that they came or went in, in the outbox and the node's own relay. A redaction that
+is interrupted is finished at the next start. Not reached: exports, proofs and backups, copies at
+others, logs of model providers, file system snapshots, spare blocks of an SSD.
 """
 
 import argparse
 import sys
 from collections import Counter
+from contextlib import suppress
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from ledger.core import types
 from ledger.core.errors import Refused
 from ledger.derived import DOWNSTREAM, TAKEN, Finding, find_derived
+from mesh.core.errors import StoreError as MeshStoreError
 from node import console
 from node.client import Client, NotRunning
 from node.home import Home
 from node.keeping import redacting
+from node.nostr.withdrawing import withdraw_here
 from node.open import Reading, appending, reading
 
 _NAMED_MAX = 12
@@ -219,9 +223,11 @@ def _redact_here(home: Home, positions: list[int], reason: str) -> dict[str, Any
         asked = redacting.ask(log, positions, reason=reason, actor="operator")
         events = log.append_now(*asked.drafts) if asked.drafts else []
         event = events[0] if events else log.read(min(asked.already.values()))
-        finished = log.finish_erasing(tries=_TRIES)
+        finished, withdrawn = log.finish_erasing(tries=_TRIES), False
+        with suppress(MeshStoreError):  # erased it is; the node does the rest at its next start
+            withdrawn = withdraw_here(home, log)
     with reading(home) as opened:
-        finished &= opened.views.purge()
+        finished &= opened.views.purge() and withdrawn
     return {
         "position": event.position,
         "id": event.id.hex(),

@@ -30,7 +30,7 @@ import structlog
 
 from ledger.core import types
 from ledger.core.errors import NotFound
-from ledger.core.event import Event
+from ledger.core.event import Cause, Event
 from mesh.core import nip17
 from mesh.core.envelope import Report, Task
 from mesh.core.errors import Refused, StoreError
@@ -49,7 +49,7 @@ from node.nostr.letters import (
 )
 from node.nostr.notices import Notices
 from node.nostr.roles import Role
-from node.nostr.tasking import Tasking
+from node.nostr.tasking import Tasking, report_key
 from node.open import now_ms
 from runtime.approvals import Approvals
 from runtime.core.agenda import conversation_key
@@ -165,8 +165,17 @@ class NostrGateway:
 
     # ---- in -----------------------------------------------------------------------------------
 
-    async def take(self, letter: Letter) -> None:
-        """Say a letter to the agent, once; pass over what is not for it. Raises for our disk."""
+    async def take(self, letter: Letter) -> Cause | None:
+        """Say a letter to the agent, once; pass over what is not for it. Raises for our disk.
+
+        Returns the event that holds its words; None if none does.
+        """
+        await self._take(letter)
+        find = self._journal.log.find
+        held = find(gateway_key(key_of(letter.id))) or find(report_key(letter))
+        return None if held is None else held.cause
+
+    async def _take(self, letter: Letter) -> None:
         if self.kin is not None and await self.kin(letter):
             return
         role = self._roles.get(letter.author)
@@ -291,7 +300,7 @@ class NostrGateway:
             for rumor in answer_rumors(
                 self._signer, log.read(message), log.read(answer), self._roles
             ):
-                await self._mailbox.send(rumor)
+                await self._mailbox.send(rumor, event=log.read(answer).cause)
         except (Refused, StoreError) as error:
             return str(error)
         await self._outbox.deliver(name, answer)
@@ -318,14 +327,15 @@ class NostrGateway:
 
     async def _ask(self, operator: str, asked: Event) -> None:
         words = question_words(asked.position, asked.payload["name"], asked.content or {})
-        await self._tell(operator, words, at_s=asked.ts_ms // 1000)
+        await self._tell(operator, words, at_s=asked.ts_ms // 1000, of=asked)
 
-    async def _tell(self, key: str, words: str, *, at_s: int) -> None:
+    async def _tell(self, key: str, words: str, *, at_s: int, of: Event | None = None) -> None:
         """Say something that is no answer of the agent; if it cannot be sent now it is lost."""
         now = min(at_s, now_ms() // 1000)
         try:
             await self._mailbox.send(
-                nip17.write(self._signer.pubkey, [key], made_safe(words), now=now)
+                nip17.write(self._signer.pubkey, [key], made_safe(words), now=now),
+                event=None if of is None else of.cause,
             )
         except (NoInbox, Refused, StoreError) as error:
             _log.warning("the operator cannot be told", why=str(error))

@@ -96,7 +96,7 @@ class Notices:
                 for at, part in enumerate(nip17.split(made_safe(words))):
                     when = event.ts_ms // 1000 + at
                     rumor = nip17.write(self._signer.pubkey, [self._operator], part, now=when)
-                    await self._mailbox.send(rumor)
+                    await self._mailbox.send(rumor, event=event.cause)
             except (NoInbox, Refused, StoreError) as error:
                 if str(error) != self.waits_for:
                     _log.warning("the operator cannot be told yet", why=str(error))

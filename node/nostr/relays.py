@@ -48,7 +48,7 @@ def make_pool(home: Home, section: PublishSection, signer: NostrSigner) -> Relay
     )
     return RelayPool(
         settings,
-        SqliteOutbox(home.path / "outbox.db"),
+        SqliteOutbox(home.outbox),
         RelayBook(home.path / "relays.db"),
         jitter=random.random,
         clock=lambda: now_ms() // 1000,

@@ -111,7 +111,8 @@ class Tasking:
             signed = self._envelope(
                 key, text, said["conversation"], said["id"], said["due_at"], now_s
             )
-            await self._mailbox.send(envelope.carry(signed, self._mailbox.pubkey, now=now_s))
+            rumor = envelope.carry(signed, self._mailbox.pubkey, now=now_s)
+            await self._mailbox.send(rumor, event=event.cause)
 
     async def resend(self) -> None:
         """Queue again what may not have been: at a start. Who had it knows it by its id."""
@@ -153,7 +154,7 @@ class Tasking:
                     },
                     content={"text": letter.text},
                     causes=(Cause(position=task.position, id=task.id),),
-                    idempotency_key=_key(letter),
+                    idempotency_key=report_key(letter),
                 )
             )
         except IdempotencyConflict:  # one id and other words: the first ones stand
@@ -181,6 +182,6 @@ class Tasking:
         return self._ledger.stream(types.TASK_STREAM, last=last)
 
 
-def _key(letter: Letter) -> bytes:
+def report_key(letter: Letter) -> bytes:
     """One report is recorded once, however often relays bring it."""
     return hashlib.sha256(b"timmy/nostr/report/v1/" + key_of(letter.id)).digest()[:_ID_BYTES]

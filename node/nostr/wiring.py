@@ -6,10 +6,14 @@ from dataclasses import dataclass
 from ledger.release import Release
 from mesh.core.nip01 import NostrSigner
 from mesh.pool.port import Pool
+from mesh.pool.relays import RelayPool
+from mesh.relay.server import Relay
 from mesh.sealed.mailbox import Mailbox
 from mesh.sealed.sqlite_handled import SqliteHandled
+from mesh.sealed.wraps import Wraps
 from node.agent.approval import PatchApproval
 from node.config import Config, public_key
+from node.nostr import withdrawing
 from node.nostr.answering import PatchWords
 from node.nostr.bridge import Bridge
 from node.nostr.gateway import NostrGateway
@@ -74,12 +78,15 @@ class Post:
     tasking: Tasking | None
     bridge: Bridge
     sights: NostrSights
+    wraps: Wraps
+    journal: Journal
 
     async def run(self) -> None:
         """Run all of it until cancelled."""
         async with asyncio.TaskGroup() as group:
             group.create_task(self.bridge.run())
             group.create_task(self.sights.run())
+            group.create_task(withdrawing.run(self.wraps, self.journal))
             if self.gateway is not None:
                 group.create_task(self.gateway.run())
 
@@ -87,12 +94,13 @@ class Post:
         """Close what remembers."""
         if self.gateway is not None:
             await self.gateway.close()
+        await self.wraps.close()
 
 
 def make_nostr(
     opened: Opened,
-    pool: Pool,
-    signer: NostrSigner,
+    pool: RelayPool,
+    relay: Relay | None,
     journal: Journal,
     gateway: Gateway,
     tooling: Tooling,
@@ -104,6 +112,7 @@ def make_nostr(
     Without peers and interval the bridge reports artifacts and no more.
     """
     section, name = opened.config.bridge, opened.lineage.genesis.name
+    signer = NostrSigner(opened.keys.nostr.secret)
 
     def alive() -> str:
         """What relays know already, from the newest head's own publication."""
@@ -118,7 +127,10 @@ def make_nostr(
         heartbeat_s=section.heartbeat_s,
         words=alive,
     )
-    mailbox, outbox = _mailbox(opened, pool, signer), Outbox(journal)
+    wraps = withdrawing.make_wraps(
+        opened.home, journal, None if relay is None else relay.withdraw, pool.withdraw
+    )
+    mailbox, outbox = _mailbox(opened, pool, signer, wraps), Outbox(journal)
     roles = roles_of(opened.config.gateways.nostr)
     tasking = None if mailbox is None else Tasking(mailbox, signer, opened.log, roles=roles)
     return Post(
@@ -139,10 +151,12 @@ def make_nostr(
         tasking=tasking,
         bridge=bridge,
         sights=NostrSights(pool),
+        wraps=wraps,
+        journal=journal,
     )
 
 
-def _mailbox(opened: Opened, pool: Pool, signer: NostrSigner) -> Mailbox | None:
+def _mailbox(opened: Opened, pool: Pool, signer: NostrSigner, wraps: Wraps) -> Mailbox | None:
     """Open the mailbox, if the gateway is on.
 
     A recovered log may have lost what was said after its kept head, so a new epoch opens everything
@@ -157,4 +171,5 @@ def _mailbox(opened: Opened, pool: Pool, signer: NostrSigner) -> Mailbox | None:
         SqliteHandled(opened.home.path / f"sealed-{opened.lineage.epoch}.db"),
         relays=section.relays,
         clock=lambda: now_ms() // 1000,
+        wraps=wraps,
     )

@@ -14,8 +14,10 @@ from mesh.core.envelope import Message, Report, Task
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip59 import Chance
 from mesh.pool.port import MemoryPool, QueueFull
+from mesh.sealed.carried import MemoryCarried
 from mesh.sealed.handled import MemoryHandled
 from mesh.sealed.mailbox import Mailbox
+from mesh.sealed.wraps import Wraps
 from node.nostr.gateway import NostrGateway
 from node.nostr.letters import author_of, room_name, room_of
 from node.nostr.roles import Role
@@ -57,9 +59,13 @@ class Place:
         self.seen = MemoryHandled()
         self.clock = Clock()
         self.approvals = Approvals(self.journal, deadline_s=600, clock=lambda: 0)
+        self.carried = MemoryCarried()
+        self.wraps = Wraps(self.carried, [], erased=lambda of: self.log.read(of.position).redacted)
 
     def make(self, **more):
-        mailbox = Mailbox(self.pool, ALICE, self.seen, relays=OURS, clock=self.clock)
+        mailbox = Mailbox(
+            self.pool, ALICE, self.seen, relays=OURS, clock=self.clock, wraps=self.wraps
+        )
         roles = more.pop("roles", ROLES)
         self.tasking = Tasking(mailbox, ALICE, self.log, roles=roles)
         return NostrGateway(
@@ -188,6 +194,57 @@ async def test_what_was_erased_does_not_come_back():
     async with place.running():
         await place.dealt_with(1)
     assert len(place.of(types.MESSAGE_RECEIVED)) == 1
+
+
+async def test_every_wrap_is_noted_under_the_event_whose_words_it_carries():
+    """What people and agents say, answers, questions about calls, tasks and what was reported."""
+    place = Place()
+    await place.lists(BOB, CAROL, DAVE)
+    async with place.running(), asyncio.TaskGroup() as group:
+        await place.write(CAROL, "are you there?")
+        [message] = await place.received(1)
+        asking = group.create_task(ask(place, message))
+        while not [text for text in place.read_by(BOB) if "May I do this?" in text]:
+            await asyncio.sleep(0.005)
+        asking.cancel()
+        await place.answer(message, "I am.")
+        await place.delivered(1)
+        given = await place.tasking.give([DAVE.pubkey], "look at the gate")
+        facts = {"sent_at": NOW, "text": "it squeaks", "to": ALICE.pubkey, "outcome": "answered"}
+        conversation = given.payload["conversation"]
+        await place.task(DAVE, Report(id="31" * 16, **facts), conversation=conversation)
+        while not (reported := place.of(types.TASK_REPORTED)):
+            await asyncio.sleep(0.005)
+        await place.dealt_with(2)
+    of = {place.log.read(event.position).type: event for event in place.carried.events()}
+    assert set(of) == {
+        "message.received", "message.sent", "approval.asked", "task.given", "task.reported"
+    }  # fmt: skip
+    assert of["task.reported"] == reported[0].cause
+    for event in of.values():
+        words = place.log.read(event.position).content["text"]
+        for wrap in place.carried.wraps([event]):
+            gift = place.pool._events[wrap]
+            [reader] = [r for r in (ALICE, BOB, CAROL, DAVE) if r.pubkey == gift.tags[0][1]]
+            assert words in nip59.open_wrap(gift, reader).rumor.content
+    assert len(place.carried.wraps(of.values())) == 2 + 3 * 2, "what is sent is also our own copy"
+
+
+async def test_an_answer_that_was_erased_before_it_went_is_not_sent():
+    place = Place()
+    async with place.running():
+        await place.write(CAROL, "are you there?")
+        [message] = await place.received(1)
+        await place.answer(message, "I am.")
+        [answer] = place.of(types.MESSAGE_SENT)
+        gone = place.log.redaction([answer.position], reason="asked for", actor="test")
+        rumor = nip17.write(ALICE.pubkey, [CAROL.pubkey], "I am.", now=NOW)
+        await place.lists(CAROL)
+        mailbox = place.make()._mailbox
+        await place.journal.append(gone)
+        assert await mailbox.send(rumor, event=answer.cause) == ()
+        assert place.read_by(CAROL) == []
+        assert answer.cause not in place.carried.events()
 
 
 async def test_the_crisis_screen_is_before_everything_and_its_answer_goes_out():

@@ -190,6 +190,7 @@ def test_requests_of_the_form_before_are_taken_up(tmp_path):
     for event in (gone, kept, bobs, *requests, vanish_here):
         store._insert(event, bytes.fromhex(event.id), None)
     store._db.execute("DELETE FROM tag WHERE length(name) > 1")
+    store._db.execute("DROP TABLE withdrawn")
     store._db.pragma("user_version", 1)
     store.close()
     store = SqliteEventStore(path)

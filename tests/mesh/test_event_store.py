@@ -52,6 +52,21 @@ def test_newest_first_and_at_a_tie_the_lowest_id(store):
     assert ids(store, {"limit": 0}) == []
 
 
+def test_what_is_withdrawn_stays_away_whoever_offers_it(store):
+    gone, other, never = (make(content=text, kind=kind) for text, kind in
+                          (("a", 1), ("b", 1), ("c", 30000)))  # fmt: skip
+    store.add([gone, other], now=NOW)
+    assert store.withdraw([gone.id, never.id])
+    assert (ids(store), store.count()) == ([other.id], 1)
+    assert store.add([gone, other, never], now=NOW) == [
+        Outcome.DELETED,
+        Outcome.DUPLICATE,
+        Outcome.DELETED,
+    ]
+    assert store.withdraw([gone.id, never.id]), "it is done already"
+    assert (ids(store), store.count()) == ([other.id], 1)
+
+
 def test_what_is_served_is_what_was_stored(store):
     event = make(tags=(("t", "é\n"), ("x",)), content='"\\😀')
     store.add([event], now=NOW)
@@ -344,7 +359,7 @@ def test_other_files_are_refused_untouched(tmp_path):
     other.execute("CREATE TABLE mine (x)")
     other.close()
     before = path.read_bytes()
-    with pytest.raises(StoreSchema, match="expected 2 of") as caught:
+    with pytest.raises(StoreSchema, match="expected 3 of") as caught:
         SqliteEventStore(path)
     assert "remove relay.db" in caught.value.hint
     assert path.read_bytes() == before
@@ -360,7 +375,7 @@ def test_a_file_that_is_no_database_is_named(tmp_path):
 def test_a_newer_form_is_refused(tmp_path):
     path = tmp_path / "relay.db"
     store = SqliteEventStore(path)
-    store._db.pragma("user_version", 3)
+    store._db.pragma("user_version", 4)
     store.close()
-    with pytest.raises(StoreSchema, match="form 3"):
+    with pytest.raises(StoreSchema, match="form 4"):
         SqliteEventStore(path)

@@ -49,6 +49,18 @@ def test_each_relay_has_its_own_queue(outbox):
     assert outbox.relays() == [A, B]
 
 
+def test_what_is_withdrawn_is_in_no_queue_whatever_form_it_was_minted_in(outbox):
+    for event in EVENTS[:3]:
+        put(outbox, [A, B], event)
+    outbox.took(A, EVENTS[0].id, keep=True)
+    outbox.remint(B, EVENTS[1].id, EVENTS[4])
+    assert outbox.withdraw([EVENTS[0].id, EVENTS[1].id, EVENTS[3].id])
+    for relay in (A, B):
+        assert due(outbox, relay) == [EVENTS[2].id]
+        assert kept(outbox, relay) == []
+    assert outbox.withdraw([EVENTS[0].id]), "it is done already"
+
+
 def test_an_event_is_queued_once(outbox):
     put(outbox, [A], EVENTS[0])
     assert put(outbox, [A], EVENTS[0]) == Put()
