@@ -1,11 +1,12 @@
 """Where a mirror of leaf hashes lies (`mesh.mirrors.folder` has the files)."""
 
 from collections.abc import Callable, Iterable, Iterator
+from functools import reduce
 from pathlib import Path
 
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.codec import decode, encode
-from ledger.core.errors import InvalidData, StoreDamaged
+from ledger.core.errors import InvalidData, NotFound, StoreDamaged
 from ledger.core.event import Event, Record
 from ledger.core.lineage import Lineage
 from ledger.files import write_atomically
@@ -38,6 +39,12 @@ class LeafFolder(Folder[LeafLog]):
         log = LeafLog(self.leaves)
         try:
             log.shown = self._read_shown()
+            for event in log.shown:
+                if event.position < log.size:
+                    log.read(event.position)
+        except NotFound as error:
+            log.close()
+            raise StoreDamaged(f"{self._shown} holds no leaf of {self.leaves}: {error}") from error
         except BaseException:
             log.close()
             raise
@@ -61,8 +68,9 @@ class LeafFolder(Folder[LeafLog]):
         return LeafOffer(log=log, head=head)
 
     def discard(self) -> bool:
-        """Hashes can be fetched again under the heads that are kept."""
+        """Hashes are fetched again under the heads that are kept; who signs those is shown anew."""
         LeafLog.discard(self.leaves)
+        self._shown.unlink(missing_ok=True)
         return True
 
     def keep_shown(self, log: LeafLog, shown: tuple[Event, ...]) -> None:
@@ -83,6 +91,7 @@ class LeafFolder(Folder[LeafLog]):
             )
             if not events or Lineage.of(events[0]).ledger_id != self.ledger_id:
                 raise StoreDamaged(f"{self._shown} is of another ledger")
+            reduce(Lineage.add, events[1:], Lineage.of(events[0]))
         except (InvalidData, TypeError, ValueError) as error:
             raise StoreDamaged(f"{self._shown} cannot be read: {error}") from error
         return events

@@ -377,6 +377,40 @@ async def test_what_it_keeps_proves_to_others(life, tmp_path):
         no_words(tmp_path / "m2", life)
 
 
+@pytest.mark.parametrize("junk", [b"", b"\x80", b"\x81\x01", b"\xff" * 40])
+async def test_who_signs_is_learnt_again_if_that_is_damaged(life, tmp_path, junk):
+    server, path = Server(life), tmp_path / "m" / "shown"
+    async with server.running():
+        async with kept(mirror_of(server, tmp_path / "m")) as mirror:
+            await until(lambda: whole(mirror, life.size))
+        true = path.read_bytes()
+        path.write_bytes(junk)
+        async with kept(mirror_of(server, tmp_path / "m")) as mirror:
+            await until(lambda: whole(mirror, life.size))
+            assert "shown" in mirror.status()["damage"]
+            shown = open_introduction(mirror.offer().introduction(0), life.id)
+            assert shown.head.encode() == life.head().encode()
+        assert path.read_bytes() == true
+
+
+async def test_a_record_of_lineage_that_is_no_leaf_accuses_nobody(life, tmp_path):
+    """Damage of what was shown must not look like a second lineage."""
+    life.hand_off().say(3)
+    other = Life().say(life.size - 5).hand_off(2)
+    server, path = Server(life), tmp_path / "m" / "shown"
+    async with server.running():
+        async with kept(mirror_of(server, tmp_path / "m")) as mirror:
+            await until(lambda: whole(mirror, life.size))
+            born, _ = mirror.log.shown
+            false = Event.open(other.ledger.records[other.size - 1])
+            mirror.folder.keep_shown(mirror.log, (born, false))
+        async with kept(mirror_of(server, tmp_path / "m")) as mirror:
+            await until(lambda: whole(mirror, life.size))
+            assert "holds no leaf" in mirror.status()["damage"]
+            assert mirror.folder.ended is None
+    assert path.exists()
+
+
 async def test_a_damaged_file_is_found_and_fetched_again(life, tmp_path):
     server, path = Server(life), tmp_path / "m" / "leaves"
     async with server.running():

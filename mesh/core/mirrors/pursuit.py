@@ -318,12 +318,15 @@ class Pursuit(ABC, Generic[K, W]):
             self._again(source, now)
             return []
         source.size = head.size
-        if head.size == known.size:  # after a restart, only what is stored was known of it
-            self.lineage = longer(self.lineage, shown.lineage)
-        if self.head is None and head.size == known.size:  # no note of it was kept
+        if head.size != known.size:
+            return []
+        untold = self.lineage is None  # after a restart, only what is stored was known of it
+        self.lineage = longer(self.lineage, shown.lineage)
+        if self.head is None:  # no note of it was kept
             self._pursue(head)
-            return [Pursue(note=head.note, shown=shown.events)]
-        return []
+        elif not untold:
+            return []
+        return [Pursue(note=head.note, shown=shown.events)]
 
     def _again(self, source: _Source, now: float) -> None:
         """Give up what is pursued, not what is stored, and ask for a head that continues that."""
