@@ -10,10 +10,13 @@ import json
 from pathlib import Path
 from typing import Any
 
+import msgspec
+
 from ledger.files import write_atomically
-from mesh.core.errors import InvalidManifest, ManifestRefused
+from mesh.core.errors import InvalidManifest, ManifestRefused, Refused
 from mesh.core.fleet.joining import Token
 from mesh.core.fleet.manifest import Fleet, SignedManifest, open_manifest
+from mesh.core.pool.routes import relay_url
 from node.home import Home
 
 
@@ -66,12 +69,16 @@ class FleetFiles:
         write_atomically(self._folder / "invites.json", json.dumps(invites).encode())
 
     def relays(self) -> dict[str, int]:
-        """At which relays newcomers may ask, and until when, in Unix seconds."""
+        """At which relays newcomers may ask, and until when, in Unix seconds.
+
+        Nowhere, if the file cannot be read: it may be edited, and must not end the node.
+        """
         try:
-            found: dict[str, int] = json.loads((self._folder / "relays.json").read_text())
-        except (OSError, ValueError):
+            data = (self._folder / "relays.json").read_bytes()
+            found = msgspec.json.decode(data, type=dict[str, int])
+            return {relay_url(one): until for one, until in found.items()}
+        except (OSError, ValueError, RecursionError, Refused):  # msgspec's are ValueErrors
             return {}
-        return found
 
     def put_relays(self, relays: dict[str, int]) -> None:
         """Keep them."""

@@ -289,6 +289,15 @@ async def founded_again(folder, relay):
             running.cancel()
 
 
+@pytest.mark.parametrize("text", ["", "[]", '{"http://x": 1}', '{"wss://x": "y"}', "[" * 99_999])
+async def test_a_list_of_relays_that_was_spoilt_is_none(tmp_path, text):
+    async with founded(tmp_path) as founder, serving(clock=clock) as (_, url):
+        (tmp_path / "founder" / "relays.json").write_text(text)
+        assert founder.node.files.relays() == {}
+        await invite(founder, url)
+        assert list(founder.node.files.relays()) == [url.rstrip("/")]
+
+
 async def test_a_relay_that_does_not_answer_is_not_put_into_a_token(tmp_path, monkeypatch):
     monkeypatch.setattr(limits, "ANSWER_SECONDS_MAX", 0.2)
     async with founded(tmp_path) as founder, listening(Liar(silent=("REQ",))) as silent:
