@@ -53,6 +53,7 @@ from node.fleet.offers import FleetApproval, Offers
 from node.fleet.routing import Routing
 from node.fleet.routing_wiring import make_homing, make_routing
 from node.fleet.stages import Stages, check_stages
+from node.fleet.taking import Taking, make_taking
 from node.fleet.telling import Telling
 from node.fleet.witnessed import Witnessed, make_witnessed
 from node.fleet.witnessing import Witnessing, make_witnessing
@@ -102,6 +103,7 @@ class Parts:
     pool: RelayPool
     bus: Bus
     duty: FleetDuty
+    taking: Taking
     broadcast: Broadcast
     fleet: FleetNode
     telling: Telling
@@ -282,6 +284,7 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         pool=pool,
         bus=bus,
         duty=duty,
+        taking=make_taking(bus, duty, fleet, post, journal.turns),
         broadcast=broadcast,
         witnessing=witnessing,
         fleet=fleet,

@@ -225,6 +225,7 @@ class Node:
                     group.create_task(self._lasting(parts.telling.run)),
                     group.create_task(self._lasting(parts.routing.run)),
                     group.create_task(self._lasting(parts.duty.run)),
+                    group.create_task(self._lasting(parts.taking.run)),
                     group.create_task(self._lasting(parts.scheduling.scheduler.run)),
                     group.create_task(self._lasting(parts.remembering.compactor.run)),
                     group.create_task(self._lasting(parts.scheduling.watcher.run)),

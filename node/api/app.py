@@ -34,7 +34,7 @@
     GET  /v1/tools  /v1/tools/{name}    DELETE /v1/tools/{name}   POST /v1/tools {name, url, ...}
     POST /v1/tools/{name}/call {arguments, conversation?}   see node.api.tools
     GET  /v1/artifacts   POST /v1/artifacts {type, digest}       what the agent and its peers made
-    GET  /v1/tasks       POST /v1/tasks {to, text, due_s?}       work for other agents, reports
+    GET  /v1/tasks       POST /v1/tasks {to | able, text, due_s?}   work for other agents, reports
     GET  /v1/approvals   POST /v1/approvals/{event} {allow}   calls that wait for a yes
     GET  /v1/mcp                        MCP servers whose tools are used, how each is
     GET  /v1/mirrors                    copies of other ledgers, how each is

@@ -2,6 +2,7 @@
 
 GET  /v1/tasks?last=20                   given and reported: newest last
 POST /v1/tasks {to: [npub, ...], text, due_s?}   give one; `due_s`: of no use so many seconds on
+               {able: word, ...}                 to a member of the fleet that can do that, "any"
 """
 
 from aiohttp import web
@@ -30,11 +31,18 @@ def routes(parts: Parts) -> list[web.RouteDef]:
         return json_answer([console.row(event) for event in tasking().tasks(last)])
 
     async def give(request: web.Request) -> web.Response:
-        body = await read_body(request, to=list, text=str, due_s=int)
-        keys = [public_key(str(one), "to") for one in required(body, "to")]
+        body = await read_body(request, to=list, able=str, text=str, due_s=int)
+        text = required(body, "text")
+        if ("to" in body) == ("able" in body):
+            raise Refused("a task is for agents that are named, or for any that is able")
+        if "able" in body:
+            tasking()
+            keys = [await parts.taking.find(body["able"])]
+        else:
+            keys = [public_key(str(one), "to") for one in body["to"]]
         due_s = body.get("due_s", 0)
         due_at = now_ms() // 1000 + due_s if due_s > 0 else 0
-        event = await tasking().give(keys, required(body, "text"), due_at=due_at)
+        event = await tasking().give(keys, text, due_at=due_at)
         return json_answer(console.row(event))
 
     return [web.get("/v1/tasks", listed), web.post("/v1/tasks", give)]

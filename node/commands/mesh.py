@@ -12,6 +12,7 @@ timmy mesh approve DIGEST                say yes, as a voter, to what the operat
 timmy mesh mirrors                       copies of other ledgers: how much of each, how new
 timmy mesh relays                        how each relay is: queues, faults, what is known of it
 timmy mesh task NPUB [NPUB ...] WORDS    give agents a task; timmy mesh tasks shows their reports
+timmy mesh task --any WORDS              to one that has time; --able gpu: and can do that
 timmy mesh witness                       who is asked, what they said, whether heads are released
 timmy mesh witness ask                   ask them now
 timmy mesh witness vouch                 nobody answers, and this is the newest state: release again
@@ -83,6 +84,13 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--lead", type=int, metavar="MINUTES",
         help="admit, remove: until new voters decide (default 120; at once if nobody else decides)",
     )  # fmt: skip
+    parser.add_argument(
+        "--any", action="store_const", const="any", dest="able",
+        help="task: to one member of the fleet that takes it; no npub is named",
+    )  # fmt: skip
+    parser.add_argument(
+        "--able", metavar="WORD", help="task: to one that is able to do that (mesh.able)"
+    )
     parser.add_argument("--due", type=int, metavar="SECONDS", help="task: of no use after that")
     parser.add_argument("--epoch", type=int, default=0, help="proof: of this epoch (default 0)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="proof: where to")

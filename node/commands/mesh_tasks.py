@@ -4,6 +4,7 @@ import argparse
 
 from attest.verify.plain import one_line
 from ledger.core.errors import TimmyError
+from mesh.core.nip19 import npub
 from node import console
 from node.client import Client
 
@@ -12,21 +13,26 @@ _TEXT_CHARS = 60
 
 
 def give(client: Client, arguments: argparse.Namespace) -> int:
-    """Give a task to the agents that are named first; the rest are its words."""
+    """Give a task to the agents that are named first, or to any member; the rest are its words."""
     words = list(arguments.which)
     to: list[str] = []
     while words and words[0].startswith("npub1"):
         to.append(words.pop(0))
-    if not to or not words:
+    if not words or bool(to) == bool(arguments.able):
         raise TimmyError(
-            "whom, and what?", hint="timmy mesh task npub1... [npub1...] look at the gate"
+            "whom, and what?",
+            hint="timmy mesh task npub1... [npub1...] look at the gate; or --any, or --able WORD",
         )
-    body = {"to": to, "text": " ".join(words)} | ({"due_s": arguments.due} if arguments.due else {})
-    found = client.call("POST", "/v1/tasks", body, timeout=60)
+    whom = {"able": arguments.able} if arguments.able else {"to": to}
+    due = {"due_s": arguments.due} if arguments.due else {}
+    body = {**whom, "text": " ".join(words), **due}
+    found = client.call("POST", "/v1/tasks", body, timeout=120)
     if arguments.json:
         console.out_json(found)
     else:
-        console.out(f"event {found['position']} is on its way; timmy mesh tasks shows reports")
+        taker = f" to {npub(found['payload']['to'][0])}" if arguments.able else ""
+        console.out(f"event {found['position']} is on its way{taker}; "
+                    "timmy mesh tasks shows reports")  # fmt: skip
     return 0
 
 

@@ -406,9 +406,17 @@ def make_fleet(opened: Opened) -> FleetNode:
         signer=signer,
         log=log,
         session=opened.session,
+        able=able_of(opened),
         fleet=files.load(),
         times=Times(lease_s=opened.config.mesh.lease_seconds),
     )
+
+
+def able_of(opened: Opened) -> tuple[str, ...]:
+    """What this node can do, in words: what its operator says, and what it knows of itself."""
+    known = {"model": bool(opened.config.models), "local-model": opened.local is not None}
+    words = [*opened.config.mesh.able, *(word for word, true in known.items() if true)]
+    return tuple(dict.fromkeys(words))
 
 
 def signed_first(manifest: Manifest, operator: Signer) -> SignedManifest:

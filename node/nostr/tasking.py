@@ -81,13 +81,17 @@ class Tasking:
         await self._send(event)
         return event
 
+    def is_agent(self, key: str) -> bool:
+        """Whether tasks go to and come from an agent, by its key in hex."""
+        return self._roles.get(key) is Role.AGENT
+
     async def _check(self, receivers: Sequence[str], due_at: int) -> None:
         if not 1 <= len(receivers) <= RECEIVERS_MAX:
             raise Refused(f"{len(receivers)} agents are named, 1 to {RECEIVERS_MAX}")
         if due_at and due_at * 1000 <= now_ms():
             raise Refused("the task would be of no use already", hint="--due is seconds from now")
         for key in receivers:
-            if self._roles.get(key) is not Role.AGENT:
+            if not self.is_agent(key):
                 raise Refused(
                     f"{author_of(key)} is no agent of this node, and its report would be nobody's",
                     hint="name it in gateways.nostr.agents",

@@ -16,6 +16,8 @@ FLEET: Final = "fleet"
 """Among the ledgers to mirror: those of all members."""
 Mirrored = Annotated[str, msgspec.Meta(pattern=f"^([0-9a-f]{{64}}|{FLEET})$")]
 
+Able = Annotated[str, msgspec.Meta(pattern="^[A-Za-z0-9_-]{1,32}$")]
+"""Something that a node can do: a token of the bus's subjects."""
 Ledger = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-f]{64}$")]
 
 
@@ -34,6 +36,7 @@ class MeshSection(Section, frozen=True):
     answer: Literal["lease", "majority"]
     lease_seconds: Annotated[int, msgspec.Meta(ge=LEASE_SECONDS_MIN, le=3600)]
     members: Annotated[list[Text], msgspec.Meta(max_length=256)]
+    able: Annotated[list[Able], msgspec.Meta(max_length=12)]
     watchers: Annotated[list[Text], msgspec.Meta(max_length=256)]
     hashes_for_all: bool
     mirror: Annotated[list[Mirrored], msgspec.Meta(max_length=64)]
