@@ -34,6 +34,7 @@ from ledger.upcasting import UpcastLog
 from node.agent.architecture import Present, pinned_manifest, present_software, software_file
 from node.agent.on_record import JUDGED_MAX, events_about
 from node.agent.snapshot import tail
+from node.agent.told_verdicts import facts, facts_of
 from node.keeping.folding import INTERPRETED
 from node.open import now_ms
 from runtime import selftest
@@ -280,23 +281,30 @@ class Patching:
         }  # fmt: skip
 
     def shown(self, position: int) -> dict[str, Any]:
-        """Return a proposal whole: its row, document, diff and comments. Raises NotFound."""
+        """Return a proposal whole: its row, document, diff, verdicts, comments. Raises NotFound."""
         known = self._known(position)
         event = self.log.read(position)
         content = event.content or {}
         diff = content.get("diff")
         if "document" in content:
             diff = self.document(position).patch.data.decode()
+        stream = [*self.log.stream(event.stream, last=_STREAM_EVENTS_MAX)]
         return self.row(known) | {
             "text": content.get("document"),
             "diff": diff,
+            "judged": [
+                told
+                for one in stream
+                if one.type == types.PATCH_JUDGED.name
+                if (told := facts_of(one)) is not None
+            ],
             "said": [
                 {
                     "position": one.position, "ts_ms": one.ts_ms, "author": one.payload["author"],
                     "path": one.payload["path"], "line": one.payload["line"],
                     "text": (one.content or {}).get("text"),
                 }
-                for one in self.log.stream(event.stream, last=_STREAM_EVENTS_MAX)
+                for one in stream
                 if one.type == types.PATCH_COMMENTED.name
             ],
         }  # fmt: skip
@@ -366,13 +374,8 @@ class Patching:
         return {
             "position": event.position,
             "patch": position,
-            "decision": verdict.decision.value,
-            "reason": verdict.measured.get("reason"),
-            "digest": verdict.digest,
-            "effect": verdict.measured.get("effect"),
-            "for_people": verdict.findings.for_people,
+            **facts(verdict, words=words),
             "constitution": verdict.measured.get("constitution"),
-            "words": words,
             "envelope": judgment.envelope.decode(),
             "notes": list(judgment.notes),
         }
