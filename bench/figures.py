@@ -19,6 +19,8 @@ _SIZES: Final = (10_000, 100_000)
 _GROWN_SECONDS_MAX: Final = 600
 _FORKED: Final = (1000, 100_000)
 """Beside the largest."""
+_FORK_MS: Final = {100_000: 700.0}
+"""At most so long a fork takes, in milliseconds, by the events of its parent: who asked waits."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -31,6 +33,21 @@ class Figure:
     most: float | None = None
     values: list[float] = field(default_factory=list)
     disk: list[float] = field(default_factory=list)
+
+
+def of_forks(size: int) -> dict[str, Figure]:
+    """What is measured of the successors of an agent with so many events, by what it is."""
+    of = f"of {size:,} events"
+    return {
+        "fork": Figure(
+            name=f"fork-{size}", title=f"a fork, its state checked, its process started, {of}",
+            unit="ms", most=_FORK_MS.get(size),
+        ),
+        "copy": Figure(name=f"copy-{size}", title=f"a copy in files, checked, {of}", unit="s"),
+        "judge": Figure(
+            name=f"judge-{size}", title=f"a judgment that accepts, on {size:,} events", unit="s"
+        ),
+    }  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -167,18 +184,9 @@ class Figures:
         found: list[Figure] = []
         attacks = Figure(name="attacks", title="attacks on the sandbox, once a boot", unit="ms")
         for size, home in homes.items():
-            of = f"{size:,} events"
-            figures = {
-                "fork": Figure(name=f"fork-{size}", title=f"a fork, its state checked, of {of}",
-                               unit="ms"),
-                "copy": Figure(name=f"copy-{size}", title=f"a copy in files, checked, of {of}",
-                               unit="s"),
-                "judge": Figure(name=f"judge-{size}", title=f"a judgment that accepts, on {of}",
-                                unit="s"),
-                "attacks": attacks,
-            }  # fmt: skip
+            figures = of_forks(size) | {"attacks": attacks}
             for number in range(min(self.rounds, _LIVES)):
-                self.say(f"successors: {of}, round {number + 1}")
+                self.say(f"successors: {size:,} events, round {number + 1}")
                 rate = disk_rate(self.folder)
                 for name, value in self._forked(home).items():
                     figures[name].values.append(value)

@@ -35,7 +35,7 @@ from genesis.core.granting import (
 )
 from genesis.core.patch import PatchClass
 from genesis.core.sealed_word import SealedWord
-from genesis.core.verdict import verify_envelope
+from genesis.core.verdict import Verdict, verify_envelope
 from ledger.core import types
 from ledger.core.errors import NotFound, Refused
 from ledger.core.event import Draft, Event
@@ -154,7 +154,12 @@ class PatchApproval:
         }
 
     def question(self, position: int, *, case: Case | None = None) -> Question:
-        """Return what is asked of people now: about the newest own verdict that accepts.
+        """Return what is asked of people now. Raises NotFound, Refused if there is nothing."""
+        case = case or self.case(position)
+        return case.proposed.question(self.spoken(position, case=case).digest)
+
+    def spoken(self, position: int, *, case: Case | None = None) -> Verdict:
+        """Return what people are asked about: the newest own verdict that speaks for it.
 
         Raises NotFound, Refused if there is none.
         """
@@ -396,8 +401,8 @@ def _envelopes(
 
 def asked_about(
     proposed: Proposed, envelopes: Sequence[tuple[bytes, int]], rules: Rules
-) -> Question | None:
-    """Return what people are asked: about the newest own verdict that speaks for it."""
+) -> Verdict | None:
+    """Return what people are asked about: the newest own verdict that speaks for it."""
     for envelope, _ in reversed(envelopes):
         try:
             found = verify_envelope(envelope, trusted=rules.judges).verdict
@@ -406,7 +411,7 @@ def asked_about(
         inputs = found.findings.inputs
         ours = inputs.evaluator == rules.evaluator and proposed.is_of(inputs)
         if ours and speaks_for(found, proposed.patch_class):
-            return proposed.question(found.digest)
+            return found
     return None
 
 

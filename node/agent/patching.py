@@ -14,7 +14,6 @@ changes no file.
 
 import asyncio
 import os
-from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
@@ -24,7 +23,7 @@ from genesis.core.architecture import Architecture
 from genesis.core.errors import InvalidPatch, PatchError, Reason
 from genesis.core.patch import PatchClass
 from genesis.core.proposal import Proposal, Weighed, parse_proposal, weigh
-from genesis.core.verdict import seed_commitment, signing_keys, verify_envelope
+from genesis.core.verdict import seed_commitment
 from ledger.core import hashing, types
 from ledger.core.errors import NotFound, Refused
 from ledger.core.event import Cause, Draft, Event
@@ -35,6 +34,7 @@ from ledger.upcasting import UpcastLog
 from node.agent.architecture import Present, pinned_manifest, present_software, software_file
 from node.agent.on_record import JUDGED_MAX, events_about
 from node.agent.snapshot import tail
+from node.agent.told_verdicts import facts, facts_of
 from node.keeping.folding import INTERPRETED
 from node.open import now_ms
 from runtime import selftest
@@ -281,28 +281,30 @@ class Patching:
         }  # fmt: skip
 
     def shown(self, position: int) -> dict[str, Any]:
-        """Return a proposal whole: its row, document, diff and comments. Raises NotFound.
-
-        `replayed`: turns of this ledger that its newest own verdict told once more; None without.
-        """
+        """Return a proposal whole: its row, document, diff, verdicts, comments. Raises NotFound."""
         known = self._known(position)
         event = self.log.read(position)
         content = event.content or {}
         diff = content.get("diff")
         if "document" in content:
             diff = self.document(position).patch.data.decode()
-        said = self.log.stream(event.stream, last=_STREAM_EVENTS_MAX)
+        stream = [*self.log.stream(event.stream, last=_STREAM_EVENTS_MAX)]
         return self.row(known) | {
             "text": content.get("document"),
             "diff": diff,
-            "replayed": _replayed(said),
+            "judged": [
+                told
+                for one in stream
+                if one.type == types.PATCH_JUDGED.name
+                if (told := facts_of(one)) is not None
+            ],
             "said": [
                 {
                     "position": one.position, "ts_ms": one.ts_ms, "author": one.payload["author"],
                     "path": one.payload["path"], "line": one.payload["line"],
                     "text": (one.content or {}).get("text"),
                 }
-                for one in said
+                for one in stream
                 if one.type == types.PATCH_COMMENTED.name
             ],
         }  # fmt: skip
@@ -372,14 +374,8 @@ class Patching:
         return {
             "position": event.position,
             "patch": position,
-            "decision": verdict.decision.value,
-            "reason": verdict.measured.get("reason"),
-            "digest": verdict.digest,
-            "effect": verdict.measured.get("effect"),
-            "replayed": verdict.measured.get("replayed"),
-            "for_people": verdict.findings.for_people,
+            **facts(verdict, words=words),
             "constitution": verdict.measured.get("constitution"),
-            "words": words,
             "envelope": judgment.envelope.decode(),
             "notes": list(judgment.notes),
         }
@@ -485,12 +481,3 @@ def _refusal(document: bytes, author: str, error: PatchError, causes: tuple[Caus
 def _line_of(document: bytes, key: str) -> int:
     lines = document.decode().split("\n")
     return next((n for n, line in enumerate(lines, 1) if line.startswith(key)), 1)
-
-
-def _replayed(events: Sequence[Event]) -> int | None:
-    """Return how many turns the newest own verdict among these told once more."""
-    judged = [one.payload["envelope"] for one in events if one.type == types.PATCH_JUDGED.name]
-    if not judged:
-        return None
-    found = verify_envelope(judged[-1], trusted=signing_keys(judged[-1]))
-    return found.verdict.measured.get("replayed")

@@ -319,7 +319,12 @@ def _show(home: Home, arguments: argparse.Namespace) -> int:
     console.out(f"touches   {', '.join(found['touches']) or found['class']}")
     console.out(f"base      {found['base']}")
     console.out(f"root      {found['root']}")
-    console.out(f"verdicts  {', '.join(found['verdicts']) or 'none yet'}\n")
+    console.out(f"verdicts  {', '.join(found['verdicts']) or 'none yet'}")
+    for told in found["judged"][-1:]:
+        said = "for people" if told["for_people"] else told["decision"]
+        console.out(f"newest    {said}{patch_verdicts.bare(told)} (event {told['position']})")
+        patch_verdicts.tell_facts(told, console.out)
+    console.out("")
     console.more(console.safe(found["text"] or found["diff"] or "(redacted)\n"))
     for one in found["said"]:
         place = f"{one['path']}:{one['line']}"

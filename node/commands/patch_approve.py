@@ -12,6 +12,7 @@ import argparse
 import json
 import os
 import sys
+from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -20,6 +21,7 @@ from ledger.core.errors import TimmyError
 from ledger.core.keys import Signer
 from node import console
 from node.client import Client, path
+from node.commands import patch_verdicts
 from node.home import Home
 
 if TYPE_CHECKING:
@@ -75,11 +77,13 @@ def answer(home: Home, arguments: argparse.Namespace, position: int) -> int:
             name: body[name] for name in ("word", "verdict", "root", "key", "signature", "at_ms")
         }
         return _hand_in(home, arguments, position, body)
-    question, ledger_ms = _derived(home, position)
+    asked = _derived(home, position)
+    question, ledger_ms = asked.question, asked.ledger_ms
+    _show(asked)
     if arguments.print:
         console.out_json({**_row(question), "word": word.value})
         return 0
-    _show(home, position, question)
+    _show_others(home, position)
     made = _made(question, word, _key(home, arguments), ledger_ms=ledger_ms)
     body = {
         "word": word.value,
@@ -92,11 +96,22 @@ def answer(home: Home, arguments: argparse.Namespace, position: int) -> int:
     return _hand_in(home, arguments, position, body)
 
 
-def _derived(home: Home, position: int) -> tuple["Question", int]:
-    """What is asked, and the ledger's time, from the ledger itself: the node is not believed."""
+@dataclass(frozen=True, slots=True)
+class _Asked:
+    """What is to be signed, what it is about, and the ledger's time in milliseconds."""
+
+    question: "Question"
+    title: str
+    told: dict[str, Any]
+    ledger_ms: int
+
+
+def _derived(home: Home, position: int) -> _Asked:
+    """What is asked, from the ledger itself: the node is not believed."""
     from node import config
     from node.agent.approval import asked_about, envelopes_of, nothing_to_approve, proposed_of
     from node.agent.deciders import Deciders
+    from node.agent.told_verdicts import facts
     from node.open import reading
 
     with reading(home) as opened:
@@ -111,7 +126,12 @@ def _derived(home: Home, position: int) -> tuple["Question", int]:
         ledger_ms = opened.log.read(opened.log.size - 1).ts_ms
     if found is None:
         raise nothing_to_approve(position, wordless=bool(bare))
-    return found, ledger_ms
+    return _Asked(
+        question=proposed.question(found.digest),
+        title=str((event.content or {}).get("title") or "(no title)"),
+        told=facts(found, words=True),
+        ledger_ms=ledger_ms,
+    )
 
 
 def _row(question: "Question") -> dict[str, Any]:
@@ -120,16 +140,22 @@ def _row(question: "Question") -> dict[str, Any]:
     return question_row(question)
 
 
-def _show(home: Home, position: int, question: "Question") -> None:
-    """Say what is about to be signed, and who disagrees: nobody signs what he was not shown."""
+def _show(asked: _Asked) -> None:
+    """Say what is about to be signed, and what was found: nobody signs what he was not shown."""
+    console.say(f"{'title':9} {one_line(asked.title)}")
+    patch_verdicts.tell_facts(asked.told, console.say)
     for name in ("patch", "root", "verdict", "class"):
-        console.say(f"{name:8} {_row(question)[name]}")
+        console.say(f"{name:9} {_row(asked.question)[name]}")
+
+
+def _show_others(home: Home, position: int) -> None:
+    """Say who else judged it, and who disagrees."""
     rows = Client.find(home).call("GET", path("v1", "patches", str(position), "verdicts"))
     for row in rows:
         beside = row["beside"] or {}
         if not row["own"] and (row["decision"] == "reject" or beside.get("comparable")):
             agrees = "agrees" if beside.get("agree") else f"says {row['decision']}, another digest"
-            console.say(f"another  {row['keys'][0][:16]} {agrees}")
+            console.say(f"another   {row['keys'][0][:16]} {agrees}")
 
 
 def _made(question: "Question", word: "Word", key: Signer, *, ledger_ms: int = 0) -> "SignedAnswer":

@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import os
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Final
 
@@ -60,6 +61,14 @@ def export(home: Home, arguments: argparse.Namespace, position: int) -> int:
     return 0
 
 
+def tell_facts(told: dict[str, Any], out: Callable[[str], None]) -> None:
+    """Say what a verdict says: node.agent.told_verdicts."""
+    from node.agent.told_verdicts import lines_of
+
+    for name, text in lines_of(told):
+        out(f"{name:9} {one_line(text)}")
+
+
 def bare(row: dict[str, Any]) -> str:
     """Return what is said behind the decision of a judge that was shown nobody's words."""
     return " without words, speaks for nothing" if row.get("words") is False else ""
@@ -71,10 +80,7 @@ def show_verdict(found: dict[str, Any]) -> None:
     console.out(f"verdict   {decision}{bare(found)} (event {found['position']})")
     if found["constitution"]:
         _show_constitution(found["constitution"])
-    if found["reason"]:
-        console.out(f"reason    {one_line(found['reason'])}")
-    elif found.get("effect"):
-        console.out(f"effect    {one_line(found['effect']['said'])}")
+    tell_facts(found, console.out)
     console.out(f"digest    {found['digest']}")
     for note in found["notes"]:
         console.out(f"note      {one_line(note)}")
@@ -99,6 +105,7 @@ def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
     from genesis.keys import keystore, passphrase
     from ledger.files import write_atomically
     from node.agent.patch_bundle import judgeable, read_patch_bundle
+    from node.agent.told_verdicts import facts
     from node.agent.travelling import comparison_row
 
     bundle = read_patch_bundle(_read(arguments.bundle))
@@ -117,10 +124,9 @@ def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
     envelope = sign_envelope(verdict, [keys.log, keys.nostr])
     _write(target, lambda: write_atomically(target, envelope, mode=0o644))
     compared = compare(owner, verdict)
+    told = facts(verdict, words=bundle.carried.words)
     found = {
-        "file": str(target), "decision": verdict.decision.value, "digest": verdict.digest.hex(),
-        "reason": verdict.measured.get("reason", ""), "replayed": verdict.measured.get("replayed"),
-        "notes": list(judgment.notes),
+        "file": str(target), **told, "notes": list(judgment.notes),
         "keys": [keys.log.public.hex(), keys.nostr.public.hex()],
         "owner": {"decision": owner.decision.value, "digest": owner.digest.hex()},
         "beside": comparison_row(compared),
@@ -129,9 +135,8 @@ def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
         console.out_json(found)
     else:
         said = "for people" if verdict.findings.for_people else found["decision"]
-        console.out(f"verdict   {said} ({target})")
-        if found["reason"]:
-            console.out(f"reason    {one_line(found['reason'])}")
+        console.out(f"verdict   {said}{bare(told)} ({target})")
+        tell_facts(told, console.out)
         console.out(f"digest    {found['digest']}")
         for note in found["notes"]:
             console.out(f"note      {one_line(note)}")

@@ -23,6 +23,7 @@ from mesh.core.nip01 import NostrSigner
 from mesh.core.nip59 import shown_keys
 from mesh.sealed.mailbox import Letter
 from node.agent.approval import PatchApproval
+from node.agent.told_verdicts import facts, lines_of
 from node.nostr.letters import author_of
 
 _ANSWER: Final = re.compile(r"\s*(?:dis)?approve\s+([0-9a-f]{64})\s*[.]?\s*", re.IGNORECASE)
@@ -68,14 +69,16 @@ class PatchWords:
         if payload.get("words") is not True:
             return None
         try:
+            verdict = self.approval.spoken(position)
             question = self.approval.question(position)
         except (NotFound, Refused):
             return None
         content = self.approval.log.read(position).content or {}
         title = " ".join(str(content.get("title") or "").split())[:_TITLE_CHARS_MAX]
         digest = question.digest.hex()
+        told = "\n".join(f"{name}: {text}" for name, text in lines_of(facts(verdict, words=True)))
         return (
-            f"My judge accepts proposal {position}:\n> {title}\n\n"
+            f"My judge accepts proposal {position}:\n> {title}\n\n{told}\n\n"
             f"Read it first: timmy patch show {position}\n\n"
             f"Answer: approve {digest}\nor: disapprove {digest}"
         )

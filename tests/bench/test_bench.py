@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from bench.contest import Contest, Result
-from bench.figures import Figure
+from bench.figures import Figure, of_forks
 from bench.report import BEGIN, END, PASS, SHORT, judged, section, stated, write
 from bench.rows import RELAYS, ROWS, Row, Side
 from bench.syncs import Counter
@@ -96,6 +96,15 @@ def test_the_rows_of_a_large_ledger_and_a_node_run(tmp_path):
     assert {"start-1m", "memory-1m", "open-1m", "bytes-1m", "growth", "start", "turn"} <= set(found)
     assert {"fork-1000", "copy-2000", "judge-1000", "attacks"} <= set(found)
     assert all(values and min(values) > 0 for values in found.values())
+
+
+@pytest.mark.parametrize(("took", "verdict"), [(700.0, PASS), (701.0, SHORT)])
+def test_a_fork_at_a_hundred_thousand_events_has_a_goal(took, verdict):
+    fork = of_forks(100_000)["fork"]
+    fork.values.extend([took, 1.0, 9000.0])  # the median counts
+    line = stated(fork)
+    assert (line.goal_text, line.verdict) == ("at most 700 ms", verdict)
+    assert of_forks(1000)["fork"].most is None
 
 
 def test_a_partial_run_never_becomes_the_page():

@@ -43,6 +43,8 @@ async def test_a_yes_from_a_phone(born):
             await asyncio.to_thread(surely, born, "judge", str(at))
             question = await until_told(ada, npub, f"accepts proposal {at}")
             assert "> Be kind" in question
+            assert "past: nothing of its past" in question
+            assert "effect: not measured" in question
             [digest] = set(re.findall(r"approve ([0-9a-f]{64})", question))
             await bob.write(npub, f"approve {digest}")
             assert "nobody who decides here" in await until_told(bob, npub, "Not taken")

@@ -85,6 +85,8 @@ def test_the_operator_approves_and_takes_it_back(home, node, at):
     done = home.run("patch", "approve", at).good()
     assert "approved" in done.out
     assert asked(node, at).verdict.hex() in done.err  # what is signed was shown
+    for shown in ("title     Be kind", "effect    not measured", "past      nothing of its past"):
+        assert shown in done.err
     now = approval(node, at)
     assert now["granted"]
     assert now["approvers"] == [operator(home).public.hex()]

@@ -2,6 +2,7 @@
 
 import base64
 import json
+import re
 import shutil
 
 from tests.genesis_constitution.world import TODOS, migration
@@ -24,11 +25,19 @@ def test_a_proposal_is_judged_by_the_measure_that_it_names(born):
         assert effect["high"] < 0
         assert judged["reason"] == effect["said"]
         assert "expected less by 90 %, not met" in judged["reason"]
+        at = str(made["position"])
+        shown = born.run("patch", "show", at).good().out.split("+++")[0]
+        asked = born.run("patch", "approve", at, "--print").good().err
+        for told in (shown, asked):
+            assert re.search("try       1 of", told), told
+            assert re.search("effect    template-bytes.*not met", told), told
+            assert re.search("past      1 turn of its own told", told), told
+        [row] = born.run("--json", "patch", "show", at).good().json["judged"]
+        assert row == {name: judged[name] for name in row} | {"position": judged["position"]}
         payload = base64.b64decode(json.loads(judged["envelope"])["payload"])
         assert json.loads(payload)["predicate"]["measured"]["replayed"] == 1
-        shown = born.run("--json", "patch", "show", str(made["position"])).good().json
-        [listed] = born.run("--json", "patch", "verdicts", str(made["position"])).good().json
-        assert (judged["replayed"], shown["replayed"], listed["replayed"]) == (1, 1, 1)
+        [listed] = born.run("--json", "patch", "verdicts", at).good().json
+        assert (judged["replayed"], row["replayed"], listed["replayed"]) == (1, 1, 1)
 
 
 def test_a_proposal_says_how_long_it_may_be_judged(born):

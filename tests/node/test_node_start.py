@@ -1,8 +1,10 @@
 """A start over a long ledger: the node answers before search is whole, and says how far it is."""
 
+import gc
 import io
 import os
 import re
+import subprocess
 import sys
 
 import pytest
@@ -16,7 +18,7 @@ from ledger.sqlite import SqliteStore
 from ledger.views import NEAR, Views
 from node import console
 from node.assembly import open_ledger, take_up
-from node.commands.run import Stopped
+from node.commands.run import Stopped, uncollected
 from node.keeping import folding
 from node.keeping.folding import OWNERS, REDUCERS, fold
 from tests.ledger.makers import ticking
@@ -158,3 +160,27 @@ def test_progress_is_one_line_on_a_terminal_and_nothing_elsewhere(monkeypatch):
         progress.end()
         progress.end()
         assert stream.getvalue().endswith("\r\x1b[K") == bool(expected)
+
+
+def test_modules_are_loaded_without_a_look_for_garbage_and_what_comes_later_is_looked_at():
+    code = (
+        "import gc, weakref\n"
+        "from node.commands.run import uncollected\n"
+        "before = sum(one['collections'] for one in gc.get_stats())\n"
+        "with uncollected():\n"
+        "    import node.supervisor\n"
+        "assert sum(one['collections'] for one in gc.get_stats()) == before\n"
+        "assert gc.isenabled() and gc.get_freeze_count() > 100_000, gc.get_freeze_count()\n"
+        "class Ring: pass\n"
+        "ring = Ring(); ring.self = ring; seen = weakref.ref(ring); del ring\n"
+        "gc.collect()\n"
+        "assert seen() is None\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert done.returncode == 0, done.stderr
+
+
+def test_a_module_that_cannot_be_loaded_leaves_collection_on():
+    with pytest.raises(ImportError), uncollected():
+        raise ImportError("absent")
+    assert gc.isenabled()

@@ -18,6 +18,9 @@ def test_what_was_judged_without_words_is_approved_by_nobody(lived):
         told = lived.run("patch", "verdicts", at).good().out
         assert "accept without words, speaks for nothing" in told
         assert f"accept of {at} without words" in lived.run("patch", "verdicts").good().out
+        assert (
+            "accept without words, speaks for nothing" in lived.run("patch", "show", at).good().out
+        )
         for word in ("approve", "disapprove"):
             lived.run("patch", word, at).refused("without words", f"timmy patch judge {at}")
         lived.run("patch", "approve", at, "--print").refused("without words")
