@@ -12,7 +12,7 @@ timmy mesh approve DIGEST                say yes, as a voter, to what the operat
 timmy mesh mirrors                       copies of other ledgers: how much of each, how new
 timmy mesh relays                        how each relay is: queues, faults, what is known of it
 timmy mesh task NPUB [NPUB ...] WORDS    give agents a task; timmy mesh tasks shows their reports
-timmy mesh task --any WORDS              to one that has time; --able gpu: and can do that
+timmy mesh task WORDS --any              to one that has time; --able gpu: and can do that
 timmy mesh witness                       who is asked, what they said, whether heads are released
 timmy mesh witness ask                   ask them now
 timmy mesh witness vouch                 nobody answers, and this is the newest state: release again

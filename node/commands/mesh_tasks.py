@@ -21,7 +21,7 @@ def give(client: Client, arguments: argparse.Namespace) -> int:
     if not words or bool(to) == bool(arguments.able):
         raise TimmyError(
             "whom, and what?",
-            hint="timmy mesh task npub1... [npub1...] look at the gate; or --any, or --able WORD",
+            hint="timmy mesh task npub1... [npub1...] look at the gate; or look at the gate --any",
         )
     whom = {"able": arguments.able} if arguments.able else {"to": to}
     due = {"due_s": arguments.due} if arguments.due else {}
