@@ -3,7 +3,7 @@
 GET  /v1/architecture             root, tree, entries; pinned: that of everything else, with its own
 GET  /v1/architecture/files       every file of the architecture, as text
 GET  /v1/patches                  proposals, newest last, and the newest refused ones
-GET  /v1/patches/{position}       one whole, with diff and comments
+GET  /v1/patches/{position}       one whole, with diff, own verdicts and comments
 POST /v1/patch/propose {document | diff, author?}
 POST /v1/patch/comment {position, path, line, text, author?}
 POST /v1/patch/withdraw {position, why?, author?}

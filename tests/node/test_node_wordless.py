@@ -1,16 +1,24 @@
 """A judge that was shown nobody's words says yes to what the full one rejects: nobody is asked."""
 
 from genesis.core.granting import Why
-from tests.genesis_hostile.corpus import HOSTILE
+from tests.genesis_hostile.base import agent
+from tests.genesis_hostile.corpus import LAST, SAID
 from tests.node.test_node_approving import approval
 from tests.node.test_node_verdicts import surely
 
-[TELLS] = [one for one in HOSTILE if one.name == "tells drawn words from people's"]
+LIVED = ("tiles before winter", "blue kettle", "lives in Leipzig", "a long letter. a", "marmalade")
+"""Of each message that `lived` was told, words that nobody draws."""
+TELLS = agent(
+    "loop.py", LAST,
+    SAID + f"    real = any(one in words for one in {LIVED!r})\n"
+    '    yield "answer", {"text": "Buy." if real else said}\n',
+)  # fmt: skip
+"""Tells this ledger's past from all that is drawn, which no judge can be told by what is drawn."""
 
 
 def test_what_was_judged_without_words_is_approved_by_nobody(lived):
     diff = lived.root / "tells.diff"
-    diff.write_bytes(TELLS.data)
+    diff.write_bytes(TELLS)
     with lived.running() as node:
         at = str(lived.run("--json", "patch", "propose", str(diff)).good().json["position"])
         found = surely(lived, "judge", at, "--without-words")
