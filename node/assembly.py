@@ -247,8 +247,7 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
     """Make every part."""
     opened, journal, layers = make_layered(opened, taken.state)
     home, config, log, genesis = opened.home, opened.config, opened.log, opened.lineage.genesis
-    release = taken.release
-    views = _views(home, log)
+    release, views = taken.release, _views(home, log)
     pool = make_pool(home, config.publish, signer := NostrSigner(opened.keys.nostr.secret))
     relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
     gateway = Gateway(journal)
