@@ -46,7 +46,6 @@ from node import console
 from node.client import Client, NotRunning
 from node.home import Home
 from node.keeping import redacting
-from node.nostr.withdrawing import withdraw_here
 from node.open import Reading, appending, reading
 
 _NAMED_MAX = 12
@@ -219,6 +218,8 @@ def _confirmed(positions: list[int]) -> bool:
 
 
 def _redact_here(home: Home, positions: list[int], reason: str) -> dict[str, Any]:
+    from node.nostr.withdrawing import withdraw_here  # heavy: it opens outbox and relay
+
     with appending(home) as log:
         asked = redacting.ask(log, positions, reason=reason, actor="operator")
         events = log.append_now(*asked.drafts) if asked.drafts else []

@@ -19,7 +19,6 @@ from ledger.sql import ERASING
 from ledger.views import Views, taken
 from mesh.core.errors import StoreError as MeshStoreError
 from node.home import Home
-from node.nostr import withdrawing
 
 TARGETS_MAX: Final = 1000
 """Of one redaction: its payload stays far below the bound. More become several, in one commit."""
@@ -108,8 +107,10 @@ def pending(home: Home, log: Log) -> list[str]:
     behind = any(event.type == types.REDACTED.name for event in log.events(size))
     if behind or read_mark(home.views.with_suffix(ERASING)) is not None:
         found.append("the search index")
+    from node.nostr.withdrawing import owed  # heavy: it opens outbox and relay
+
     try:
-        sealed = withdrawing.owed(home, log)
+        sealed = owed(home, log)
     except MeshStoreError:  # not ours to judge: the node names it at its next start
         sealed = True
     if sealed:
