@@ -105,13 +105,17 @@ def test_a_peer_that_has_a_newer_head_of_ours_stops_the_release(agents, tmp_path
     bob.knows(peers=[ada], members=[ada])
     follow(bob, ada)
     old = ada.home.copy(tmp_path / "old")
-    with bob.home.running() as b:
-        with ada.home.running() as a:
-            a.say("I owe you ten pounds")
-            until(lambda: knows_head(b, 2), WAIT, "Bob was shown a head")
+    with ada.home.running() as a:
+        a.say("I owe you ten pounds")
+        said = a.log("message.sent")[-1]["position"]
+        until(lambda: a.request("GET", "/v1/head").json["size"] > said, WAIT, "it is released")
+        b = bob.home.start()
+        until(lambda: knows_head(b, 2), WAIT, "Bob is shown a head, and it is a new one")
+    try:
         with old.running() as a:
             until(lambda: "signed head" in a.status()["held"], WAIT, "Bob's head is heard of")
             before = a.request("GET", "/v1/head").json["size"]
             a.say("what do I owe you?")
             assert a.request("GET", "/v1/head").json["size"] == before
+    finally:
         old.end()
