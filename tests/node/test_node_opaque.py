@@ -95,13 +95,14 @@ def test_a_search_index_of_another_version_is_computed_again(visited):
     from ledger.core.types import KNOWN, EventType
     from ledger.core.upcast import UPCASTERS
     from ledger.views import Views
+    from node.home import Home
     from node.open import open_log
 
     home, dream, _ = visited
     later = EventType(name="dream.dreamt", about="x", schema=4, content=True)
     steps = dict.fromkeys([(later.name, schema) for schema in (1, 2, 3)], dict)
     upcasters = replace(UPCASTERS, types=KNOWN | {later.name: later}, steps=steps)
-    with open_log(home) as log:
+    with open_log(Home(path=home.path, state=home.state)) as log:
         views = Views(home.path / "views.db", log, upcasters=upcasters)
         views.catch_up()
         assert [hit.position for hit in views.search("heron")] == [dream]
