@@ -70,7 +70,9 @@ LEAD_S: Final = SKEW_S_MAX + 3600
 granted meanwhile: nothing is that is planned more than SKEW_S_MAX ahead."""
 _LEAD_ALONE_S: Final = 60
 """The same where this node's yes is enough, and it has granted runs: it may do so once more."""
-_DOUBT_SECONDS: Final = 1.0
+_DOUBT_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 45.0
+"""Ten seconds for relays, thirty for members that may all be switched off, and some."""
 _STARTS_MAX: Final = 64
 """Of the node's own events, so many times two are looked at first for its starts."""
 _ROLE: Final = "jobs"
@@ -191,10 +193,20 @@ class FleetDuty:
         """From when on voters of a manifest that is drafted now may decide. `alone`: this node's
         yes is enough for it. Raises Refused.
         """
+        await self.look_first()
         book = await self._voting()
         if lead_s is None:
             lead_s = LEAD_S if not alone else _LEAD_ALONE_S if book.granted else 0
         return max(_now_s() + 1 + lead_s, book.promises_s)
+
+    async def look_first(self) -> None:
+        """Wait until others had the chance to say that this node is an old copy of itself: relays
+        and members are asked at a start, and who admits somebody at once need not be told of it.
+        """
+        for _ in range(round(_LOOK_SECONDS / _DOUBT_SECONDS)):
+            if not self._doubted():
+                return
+            await asyncio.sleep(_DOUBT_SECONDS)
 
     async def promise(self, number: int, since_s: int) -> None:
         """Grant nothing planned at `since_s` or later under manifest `number`, from now on.

@@ -59,6 +59,10 @@ class Vote(Protocol):
         """From when on voters of a manifest that is drafted now may decide. Raises Refused."""
         ...
 
+    async def look_first(self) -> None:
+        """Wait until it is known, as far as it can be, that no grant was forgotten."""
+        ...
+
     async def promise(self, number: int, since_s: int) -> None:
         """Grant nothing planned then or later under that manifest any more. Raises Refused."""
         ...
@@ -188,6 +192,8 @@ class FleetNode:
         Raises Refused if another one or none is proposed, MissingQuorum while others still have to.
         """
         hint = "timmy mesh members shows what is"
+        if self.vote is not None:
+            await self.vote.look_first()
         if self.proposal is None:
             raise Refused("nothing is proposed", hint=hint)
         if self.proposal.manifest.digest != digest:

@@ -184,6 +184,22 @@ async def test_who_may_be_an_old_copy_of_itself_waits_and_signs_no_new_voters(du
         assert await duty.decide(over, quorum) == Left(why="0 of 1 voters, 1 needed")
 
 
+async def test_who_changes_the_voters_at_once_waits_until_others_were_asked(duty, monkeypatch):
+    """Relays and members are asked for ten and thirty seconds at a start: then it is done."""
+    monkeypatch.setattr(duties, "_DOUBT_SECONDS", 0.01)
+    told = iter(["relays are asked"] * 3)
+    duty.doubt = lambda: next(told, "")
+    async with asyncio.timeout(60):
+        await duty._ready.wait()
+        assert await duty.since(None, alone=True) > 0
+        assert next(told, None) is None, "it looked until nobody doubted"
+        monkeypatch.setattr(duties, "_LOOK_SECONDS", 0.05)
+        duty.doubt = lambda: "its release is held"
+        await (
+            duty.look_first()
+        )  # not for ever: what it is asked for then is refused, with the reason
+
+
 async def test_who_was_found_to_be_an_old_copy_begins_and_grants_nothing_for_an_hour(duty, founder):
     quorum, soon_s = duty.shared("quorum"), now_ms() // 1000
     async with asyncio.timeout(60):
