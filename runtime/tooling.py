@@ -16,6 +16,7 @@ results, and a turn goes on. What a tool returns is nobody's word (`runtime.core
 
 import time
 from collections.abc import Callable, Iterable
+from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, Final
@@ -133,7 +134,7 @@ class Tooling:
                 asked, args, INTERRUPTED, failed(_INTERRUPTED_TEXT), requested
             )
         try:
-            self._check_asked(asked, args)
+            await self._check_asked(asked, args, requested)
             self._check_time(asked.turn)
             reach = self._reach(asked)
             entry, arguments, ruling = self.prepare(args, reach)
@@ -187,10 +188,18 @@ class Tooling:
 
     # ---- whether it may be made -------------------------------------------------------------
 
-    def _check_asked(self, asked: Asked, args: calls.ToolArgs) -> None:
-        """Raise NotMade for a call that no reply of the turn asked for (`runtime.asked_for`)."""
-        if (why := why_not(self.journal, asked, args)) is not None:
-            raise NotMade(REFUSED, why)
+    async def _check_asked(self, asked: Asked, args: calls.ToolArgs, requested: Event) -> None:
+        """Deny, on record, a call that no reply of the turn asked for (`runtime.asked_for`).
+
+        Raises NotMade then. Who makes such calls on trial is taken back for them.
+        """
+        if (why := why_not(self.journal, asked, args)) is None:
+            return
+        with suppress(NoSuchTool):
+            spec, no = self.toolbox.entry(args.name).spec, Answer(allow=False, by=RULE)
+            decision = Decision(effect=Ruled.DENY, call=args.name, why=why)
+            await self.journal.append(_decided(asked, requested, spec, decision, no))
+        raise NotMade(REFUSED, why)
 
     def _check_time(self, turn: bytes) -> None:
         opened = self.journal.turns.open.get(turn)

@@ -56,7 +56,8 @@ async def test_what_no_reply_asked_for_is_refused_and_on_record(tools, served, c
     assert tools.desk.done == []
     [returned] = tools.of(types.TOOL_RETURNED)
     assert returned.payload["outcome"] == "refused"
-    assert tools.of(types.TOOL_DECIDED) == []
+    [decided] = tools.of(types.TOOL_DECIDED)
+    assert (decided.payload["effect"], decided.payload["by"]) == ("deny", "rule")
     assert (await turn.call(2, "tool", one))["outcome"] == "done"  # and what was asked still can be
 
 
@@ -77,6 +78,10 @@ async def test_a_call_is_made_as_often_as_it_was_asked_for(tools, served, named)
     assert (again["outcome"], again["text"]) == (
         ("refused", ALREADY) if named else ("done", first["text"])
     )
+    assert [one.payload["effect"] for one in tools.of(types.TOOL_DECIDED)] == [
+        "allow",
+        "deny" if named else "allow",
+    ]
     last = await turn.call(3, "tool", calls[1])
     assert last["outcome"] == ("done" if named else "refused")
     assert (await turn.call(4, "tool", calls[1]))["text"] == ALREADY

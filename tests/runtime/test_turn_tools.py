@@ -73,7 +73,7 @@ class Unasked(Tooling):
     That it holds calls to replies is in test_turn_asked.py.
     """
 
-    def _check_asked(self, asked, args) -> None:
+    async def _check_asked(self, asked, args, requested) -> None:
         pass
 
 
