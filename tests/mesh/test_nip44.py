@@ -186,7 +186,7 @@ def dumb_padding(length):
     while power < length:
         power *= 2
     step = 32 if power <= 256 else power // 8
-    padded = 32
+    padded = step
     while padded < length:
         padded += step
     return padded
