@@ -29,9 +29,10 @@ def test_a_task_for_any_is_done_by_one_that_is_able(tmp_path, engine):
                 for name in NAMES:
                     until(lambda of=name: state(trio, of) == "up", WAIT, f"{name} is on the bus")
             ada = trio.homes["ada"]
-            shown = lambda: {one["name"]: one["able"] for one in trio.fleet("ada")["members"]}  # noqa: E731
             until(
-                lambda: shown().get("bea") == ["gpu"], WAIT, "presence says who is able to do what"
+                lambda: able_of(trio, "bea") == ["gpu"],
+                WAIT,
+                "presence says who is able to do what",
             )
             until(
                 lambda: ada.run("mesh", "task", "count the tiles", "--able", "gpu").code == 0,
@@ -55,6 +56,11 @@ def test_a_task_for_any_is_done_by_one_that_is_able(tmp_path, engine):
         trio.end()
         if server:
             server.kill()
+
+
+def able_of(trio, name):
+    """What ada shows of a member."""
+    return next(one["able"] for one in trio.fleet("ada")["members"] if one["name"] == name)
 
 
 def gateway(url, npubs, name):

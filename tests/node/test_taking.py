@@ -11,12 +11,12 @@ from types import SimpleNamespace
 import pytest
 
 from ledger.core.keys import Signer
-from mesh.core.errors import InvalidSubject, Refused
+from mesh.core.errors import InvalidSubject, NobodyThere, Refused
 from mesh.core.fleet.manifest import Manifest, Member
 from mesh.fleet.local_bus import LocalBus
 from node.fleet.taking import BUSY_MESSAGES, GROUP, TRIES_MAX, Taking
 from tests.mesh.natsd import NatsServer
-from tests.mesh.test_bus import nats_bus, running, state
+from tests.mesh.test_bus import LONG, nats_bus, running, state
 
 KEYS = {name: Signer(bytes([number]) * 32) for number, name in enumerate(("ann", "bea", "cid"), 1)}
 
@@ -60,6 +60,19 @@ async def bus_of(request, tmp_path):
         server.kill()
 
 
+async def all_answer(bus, wanted, word="any"):
+    """Return when each of the queue group was picked once: from then on nobody is early."""
+    asked, met = json.dumps({"giver": hexed("ann")}).encode(), set()
+    async with asyncio.timeout(LONG):
+        while met != wanted:
+            try:
+                answer = await bus.request(f"take.{word}", asked, seconds=LONG)
+            except NobodyThere:
+                await asyncio.sleep(0.01)
+                continue
+            met.add(json.loads(answer)["taker"])
+
+
 @asynccontextmanager
 async def taking_part(bus_of, *others):
     """Give the bus of who has a task, when the others listen."""
@@ -72,7 +85,7 @@ async def taking_part(bus_of, *others):
             group.create_task(taking(name, end, **how).run())
             for (name, how), end in zip(others, ends[1:], strict=False)
         ]
-        await asyncio.sleep(0.1)  # a subscription has no receipt; too early is one try more
+        await all_answer(ends[0], {hexed(name) for name, _ in others})
         yield ends[0]
         for task in tasks:
             task.cancel()
@@ -82,6 +95,7 @@ async def test_one_of_those_that_are_able_takes_it(bus_of):
     others = ("bea", {"able": ("gpu",)}), ("cid", {})
     async with taking_part(bus_of, *others) as bus:
         ann = taking("ann", bus)
+        await all_answer(bus, {hexed("bea")}, "gpu")
         assert await ann.find("gpu") == hexed("bea")
         assert await ann.find("any") in {hexed("bea"), hexed("cid")}
         with pytest.raises(Refused, match=r"no member takes it \(oven\)"):
@@ -118,11 +132,12 @@ async def _tried(node):
     ids=["empty", "nothing", "binary", "key", "more", "stranger"],
 )  # fmt: skip
 async def test_what_anybody_may_answer_chooses_nobody(answer):
-    bus = LocalBus()
+    bus, asked = LocalBus(), []
 
     async def liar():
         async with bus.subscribe("take.any", group=GROUP) as inbox:
             async for message in inbox:
+                asked.append(message.data)
                 await message.reply(answer)
 
     async with running(bus), asyncio.TaskGroup() as group:
@@ -130,6 +145,7 @@ async def test_what_anybody_may_answer_chooses_nobody(answer):
         await asyncio.sleep(0)
         with pytest.raises(Refused, match="no member takes it"):
             await taking("ann", bus).find("any")
+        assert len(asked) == 4, "it was heard each time, and believed never"
         task.cancel()
 
 
