@@ -89,10 +89,19 @@ def test_other_words_are_words(text):
 
 
 def test_an_answer_is_the_same_messages_whenever_it_is_made():
-    [one] = answer_rumors(ALICE, *answered("an answer"))
+    message, answer = answered("an answer")
+    [one] = answer_rumors(ALICE, message, answer)
     assert (one.kind, one.content, one.created_at) == (14, "an answer", NOW)
-    assert one.tags == (("p", BOB.pubkey),)
+    assert one.tags == (("p", BOB.pubkey), ("event", answer.id.hex()))
     assert [one] == answer_rumors(ALICE, *answered("an answer"))
+
+
+def test_the_same_words_said_twice_within_a_second_are_two_messages():
+    message, answer = answered("yes")
+    again = event(types.MESSAGE_SENT, answer.payload, answer.content, position=9)
+    [one], [other] = (answer_rumors(ALICE, message, said) for said in (answer, again))
+    assert (one.content, one.created_at) == (other.content, other.created_at)
+    assert one.id != other.id
 
 
 def test_a_long_answer_is_messages_in_order():
