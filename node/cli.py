@@ -158,7 +158,10 @@ def _dispatch(argv: list[str]) -> int:
 
 
 def _take_words(
-    command: argparse.ArgumentParser, arguments: argparse.Namespace, rest: list[str], name: str | None
+    command: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    rest: list[str],
+    name: str | None,
 ) -> None:
     """Add what stands behind an option to a command's words, which argparse ends at the first one.
 

@@ -56,7 +56,8 @@ def write(
     """Return the rumor of a message, keys and ids in hex, `now` in Unix seconds.
 
     `answers` is the id of the message before. `event` is that of the ledger event that the words
-    are of: the same words said twice within a second are two messages by it. Raises TooLong (`split` helps) and InvalidWrap.
+    are of: the same words said twice within a second are two messages by it.
+    Raises TooLong (`split` helps) and InvalidWrap.
     """
     others = tuple(dict.fromkeys(receivers))
     if not 1 <= len(others) <= limits.SEALED_RECEIVERS_MAX:

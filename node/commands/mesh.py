@@ -96,7 +96,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--able", metavar="WORD", help="task: to one that is able to do that (mesh.able)"
     )
     parser.add_argument(
-        "--wait", action="store_true", help="task: if no member takes it now, the first that has time"
+        "--wait",
+        action="store_true",
+        help="task: if no member takes it now, the first that has time",
     )
     parser.add_argument("--due", type=int, metavar="SECONDS", help="task: of no use after that")
     parser.add_argument("--epoch", type=int, default=0, help="proof: of this epoch (default 0)")

@@ -1,4 +1,4 @@
-"""Tasks that wait for a member of the fleet that has time: on record here, their word kept by the bus.
+"""Tasks that wait for a member of the fleet that has time: on record here, a word of it in the bus.
 
     task.WORD     kept: that a task of a giver waits for one that is able to do WORD, or `any`
     given.KEY     live, over a server: who was given such a word asks the giver KEY for the task
@@ -22,7 +22,7 @@ import structlog
 
 from ledger.core.errors import TimmyError
 from ledger.core.event import Event
-from mesh.core.errors import BusError, Refused
+from mesh.core.errors import BusError
 from mesh.fleet.bus import Bus, Delivery, Live, Message
 
 LATER_SECONDS: Final = 15.0
@@ -64,16 +64,29 @@ class _Settled(msgspec.Struct, forbid_unknown_fields=True):
 class Giver(Protocol):
     """Who records tasks: node/nostr/tasking.py."""
 
-    async def keep(self, word: str, text: str, *, due_at: int) -> Event: ...
-    def kept(self) -> list[Event]: ...
-    async def hand(self, id_: str, key: str) -> None: ...
+    async def keep(self, word: str, text: str, *, due_at: int) -> Event:
+        """Record a task that has no receiver yet."""
+        ...
+
+    def kept(self) -> list[Event]:
+        """Return the tasks that wait for one."""
+        ...
+
+    async def hand(self, id_: str, key: str) -> None:
+        """Give a task that waits to an agent; nothing, if it waits no more."""
+        ...
 
 
 class Chooser(Protocol):
     """Who asks members, and says why this node takes nothing now: node/fleet/taking.py."""
 
-    async def find(self, word: str) -> str: ...
-    def why_not(self, giver: str) -> str: ...
+    async def find(self, word: str) -> str:
+        """Return the key of a member that takes a task now. Raises Refused."""
+        ...
+
+    def why_not(self, giver: str) -> str:
+        """Say why this node takes no task of a giver now, or nothing."""
+        ...
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

@@ -13,7 +13,7 @@ Not covered: whether a report is true; tasks that the agent itself gives (it has
 
 import hashlib
 import secrets
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Final
 
 import structlog
@@ -44,6 +44,8 @@ KEPT_MAX: Final = 50
 """Tasks that wait for somebody: more are a plan, not tasks for who has time."""
 KEPT_SECONDS: Final = 24 * 3600
 """As long as a bus keeps its word (mesh/fleet/bus.py `Kept`)."""
+_KEPT: Final = ("able", "conversation", "id", "due_at")
+"""Of the payload of a task that waits: what it has still when somebody has it."""
 _ID_BYTES: Final = 16
 
 _log = structlog.get_logger("nostr.tasking")
@@ -53,12 +55,19 @@ class Tasking:
     """The only writer of `task.*`. `roles` maps public keys in hex to what they may do."""
 
     def __init__(
-        self, mailbox: Mailbox, signer: NostrSigner, log: Log, *, roles: Mapping[str, Role]
+        self,
+        mailbox: Mailbox,
+        signer: NostrSigner,
+        log: Log,
+        *,
+        roles: Mapping[str, Role],
+        clock: Callable[[], int] = now_ms,
     ) -> None:
         self._mailbox = mailbox
         self._signer = signer
         self._ledger = log
         self._roles = roles
+        self._now_ms = clock
 
     async def give(self, to: Sequence[str], text: str, *, due_at: int = 0) -> Event:
         """Give a task to agents, by public keys in hex; durable when this returns.
@@ -70,7 +79,7 @@ class Tasking:
         await self._check(receivers, due_at)
         named = self._names(due_at)
         for key in receivers:  # what no envelope holds is refused before it is on record
-            self._envelope(key, text, named, now_ms() // 1000)
+            self._envelope(key, text, named, self._now_ms() // 1000)
         event = await self._record({"to": list(receivers), **named}, text)
         await self._send(event)
         return event
@@ -80,17 +89,20 @@ class Tasking:
 
         `word`: what whoever is to have it must be able to do, or "any". `hand` gives it to one.
         """
-        _check_due(due_at)
+        self._check_due(due_at)
         check_token(word)
         if len(self.kept()) >= KEPT_MAX:
             raise Refused(f"{KEPT_MAX} tasks wait already", hint="timmy mesh tasks shows them")
         named = self._names(due_at)
-        self._envelope(self._mailbox.pubkey, text, named, now_ms() // 1000)
+        self._envelope(self._mailbox.pubkey, text, named, self._now_ms() // 1000)
         return await self._record({"to": [], "able": word, **named}, text)
 
     def kept(self) -> list[Event]:
         """Return the tasks that wait for somebody: not handed, too old, too late or erased."""
-        now, given = now_ms(), [e for e in self.tasks(_LOOK_MAX) if e.type == types.TASK_GIVEN.name]
+        now, given = (
+            self._now_ms(),
+            [e for e in self.tasks(_LOOK_MAX) if e.type == types.TASK_GIVEN.name],
+        )
         handed = {event.payload["id"] for event in given if event.payload["to"]}
         return [
             event
@@ -115,7 +127,7 @@ class Tasking:
     async def _hand(self, found: Event, key: str) -> None:
         try:
             event = await self._record(
-                {**found.payload, "to": [key]},
+                {name: found.payload[name] for name in _KEPT} | {"to": [key]},
                 _words(found),
                 causes=(found.cause,),
                 idempotency_key=_handed_key(found.payload["id"]),
@@ -123,6 +135,10 @@ class Tasking:
         except IdempotencyConflict:  # another was quicker
             return
         await self._send(event)
+
+    def _check_due(self, due_at: int) -> None:
+        if due_at and due_at * 1000 <= self._now_ms():
+            raise Refused("the task would be of no use already", hint="--due is seconds from now")
 
     def _names(self, due_at: int) -> dict[str, str | int]:
         """What a new task is called, and until when it is of use."""
@@ -142,7 +158,7 @@ class Tasking:
     async def _check(self, receivers: Sequence[str], due_at: int) -> None:
         if not 1 <= len(receivers) <= RECEIVERS_MAX:
             raise Refused(f"{len(receivers)} agents are named, 1 to {RECEIVERS_MAX}")
-        _check_due(due_at)
+        self._check_due(due_at)
         for key in receivers:
             if not self.is_agent(key):
                 raise Refused(
@@ -175,7 +191,7 @@ class Tasking:
         """Queue again what may not have been: at a start. Who had it knows it by its id."""
         events = self.tasks(RESEND_MAX)
         reported = {one.payload["task"] for one in events if one.type == types.TASK_REPORTED.name}
-        now_s = now_ms() // 1000
+        now_s = self._now_ms() // 1000
         for one in events:
             late = one.payload.get("due_at", 0) and one.payload["due_at"] < now_s
             if one.type != types.TASK_GIVEN.name or one.position in reported or late:
@@ -242,11 +258,6 @@ class Tasking:
 def _words(event: Event) -> str:
     """What a task asks; "" if that was erased."""
     return str((event.content or {}).get("text") or "")
-
-
-def _check_due(due_at: int) -> None:
-    if due_at and due_at * 1000 <= now_ms():
-        raise Refused("the task would be of no use already", hint="--due is seconds from now")
 
 
 def _handed_key(id_: str) -> bytes:

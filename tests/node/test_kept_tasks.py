@@ -138,7 +138,7 @@ async def test_what_waits_outlives_the_server_the_giver_and_an_answer_that_is_lo
         return answer
 
     bea_bus.request = request
-    again = kept_tasks(nats_bus(server.url), ANN, ledger=ledger)
+    again = kept_tasks(nats_bus(server.url), ANN, ledger=ledger, able=())
     async with at_work(bea):
         await asyncio.sleep(3 * SOON)
         assert not ledger.handed, "the giver is away"
