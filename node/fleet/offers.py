@@ -16,8 +16,8 @@ from dataclasses import dataclass, field, replace
 from typing import Final
 
 from genesis.core.adopting.stages import Fate, Report, rollout_of
-from genesis.core.approval import SignedAnswer, Word, read_answer
-from genesis.core.errors import InvalidApproval, InvalidVerdict
+from genesis.core.approval import SignedAnswer
+from genesis.core.errors import InvalidVerdict
 from genesis.core.granting import Case, NotYet, Proposed, Rules, Why, Yes, decide
 from genesis.core.patch import PatchClass
 from genesis.core.proposal import parse_proposal
@@ -31,16 +31,12 @@ from ledger.mirror import MirrorLog
 from mesh.core.fleet.manifest import Fleet, Member
 from mesh.mirrors.mirror import Mirror
 from node.agent.approval import Granted, PatchApproval, envelopes_of, proposed_of
-from node.agent.on_record import events_about
+from node.agent.on_record import WORDS, answers_in_time, events_about
 from node.open import now_ms
 
 STEPS_MAX: Final = 400
 """Newest steps that are read of one ledger: what was tried before is nobody's next."""
 _DIGEST_BYTES: Final = 32
-_WORDS: Final = {
-    types.PATCH_APPROVED.name: Word.APPROVE,
-    types.PATCH_DISAPPROVED.name: Word.DISAPPROVE,
-}
 _FATES: Final = {
     types.PATCH_CANARY.name: Fate.TRYING,
     types.PATCH_ADOPTED.name: Fate.TRYING,
@@ -263,12 +259,13 @@ class Offers:
         for record in log.stream(types.LINEAGE_STREAM, last=size):
             if record.type in types.LINEAGE and record.position < size:
                 lineage = lineage.add(record)
+        said = [one for one in events_about(log, proposal, WORDS) if one.position < size]
         case = Case(
             proposed=proposed,
             is_open=True,  # it is adopted there
             envelopes=envelopes_of(log, proposal),
             wordless=envelopes_of(log, proposal, words=False),
-            answers=_answers(log, proposal, proposed, size),
+            answers=answers_in_time(said, proposed),
         )
         tenures = {key for one in lineage.tenures for key in one.keys.values()}
         born = {key for role, key in lineage.genesis.keys.items() if role != "operator"}
@@ -277,22 +274,6 @@ class Offers:
         none: frozenset[bytes] = frozenset()
         own = rules.own | tenures | born | {member.nostr}
         return proposal, case, replace(rules, judges=judges, own=own, people=none, approvers=none)
-
-
-def _answers(log: Log, proposal: Event, proposed: Proposed, size: int) -> tuple[SignedAnswer, ...]:
-    found = []
-    for event in events_about(log, proposal, _WORDS):
-        if event.position >= size:
-            continue
-        try:
-            answer = read_answer(
-                event.payload, _WORDS[event.type], ledger=proposed.ledger, patch=proposed.patch,
-                patch_class=proposed.patch_class,
-            )  # fmt: skip
-        except InvalidApproval:
-            continue
-        found.append(answer)
-    return tuple(found)
 
 
 def _envelope(case: Case, rules: Rules, digest: bytes) -> bytes:

@@ -198,13 +198,47 @@ async def test_strangers_verdicts_leave_room_for_approvers_and_theirs_for_a_reje
     await place.take(here, "a2", measured=99)
 
 
-async def test_a_yes_that_is_dated_ahead_is_not_kept_for_later(place):
+AHEAD_H = (NOW_MS + SKEW_MS) / HOUR_MS
+"""The latest time that an answer may have."""
+
+
+async def test_a_yes_that_is_dated_ahead_is_kept_so_that_it_never_counts(place):
+    """Not handed in when its time has come either, over a no that is older than it says it is."""
     place.judged()
-    ahead = (NOW_MS + SKEW_MS) / HOUR_MS
+    late = AHEAD_H + 1 / HOUR_MS
     with pytest.raises(Refused, match="is dated 3600001 ms ahead, at most 3600000 allowed"):
-        await place.say("operator", at_h=ahead + 1 / HOUR_MS)
-    await place.say("operator", at_h=ahead)
+        await place.say("operator", at_h=late)
+    assert place.log.read(place.log.size - 1).type == types.PATCH_APPROVED.name
+    await place.say("operator", at_h=2, word=Word.DISAPPROVE)
+    place.log_ms = NOW_MS + SKEW_MS
+    place.put("test.later")
+    with pytest.raises(Refused, match="was dated ahead when it was put on record"):
+        await place.say("operator", at_h=late)
+    made = answer("operator", proposed=place.proposed, at_h=late)
+    place.put(types.PATCH_APPROVED.name, **made.to_payload(place.at))  # as an older version would
+    assert place.approval.standing(place.at)["why"] == "disapproved"
     assert len(place.approval.case(place.at).answers) == 1
+
+
+async def test_a_yes_of_the_last_moment_is_not_dated_ahead(place):
+    place.judged()
+    await place.say("operator", at_h=AHEAD_H)
+    assert place.approval.granted(place.at).approvers == tuple(public("operator"))
+
+
+async def test_of_what_is_dated_ahead_so_much_is_kept_and_nothing_of_a_stranger_s(place):
+    place.judged()
+    for nth in range(1, ANSWERS_OF_KEY_MAX):
+        for name, words in (("stranger", "nobody who decides"), ("operator", "ms ahead")):
+            with pytest.raises(Refused, match=words):
+                await place.say(name, at_h=AHEAD_H + nth)
+    size = place.log.size
+    for word in Word:
+        with pytest.raises(Refused, match=r"7 answers of .* are on record"):
+            await place.say("operator", at_h=99, word=word)
+    assert place.log.size == size == 2 + 1 + ANSWERS_OF_KEY_MAX - 1
+    await place.say("operator", word=Word.DISAPPROVE)  # and the last place is for a no that counts
+    assert place.approval.standing(place.at)["why"] == "disapproved"
 
 
 @pytest.mark.parametrize(("at_h", "counts"), [(2, True), (2 + 1 / HOUR_MS, False)])
