@@ -208,12 +208,17 @@ class PatchApproval:
                 ) from error
             return await self._record(position, case, rules, made, author=author), made
 
+    @property
+    def open(self) -> tuple[int, ...]:
+        """Positions of the open proposals, oldest first."""
+        return tuple(one.position for one in self._proposals.open)
+
     def asked(self, digest: bytes) -> int | None:
         """Return the open proposal about which the question of this digest is asked now."""
-        for one in reversed(self._proposals.open):
+        for position in reversed(self.open):
             try:
-                if self.question(one.position).digest == digest:
-                    return one.position
+                if self.question(position).digest == digest:
+                    return position
             except (NotFound, Refused):
                 continue
         return None
