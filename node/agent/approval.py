@@ -12,7 +12,7 @@ Not covered: a person's key on another machine that a thief has.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -407,16 +407,24 @@ def asked_about(
     proposed: Proposed, envelopes: Sequence[tuple[bytes, int]], rules: Rules
 ) -> Verdict | None:
     """Return what people are asked about: the newest own verdict that speaks for it."""
+    for found in own_verdicts(proposed, envelopes, rules):
+        ours = found.findings.inputs.evaluator == rules.evaluator
+        if ours and speaks_for(found, proposed.patch_class):
+            return found
+    return None
+
+
+def own_verdicts(
+    proposed: Proposed, envelopes: Sequence[tuple[bytes, int]], rules: Rules
+) -> Iterator[Verdict]:
+    """Yield each own verdict on it, of whatever judge and decision, the newest first."""
     for envelope, _ in reversed(envelopes):
         try:
             found = verify_envelope(envelope, trusted=rules.judges).verdict
         except InvalidVerdict:
             continue
-        inputs = found.findings.inputs
-        ours = inputs.evaluator == rules.evaluator and proposed.is_of(inputs)
-        if ours and speaks_for(found, proposed.patch_class):
-            return found
-    return None
+        if proposed.is_of(found.findings.inputs):
+            yield found
 
 
 def nothing_to_approve(position: int, *, wordless: bool) -> Refused:
