@@ -13,7 +13,7 @@ Not covered: what a member's copy lacks (`node.fleet.mirroring`); whose turn it 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from genesis.core.adopting.stages import Fate, Report, rollout_of
 from genesis.core.approval import SignedAnswer
@@ -33,6 +33,7 @@ from mesh.mirrors.mirror import Mirror
 from node.agent.approval import Granted, PatchApproval, envelopes_of, proposed_of
 from node.agent.on_record import WORDS, answers_in_time, events_about
 from node.open import now_ms
+from node.sections.adoption import OFF
 
 STEPS_MAX: Final = 400
 """Newest steps that are read of one ledger: what was tried before is nobody's next."""
@@ -331,6 +332,23 @@ class FleetApproval:
             at_ms=offer.yes.at_ms,
         )
 
+    def standing(self, position: int) -> dict[str, Any]:
+        """See `PatchApproval`; granted, too, where that is by the operator's yes at another."""
+        row = self.own.standing(position)
+        try:
+            found = None if row["granted"] else self.granted(position)
+        except (NotFound, Refused):
+            return row
+        if found is None:
+            return row
+        return row | {
+            "granted": True,
+            "why": None,
+            "text": "approved at another member",
+            "verdict": found.verdict,
+            "approvers": list(found.approvers),
+        }
+
     def objection(self, position: int) -> str:
         """See `PatchApproval`; and what the operator says at the member it was taken up from."""
         text = self.own.objection(position)
@@ -338,3 +356,8 @@ class FleetApproval:
         if text or origin is None or origin.ledger is None:
             return text
         return self.offers.objection(origin.ledger, origin.position)
+
+
+def approval_of(offers: Offers, follow: str) -> PatchApproval | FleetApproval:
+    """Return who says at this node what may be adopted. `follow`: see `[adoption]`."""
+    return offers.approval if follow == OFF else FleetApproval(own=offers.approval, offers=offers)

@@ -122,12 +122,21 @@ def test_what_was_taken_up_is_granted_once_our_judge_accepts_it():
     ours, allowed = followed(world)
     with pytest.raises(Refused, match="no verdict"):
         allowed.granted(ours.at)
+    assert allowed.standing(ours.at)["why"] == "unjudged"
     digest = ours.judged(key=OURS)
     found = allowed.granted(ours.at)
     assert (found.verdict, found.root) == (digest, ROOT)
     assert found.approvers == (OPERATOR.public,)
     with pytest.raises(Refused, match="not approved"):
         world.approval.granted(ours.at)  # by itself that is nobody's yes here
+    assert not world.approval.standing(ours.at)["granted"]
+    told = allowed.standing(ours.at)
+    assert (told["granted"], told["why"], told["text"]) == (
+        True,
+        None,
+        "approved at another member",
+    )
+    assert (told["verdict"], told["approvers"]) == (digest, [OPERATOR.public])
     assert allowed.objection(ours.at) == ""
 
 
