@@ -191,15 +191,11 @@ class PatchApproval:
             return await self._record(position, case, rules, made, author=author)
 
     async def by_message(
-        self, position: int, sealed: SealedWord, *, author: str
+        self, position: int, question: Question, sealed: SealedWord, *, author: str
     ) -> tuple[Event, SignedAnswer]:
-        """Put on record what a sealed message answers to the question that is asked now.
-
-        Raises NotFound, Refused.
-        """
+        """Put on record what a sealed message answers to a question. Raises NotFound, Refused."""
         async with self._answering:
             case, rules = self.case(position), self.deciders.rules()
-            question = self.question(position, case=case)
             try:
                 made = sealed_answer(sealed, question)
             except InvalidApproval as error:
@@ -213,15 +209,28 @@ class PatchApproval:
         """Positions of the open proposals, oldest first."""
         return tuple(one.position for one in self._proposals.open)
 
-    def asked(self, digest: bytes) -> int | None:
-        """Return the open proposal about which the question of this digest is asked now."""
+    def asked(self, digest: bytes, word: Word) -> tuple[int, Question] | None:
+        """Return the question of this digest, with the open proposal that it is about.
+
+        A yes is to what is asked now; a no to whatever verdict was ever found here.
+        """
         for position in reversed(self.open):
             try:
-                if self.question(position).digest == digest:
-                    return position
+                case = self.case(position)
+                for question in self._questions(case, word):
+                    if question.digest == digest:
+                        return position, question
             except (NotFound, Refused):
                 continue
         return None
+
+    def _questions(self, case: Case, word: Word) -> Iterator[Question]:
+        rules = self.deciders.rules()
+        if (now := asked_about(case.proposed, case.envelopes, rules)) is not None:
+            yield case.proposed.question(now.digest)
+        if word is Word.DISAPPROVE:
+            for one in own_verdicts(case.proposed, case.envelopes, rules):
+                yield case.proposed.question(one.digest)
 
     async def _record(
         self, position: int, case: Case, rules: Rules, made: SignedAnswer, *, author: str

@@ -16,6 +16,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
+from genesis.core.approval import Word
 from genesis.core.errors import InvalidSealedWord
 from genesis.core.granting import HOUR_MS, Rules
 from genesis.core.patch import PatchClass
@@ -31,7 +32,7 @@ from node.agent.on_record import events_about
 from node.agent.told_verdicts import facts, lines_of
 from node.nostr.letters import author_of
 
-_ANSWER: Final = re.compile(r"\s*(?:dis)?approve\s+([0-9a-f]{64})\s*[.]?\s*", re.IGNORECASE)
+_ANSWER: Final = re.compile(r"\s*((?:dis)?approve)\s+([0-9a-f]{64})\s*[.]?\s*", re.IGNORECASE)
 _TITLE_CHARS_MAX: Final = 120
 _JUDGED: Final = frozenset({types.PATCH_JUDGED.name})
 _SPEAKS: Final = {
@@ -54,15 +55,16 @@ class PatchWords:
         found = _ANSWER.fullmatch(letter.text)
         if found is None:
             return None
-        position = self.approval.asked(bytes.fromhex(found[1]))
-        if position is None:
+        asked = self.approval.asked(bytes.fromhex(found[2]), Word(found[1].lower()))
+        if asked is None:
             return "Nobody asks this now: it was judged again, or is open no more."
+        position, question = asked
         if letter.sealed is None:
             return "Only a sealed message (NIP-17) is an answer that others can check."
         try:
             sealed = evidence(letter, self.signer)
             _, made = await self.approval.by_message(
-                position, sealed, author=author_of(letter.author)
+                position, question, sealed, author=author_of(letter.author)
             )
         except (Refused, NotFound, InvalidSealedWord) as error:
             return f"Not taken: {error}."

@@ -24,9 +24,14 @@ async def settled(node, at, expected):
             await asyncio.sleep(0.1)
 
 
-async def until_told(person, npub, words):
+async def until_told(person, npub, words, beside=None):
+    """Wait for a message with these words, another than `beside`."""
+
+    def told(text):
+        return words in text and text != beside
+
     async with asyncio.timeout(SECONDS):
-        while not (found := [text for text in await person.read(npub) if words in text]):
+        while not (found := [text for text in await person.read(npub) if told(text)]):
             await asyncio.sleep(0.1)
     return found[-1]
 
@@ -117,7 +122,14 @@ async def test_a_yes_from_a_phone(born):
                 patch_class=PatchClass.ROUTINE,
             )
             assert again.key.hex() == ada.key.to_hex()
-            await ada.write(npub, f"disapprove {digest}")
+            await asyncio.to_thread(surely, born, "judge", str(at))
+            again = await until_told(ada, npub, f"accepts proposal {at}", beside=question)
+            assert digest not in again
+            await ada.write(npub, f"approve {digest}")
+            async with asyncio.timeout(SECONDS):  # another question is asked by now
+                while str(await ada.read(npub)).count("Nobody asks this now") < 2:
+                    await asyncio.sleep(0.1)
+            await ada.write(npub, f"disapprove {digest}")  # and a no is a no
             await settled(node, at, "disapproved")
             texts = [one["content"]["text"] for one in node.log("message.received")]
             assert not [text for text in texts if "approve" in text]  # the agent was told nothing

@@ -1,12 +1,15 @@
 """What one proposal's stream takes, and what is said when it is full: a real log, keys by name."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 
 from genesis.core.approval import Word
 from genesis.core.architecture import ROUTINE
 from genesis.core.granting import HOUR_MS, SKEW_MS, Rules
+from genesis.core.trust import Builder, Kind
 from genesis.core.verdict import Verdict, sign_envelope
 from ledger.core import types
 from ledger.core.errors import NotFound, Refused
@@ -16,6 +19,7 @@ from node.agent import on_record
 from node.agent.approval import ANSWERS_OF_KEY_MAX, PatchApproval
 from node.agent.patching import Patching
 from node.agent.travelling import REPORTS_MAX, REPORTS_OF_APPROVER_MAX, Travelling
+from node.identity.changes import EVENTS, Changes
 from runtime.journal import Journal
 from tests.runtime.world import new_log
 
@@ -218,6 +222,24 @@ async def test_a_yes_that_is_dated_ahead_is_kept_so_that_it_never_counts(place):
     place.put(types.PATCH_APPROVED.name, **made.to_payload(place.at))  # as an older version would
     assert place.approval.standing(place.at)["why"] == "disapproved"
     assert len(place.approval.case(place.at).answers) == 1
+
+
+async def test_nor_is_it_an_edge_of_the_trust_graph(place):
+    late = AHEAD_H + 1 / HOUR_MS
+    for at_h, word in ((late, Word.APPROVE), (2, Word.DISAPPROVE)):
+        with suppress(Refused):
+            await place.say("operator", at_h=at_h, word=word)
+    place.log_ms = 2 * NOW_MS
+    made = answer("operator", proposed=place.proposed, at_h=late)
+    place.put(types.PATCH_APPROVED.name, **made.to_payload(place.at))
+    keys = SimpleNamespace(genesis=SimpleNamespace(keys={"operator": made.key}))
+    built = Builder.empty()
+    instance = built.node(Kind.INSTANCE, "0", "it")
+    changes = Changes(built, SimpleNamespace(log=place.log, lineage=keys))
+    for event in place.log.events():
+        if event.type in EVENTS:
+            changes.add_event(event, instance)
+    assert [one.how for one in built.graph().edges] == ["was offered", "said no to"]
 
 
 async def test_a_yes_of_the_last_moment_is_not_dated_ahead(place):
