@@ -7,7 +7,8 @@ GET  /v1/patches/{position}/approval          how far it is, what is asked, each
 POST /v1/patch/answer {position, word, verdict, root, key, signature, at_ms}
 
 An answer is signed by a person's key, in hex. Who has the API token can hand one in; the token
-itself answers nothing.
+itself answers nothing. One that is dated ahead is refused, and stays on record
+as one that never counts.
 """
 
 from collections.abc import Callable

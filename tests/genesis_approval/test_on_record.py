@@ -26,11 +26,13 @@ from tests.runtime.world import new_log
 from .world import (
     ACCEPT,
     APPROVERS,
+    ASKED,
     INPUTS,
     KEY,
     PROPOSED,
     REJECT,
     RULES,
+    UNSURE,
     answer,
     envelope,
     findings,
@@ -145,6 +147,16 @@ async def test_what_is_open_no_more_is_not_judged(place):
         await place.patching.judge(place.at)
     with pytest.raises(NotFound):
         await place.patching.judge(0)
+
+
+def test_what_is_exported_is_the_verdict_that_people_are_asked_about(place):
+    """Of a constitutional change it is inconclusive, as that of a machine that was too busy."""
+    travelling = Travelling(patching=place.patching, approval=place.approval)
+    asked = place.judged(ASKED)
+    put = {"envelope": UNSURE, "decision": "inconclusive", "words": True}
+    place.put(types.PATCH_JUDGED.name, **put)
+    proposal = place.log.read(place.at)
+    assert travelling._judged(proposal, words=True).position == asked
 
 
 async def test_what_was_judged_at_another_ledger_is_not_taken(place):
