@@ -142,8 +142,9 @@ def _derived(home: Home, position: int, word: "Word") -> _Asked:
     if found is None and word is Word.DISAPPROVE:
         found = next(own_verdicts(proposed, envelopes, rules), None)
         if found is None:
+            but = "but one found without words " if bare else ""
             raise TimmyError(
-                f"no verdict of this node is about proposal {position}: nobody can say no to one",
+                f"no verdict of this node {but}is about proposal {position}: nobody is asked",
                 hint=f"timmy patch withdraw {position}",
             )
     if found is None:

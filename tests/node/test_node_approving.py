@@ -176,7 +176,7 @@ def test_a_no_needs_no_verdict_that_speaks_for_it(home, tmp_path):
     with home.running() as node:
         folder = draft(home, "second", title="Be kinder")
         at = str(home.run("--json", "patch", "propose", str(folder)).good().json["position"])
-        home.run("patch", "disapprove", at).refused("nobody can say no", f"patch withdraw {at}")
+        home.run("patch", "disapprove", at).refused("nobody is asked", f"patch withdraw {at}")
     grant(home, int(at), evaluator=b"e" * 32)
     with home.running() as node:
         assert approval(node, at)["why"] == "unjudged"
