@@ -49,7 +49,7 @@ from node.fleet.inviting import make_inviting
 from node.fleet.looking_back import LookingBack
 from node.fleet.members import FleetNode, make_fleet
 from node.fleet.mirroring import Mirroring, make_mirroring
-from node.fleet.offers import FleetApproval, Offers
+from node.fleet.offers import Offers, approval_of
 from node.fleet.routing import Routing
 from node.fleet.routing_wiring import make_homing, make_routing
 from node.fleet.stages import Stages, check_stages
@@ -70,7 +70,6 @@ from node.nostr.wiring import Post, check_nostr, make_nostr
 from node.open import lineage_of, now_ms, open_log
 from node.opened import Opened
 from node.proxy.proxying import Proxying, make_proxying
-from node.sections.adoption import OFF
 from runtime.core.jobspec import Kind
 from runtime.gateway import Gateway
 from runtime.job_door import JobDoor
@@ -332,8 +331,7 @@ def _stages(
         mirrors=mirroring.copies,
     )
     section = opened.config.adoption
-    follows = FleetApproval(own=approval, offers=offers)
-    allowed = approval if section.follow == OFF else follows
+    allowed = approval_of(offers, section.follow)
     adopting = make_adopting(opened, journal, patching, allowed, mind.host, layers)
     return Stages(section=section, patching=patching, adopting=adopting, offers=offers)
 

@@ -60,6 +60,7 @@ def make_patching(
         present=present,
         release=release,
         signer=opened.keys.log,
+        past=tuple(keys.log for keys in opened.past.values()),
         engine=opened.engine,
         trials=opened.home.trials,
     )

@@ -12,7 +12,7 @@ Not covered: a person's key on another machine that a thief has.
 """
 
 import asyncio
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Final
 
@@ -42,7 +42,7 @@ from ledger.core.event import Draft, Event
 from ledger.log import Log
 from mesh.core.fleet.manifest import Fleet
 from node.agent.deciders import Deciders, make_deciders
-from node.agent.on_record import events_about
+from node.agent.on_record import WORDS, Kept, answers_in_time, answers_of, events_about
 from node.open import now_ms
 from node.opened import Opened
 from runtime.core.proposals import Proposals, Standing
@@ -52,15 +52,12 @@ from runtime.journal import Journal
 ANSWERS_OF_KEY_MAX: Final = 8
 """On record of one key about one proposal, so that nobody takes another's room. Who may change his
 mind so often keeps the last for a no: what is wanted no more can always be said."""
-_WORDS: Final = {
-    types.PATCH_APPROVED.name: Word.APPROVE,
-    types.PATCH_DISAPPROVED.name: Word.DISAPPROVE,
-}
-_TYPES: Final = {word: name for name, word in _WORDS.items()}
+_TYPES: Final = {word: name for name, word in WORDS.items()}
 _ROUTINE: Final = frozenset(kind.value for kind in ROUTINE)
 _OWN: Final = types.PATCH_JUDGED.name
 _REPORTED: Final = types.PATCH_REPORTED.name
-_ON_RECORD: Final = frozenset({_OWN, _REPORTED, *_WORDS})
+_ON_RECORD: Final = frozenset({_OWN, _REPORTED, *WORDS})
+_SIGN_ANEW: Final = "set the clock of the machine that signs, and sign it anew"
 _OBJECTIONS: Final = frozenset({Why.CLOSED, Why.DISAPPROVED, Why.REJECTED})
 _HINTS: Final[Mapping[Why, str]] = {
     Why.CLOSED: "propose it anew: timmy patch new",
@@ -175,7 +172,8 @@ class PatchApproval:
         """Put a signed answer on record. `payload` as in the event, without `patch`.
 
         Raises NotFound; Refused for one that shows nothing, of a key that may not speak here, or
-        that is on record already.
+        that is on record already. One that is dated ahead is refused, too, after it was put on
+        record: so nobody can hand it in when its time has come, over what its signer said since.
         """
         async with self._answering:
             case, rules = self.case(position), self.deciders.rules()
@@ -193,15 +191,11 @@ class PatchApproval:
             return await self._record(position, case, rules, made, author=author)
 
     async def by_message(
-        self, position: int, sealed: SealedWord, *, author: str
+        self, position: int, question: Question, sealed: SealedWord, *, author: str
     ) -> tuple[Event, SignedAnswer]:
-        """Put on record what a sealed message answers to the question that is asked now.
-
-        Raises NotFound, Refused.
-        """
+        """Put on record what a sealed message answers to a question. Raises NotFound, Refused."""
         async with self._answering:
             case, rules = self.case(position), self.deciders.rules()
-            question = self.question(position, case=case)
             try:
                 made = sealed_answer(sealed, question)
             except InvalidApproval as error:
@@ -210,56 +204,48 @@ class PatchApproval:
                 ) from error
             return await self._record(position, case, rules, made, author=author), made
 
-    def asked(self, digest: bytes) -> int | None:
-        """Return the open proposal about which the question of this digest is asked now."""
-        for one in reversed(self._proposals.open):
+    @property
+    def open(self) -> tuple[int, ...]:
+        """Positions of the open proposals, oldest first."""
+        return tuple(one.position for one in self._proposals.open)
+
+    def asked(self, digest: bytes, word: Word) -> tuple[int, Question] | None:
+        """Return the question of this digest, with the open proposal that it is about.
+
+        A yes is to what is asked now; a no to whatever verdict was ever found here.
+        """
+        for position in reversed(self.open):
             try:
-                if self.question(one.position).digest == digest:
-                    return one.position
+                case = self.case(position)
+                for question in self._questions(case, word):
+                    if question.digest == digest:
+                        return position, question
             except (NotFound, Refused):
                 continue
         return None
 
+    def _questions(self, case: Case, word: Word) -> Iterator[Question]:
+        rules = self.deciders.rules()
+        if (now := asked_about(case.proposed, case.envelopes, rules)) is not None:
+            yield case.proposed.question(now.digest)
+        if word is Word.DISAPPROVE:
+            for one in own_verdicts(case.proposed, case.envelopes, rules):
+                yield case.proposed.question(one.digest)
+
     async def _record(
         self, position: int, case: Case, rules: Rules, made: SignedAnswer, *, author: str
     ) -> Event:
-        asked = made.answer.question
-        if asked.root != case.proposed.root:
+        _check_speaker(position, case, rules, made)
+        proposal, now = self.log.read(position), max(self.clock(), self._now_ms())
+        known = answers_of(events_about(self.log, proposal, WORDS), case.proposed)
+        ahead = made.answer.at_ms > now + SKEW_MS
+        self._check_room(known, made, ahead=ahead, position=position)
+        if (stands := standing_against(made, case, rules, now_ms=now)) is not None:
             raise Refused(
-                f"the answer is about the architecture {asked.root.hex()}, proposal {position} "
-                f"makes {case.proposed.root.hex()}",
-                hint=f"timmy patch approve {position} --print",
+                f"the answer is of {made.answer.at_ms}, and the {stands.answer.word.value} of the "
+                f"same key that stands is of {stands.answer.at_ms}: it would change nothing",
+                hint="sign it anew, or withdraw the proposal: timmy patch withdraw EVENT",
             )
-        if made.key in rules.own:
-            raise Refused(
-                f"{made.key.hex()} is a key of this node: nobody approves himself",
-                hint="sign with the operator's key",
-            )
-        constitutional = case.proposed.patch_class is PatchClass.CONSTITUTIONAL
-        if constitutional and made.answer.word is Word.APPROVE and made.key not in rules.people:
-            raise Refused(
-                f"{made.key.hex()} may not approve what is constitutional: that is for people, "
-                "with keys that this node never had",
-                hint="approval.people in node.toml names them; the operator may say no",
-            )
-        if made.key not in rules.operators | rules.people | rules.approvers:
-            raise Refused(
-                f"{made.key.hex()} is nobody who decides here",
-                hint="the operator's key of genesis, gateways.nostr.operator, approval.people, or "
-                "an approver of the fleet's manifest",
-            )
-        if any((one.answer, one.key) == (made.answer, made.key) for one in case.answers):
-            raise Refused("this very answer is on record", hint=f"timmy patch show {position}")
-        self._check_time(case, rules, made)
-        said = sum(one.key == made.key for one in case.answers)
-        room = ANSWERS_OF_KEY_MAX - (made.answer.word is Word.APPROVE)
-        if said >= room:
-            raise Refused(
-                f"{said} answers of {made.key.hex()} are on record, at most {room} if the next is "
-                f"{made.answer.word.value}",
-                hint="withdraw it, and propose it anew: timmy patch new",
-            )
-        proposal = self.log.read(position)
         [event] = await self.book.append(
             Draft(
                 type=_TYPES[made.answer.word],
@@ -268,21 +254,38 @@ class PatchApproval:
                 causes=(proposal.cause,),
             )
         )
+        if not Kept(made, event.ts_ms).in_time:
+            raise Refused(
+                f"the answer is dated {made.answer.at_ms - event.ts_ms} ms ahead, at most "
+                f"{SKEW_MS} allowed: event {event.position} keeps it, and it never counts",
+                hint=_SIGN_ANEW,
+            )
         return event
 
-    def _check_time(self, case: Case, rules: Rules, made: SignedAnswer) -> None:
-        """Raise Refused for what is dated ahead, and would revive, or what changes nothing."""
-        at_ms, now = made.answer.at_ms, max(self.clock(), self._now_ms())
-        if at_ms > now + SKEW_MS:
+    def _check_room(
+        self, known: Sequence[Kept], made: SignedAnswer, *, ahead: bool, position: int
+    ) -> None:
+        """Raise Refused for an answer that is on record, and for one more than there is room for.
+
+        The last place of each key is for a no that counts: not for a yes, nor what is dated ahead.
+        """
+        for one in known:
+            if one.same == (made.answer, made.key):
+                if one.in_time:
+                    raise Refused(
+                        "this very answer is on record", hint=f"timmy patch show {position}"
+                    )
+                raise Refused(
+                    "this very answer was dated ahead when it was put on record: it never counts",
+                    hint=_SIGN_ANEW,
+                )
+        said = sum(one.answer.key == made.key for one in known)
+        room = ANSWERS_OF_KEY_MAX - (ahead or made.answer.word is Word.APPROVE)
+        if said >= room:
             raise Refused(
-                f"the answer is dated {at_ms - now} ms ahead, at most {SKEW_MS} allowed",
-                hint="set the clock of the machine that signs, and sign it anew",
-            )
-        if (stands := standing_against(made, case, rules, now_ms=now)) is not None:
-            raise Refused(
-                f"the answer is of {at_ms}, and the {stands.answer.word.value} of the same key "
-                f"that stands is of {stands.answer.at_ms}: it would change nothing",
-                hint="sign it anew, or withdraw the proposal: timmy patch withdraw EVENT",
+                f"{said} answers of {made.key.hex()} are on record, at most {room} if the next is "
+                f"{made.answer.word.value}",
+                hint="withdraw it, and propose it anew: timmy patch new",
             )
 
     def case(self, position: int) -> Case:
@@ -300,13 +303,7 @@ class PatchApproval:
             envelopes=_envelopes(events, _OWN, words=True),
             wordless=_envelopes(events, _OWN, words=False),
             reported=_envelopes(events, _REPORTED),
-            answers=tuple(
-                answer
-                for event in events
-                if event.type in _WORDS
-                for answer in _read(event.payload, _WORDS[event.type], proposed)
-                if answer.answer.at_ms <= event.ts_ms + SKEW_MS  # else it would begin to count
-            ),
+            answers=answers_in_time(events, proposed),
         )
 
     @property
@@ -323,6 +320,35 @@ def make_approval(
 ) -> PatchApproval:
     """Return that of a node that is open."""
     return PatchApproval(log=opened.log, book=journal, deciders=make_deciders(opened, fleet))
+
+
+def _check_speaker(position: int, case: Case, rules: Rules, made: SignedAnswer) -> None:
+    """Raise Refused for an answer about another result, or of a key that may not give it."""
+    asked = made.answer.question
+    if asked.root != case.proposed.root:
+        raise Refused(
+            f"the answer is about the architecture {asked.root.hex()}, proposal {position} "
+            f"makes {case.proposed.root.hex()}",
+            hint=f"timmy patch approve {position} --print",
+        )
+    if made.key in rules.own:
+        raise Refused(
+            f"{made.key.hex()} is a key of this node: nobody approves himself",
+            hint="sign with the operator's key",
+        )
+    constitutional = case.proposed.patch_class is PatchClass.CONSTITUTIONAL
+    if constitutional and made.answer.word is Word.APPROVE and made.key not in rules.people:
+        raise Refused(
+            f"{made.key.hex()} may not approve what is constitutional: that is for people, "
+            "with keys that this node never had",
+            hint="approval.people in node.toml names them; the operator may say no",
+        )
+    if made.key not in rules.operators | rules.people | rules.approvers:
+        raise Refused(
+            f"{made.key.hex()} is nobody who decides here",
+            hint="the operator's key of genesis, gateways.nostr.operator, approval.people, or "
+            "an approver of the fleet's manifest",
+        )
 
 
 def proposed_of(ledger: bytes, event: Event) -> Proposed:
@@ -366,19 +392,6 @@ def _granted(position: int, proposed: Proposed, found: Yes) -> Granted:
     )
 
 
-def _read(payload: Mapping[str, Any], word: Word, proposed: Proposed) -> list[SignedAnswer]:
-    """Open one answer; what shows nothing is passed over, whoever wrote it."""
-    try:
-        return [
-            read_answer(
-                payload, word, ledger=proposed.ledger, patch=proposed.patch,
-                patch_class=proposed.patch_class,
-            )
-        ]  # fmt: skip
-    except InvalidApproval:
-        return []
-
-
 def envelopes_of(log: Log, proposal: Event, *, words: bool = True) -> tuple[tuple[bytes, int], ...]:
     """Return every verdict that was found here about a proposal, with the time of its event.
 
@@ -403,16 +416,24 @@ def asked_about(
     proposed: Proposed, envelopes: Sequence[tuple[bytes, int]], rules: Rules
 ) -> Verdict | None:
     """Return what people are asked about: the newest own verdict that speaks for it."""
+    for found in own_verdicts(proposed, envelopes, rules):
+        ours = found.findings.inputs.evaluator == rules.evaluator
+        if ours and speaks_for(found, proposed.patch_class):
+            return found
+    return None
+
+
+def own_verdicts(
+    proposed: Proposed, envelopes: Sequence[tuple[bytes, int]], rules: Rules
+) -> Iterator[Verdict]:
+    """Yield each own verdict on it, of whatever judge and decision, the newest first."""
     for envelope, _ in reversed(envelopes):
         try:
             found = verify_envelope(envelope, trusted=rules.judges).verdict
         except InvalidVerdict:
             continue
-        inputs = found.findings.inputs
-        ours = inputs.evaluator == rules.evaluator and proposed.is_of(inputs)
-        if ours and speaks_for(found, proposed.patch_class):
-            return found
-    return None
+        if proposed.is_of(found.findings.inputs):
+            yield found
 
 
 def nothing_to_approve(position: int, *, wordless: bool) -> Refused:

@@ -8,8 +8,8 @@
                its own attacks in this boot; patch.judged keeps the signed verdict
 
 The seed is derived from the log key and the proposal's stream: nobody who proposes can know it, and
-nothing secret has to be kept between proposing and judging. Whatever a document is, proposing it
-changes no file.
+nothing secret has to be kept between proposing and judging but that key, whoever is in charge then:
+keystores of earlier tenures stay here. Whatever a document is, proposing it changes no file.
 """
 
 import asyncio
@@ -68,6 +68,8 @@ class Patching:
     present: Present
     release: Release
     signer: Signer
+    past: tuple[Signer, ...] = ()
+    """Log keys of earlier tenures, as far as their keystores are here: they committed to seeds."""
     engine: Engine
     trials: Path
     """Where it is kept whether that engine held its attacks."""
@@ -161,7 +163,7 @@ class Patching:
             "result_tree": weighed.result.tree.digest,
             "attempt": 1 if before is None else before.attempt + 1,
             "on_base": known.on_base(base.root) + 1,
-            "seed_commitment": seed_commitment(self._seed(stream)),
+            "seed_commitment": seed_commitment(_seed(self.signer, stream)),
         }
         if follows is not None:
             payload["follows"] = follows
@@ -314,7 +316,7 @@ class Patching:
 
         The judge is given what a bundle of the proposal can carry (`node.agent.snapshot`); with
         `words` false, nothing that anybody said. Raises NotFound; Refused for one that is not open,
-        or was judged JUDGED_MAX times.
+        was judged JUDGED_MAX times, or whose seed nobody can reveal any more.
         """
         async with self._judging:
             return await self._judge(self._judgeable(position), words=words)
@@ -335,8 +337,8 @@ class Patching:
         return proposal
 
     async def _judge(self, proposal: Event, *, words: bool) -> dict[str, Any]:
-        position, diff = proposal.position, self._judged(proposal)
-        head = self.release.head()
+        position, seed = proposal.position, self._committed_seed(proposal)
+        document, head = self.document(position), self.release.head()
         withheld = Turns(self.book.state).withheld
         snapshot = tail(self._reading, head.size, withheld, proposal=position, words=words)
         # Heavy, and most never judge.
@@ -346,10 +348,11 @@ class Patching:
         tested = await selftest.trusted(self.engine, evaluator=evaluator_digest(), kept=self.trials)
         asked: dict[str, Any] = {
             "snapshot": snapshot, "head": Head(size=head.size, root=head.root),
-            "signer": self.signer, "seed": self._seed(proposal.stream), "engine": tested.holds,
-            "clock": now_ms, "distrust": tested.reason, "budget": self._budget(proposal),
+            "signer": self.signer, "seed": seed, "engine": tested.holds,
+            "clock": now_ms, "distrust": tested.reason, "budget": budget_of(document),
         }  # fmt: skip
-        task, base = self._task(position, proposal), self.present.read()
+        diff, base = document.patch.data, self.present.read()
+        task = task_of(document, tries=self._tries(position))
         if proposal.payload.get("class") == PatchClass.CONSTITUTIONAL:
             software = await asyncio.to_thread(present_software)
             judgment = await judge_constitution(diff, base, software, tries=task.tries, **asked)
@@ -385,31 +388,6 @@ class Patching:
         known = self.proposals.get(position)
         return 1 if known is None else max(known.attempt, known.on_base)
 
-    def _task(self, position: int, proposal: Event) -> "Task":
-        """Return what the front matter asks its judge for."""
-        content = proposal.content or {}
-        if "document" not in content:
-            from genesis.judge import Task
-
-            return Task(tries=self._tries(position))
-        return task_of(parse_proposal(content["document"].encode()), tries=self._tries(position))
-
-    @staticmethod
-    def _budget(proposal: Event) -> "Budget | None":
-        """Return what the front matter allows its judge; None where there is no document."""
-        content = proposal.content or {}
-        if "document" not in content:
-            return None
-        return budget_of(parse_proposal(content["document"].encode()))
-
-    @staticmethod
-    def _judged(proposal: Event) -> bytes:
-        """Return the diff that a judge is given."""
-        content = proposal.content or {}
-        if "document" not in content:
-            return str(content["diff"]).encode()
-        return parse_proposal(content["document"].encode()).patch.data
-
     def proposal(self, position: int) -> Event:
         """Return a proposal's event. Raises NotFound, Refused for one that was redacted."""
         event = self._reading.read(position)
@@ -424,8 +402,23 @@ class Patching:
             )
         return event
 
-    def _seed(self, stream: bytes) -> bytes:
-        return hashing.digest(hashing.JUDGE_SEED, self.signer.secret, stream)
+    def _committed_seed(self, proposal: Event) -> bytes:
+        """Return what the event of a proposal commits to, by the log key that was in charge then.
+
+        Raises Refused if that key is not here: a verdict with another seed would be about nothing.
+        """
+        committed = proposal.payload.get("seed_commitment")
+        for key in (self.signer, *self.past):
+            if seed_commitment(seed := _seed(key, proposal.stream)) == committed:
+                return seed
+        raise Refused(
+            f"proposal {proposal.position} commits to a seed by a log key that is not here",
+            hint=f"timmy patch withdraw {proposal.position}, and propose it anew",
+        )
+
+
+def _seed(key: Signer, stream: bytes) -> bytes:
+    return hashing.digest(hashing.JUDGE_SEED, key.secret, stream)
 
 
 def task_of(proposal: Proposal, *, tries: int) -> "Task":

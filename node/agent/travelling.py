@@ -98,10 +98,14 @@ class Travelling:
             for one in self._events(proposal)
             if one.type == _OWN and one.payload.get("words") is words
         ]
-        unsure = Decision.INCONCLUSIVE.value
-        sure = [one for one in own if one.payload.get("decision") != unsure]
-        found = sure or own
+        found = [one for one in own if self._found_out(one)] or own
         return found[-1] if found else None
+
+    def _found_out(self, judged: Event) -> bool:
+        """Whether a verdict says something: of what is left to people, too, the word is none."""
+        if judged.payload.get("decision") != Decision.INCONCLUSIVE.value:
+            return True
+        return self._own(judged.payload["envelope"]).verdict.findings.for_people
 
     def _events(self, proposal: Event) -> list[Event]:
         found = events_about(self.patching.log, proposal, _KINDS)

@@ -7,9 +7,11 @@ GET  /v1/patches/{position}/approval          how far it is, what is asked, each
 POST /v1/patch/answer {position, word, verdict, root, key, signature, at_ms}
 
 An answer is signed by a person's key, in hex. Who has the API token can hand one in; the token
-itself answers nothing.
+itself answers nothing. One that is dated ahead is refused, and stays on record
+as one that never counts.
 """
 
+from collections.abc import Callable
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -27,9 +29,11 @@ from node.api.patches import position_in
 _BY: Final = "api"
 
 
-def routes(patching: Patching, approval: PatchApproval) -> list[web.RouteDef]:
-    """Return every route."""
-    return AnswersApi(Travelling(patching=patching, approval=approval)).routes()
+def routes(
+    patching: Patching, approval: PatchApproval, standing: Callable[[int], dict[str, Any]]
+) -> list[web.RouteDef]:
+    """Return every route. `standing`: how far a proposal is, also by what another member said."""
+    return AnswersApi(Travelling(patching=patching, approval=approval), standing).routes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +41,7 @@ class AnswersApi:
     """Handlers for verdicts and answers of one node."""
 
     travelling: Travelling
+    standing: Callable[[int], dict[str, Any]]
 
     def routes(self) -> list[web.RouteDef]:
         """Every route."""
@@ -68,7 +73,7 @@ class AnswersApi:
         return json_answer(self.travelling.verdicts(position_in(request)))
 
     async def _approval(self, request: web.Request) -> web.Response:
-        return json_answer(self.travelling.approval.standing(position_in(request)))
+        return json_answer(self.standing(position_in(request)))
 
     async def _answer(self, request: web.Request) -> web.Response:
         texts = dict.fromkeys(("word", "verdict", "root", "key", "signature"), str)

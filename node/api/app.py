@@ -182,7 +182,9 @@ class Api:
         adopting = parts.adopting, parts.constitution, parts.stages
         app.add_routes(AdoptingApi(*adopting, parts.config.adoption).routes())
         app.add_routes(PatchesApi(self._parts.patching).routes())
-        app.add_routes(answers.routes(self._parts.patching, self._parts.approval))
+        app.add_routes(
+            answers.routes(parts.patching, parts.approval, parts.stages.approval.standing)
+        )
         app.add_routes(ForksApi(self._parts).routes())
         app.add_routes(bridge.routes(self._parts))
         app.add_routes(ChildrenApi(self._kinship).routes())

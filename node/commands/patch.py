@@ -14,6 +14,7 @@
     timmy patch verify kind.patch FILE   do these verdicts hold, and agree?
     timmy patch take FILE --on 412       put another home's verdict on record
     timmy patch approve 412              say yes to it with your key; disapprove: no, or no more
+    timmy patch sign question.json       where your key is: sign what approve --print wrote
     timmy patch apply 412                adopt it, if it is approved: first for a few
     timmy patch status                   what is in force, how far an adoption is
     timmy patch rollback --why TEXT      back to what was before

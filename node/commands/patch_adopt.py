@@ -17,7 +17,7 @@ _PERCENT: Final = 10
 def add_actions(actions: Any) -> None:
     """Declare the arguments of all of them."""
     apply = actions.add_parser("apply", help="adopt an approved proposal: canary, then everybody")
-    apply.add_argument("event", help="position of the proposal")
+    apply.add_argument("event", help="position or id of the proposal")
     apply.add_argument("--share", metavar="PERCENT", help="of the conversations first: fewer")
     apply.add_argument("--window", metavar="TIME", help="of each stage, longer: 90m, 2h, 3d")
     apply.add_argument("--turns", type=int, metavar="N", help="answers that each stage needs: more")

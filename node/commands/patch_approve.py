@@ -4,8 +4,12 @@ What is signed is derived here, from this home's ledger and its verdict, and not
 Where the operator's key lies on another machine, three steps:
 
     timmy patch approve 412 --print > question.json      at the node
-    timmy patch sign question.json -o answer.json        where the key is
+    timmy patch export 412 kind.patch                    there, too: what the question stands for
+    timmy patch sign question.json --bundle kind.patch -o answer.json      where the key is
     timmy patch approve 412 --signature answer.json      at the node
+
+A yes is to a verdict that speaks for it. A no is to any that was found here: the judge may be
+another one by now.
 """
 
 import argparse
@@ -48,6 +52,9 @@ def add_arguments(actions: Any) -> None:
         _add_key(one)
     sign = actions.add_parser("sign", help="sign a question that --print gave, on any machine")
     sign.add_argument("file", type=Path)
+    sign.add_argument(
+        "--bundle", type=Path, metavar="FILE", help="show what it is about: timmy patch export"
+    )
     sign.add_argument("-o", "--output", type=Path, metavar="FILE", help="(standard output)")
     sign.add_argument(
         "--as-member", action="store_true", help="with this node's own key, as a fleet's approver"
@@ -77,7 +84,7 @@ def answer(home: Home, arguments: argparse.Namespace, position: int) -> int:
             name: body[name] for name in ("word", "verdict", "root", "key", "signature", "at_ms")
         }
         return _hand_in(home, arguments, position, body)
-    asked = _derived(home, position)
+    asked = _derived(home, position, word)
     question, ledger_ms = asked.question, asked.ledger_ms
     _show(asked)
     if arguments.print:
@@ -106,10 +113,17 @@ class _Asked:
     ledger_ms: int
 
 
-def _derived(home: Home, position: int) -> _Asked:
+def _derived(home: Home, position: int, word: "Word") -> _Asked:
     """What is asked, from the ledger itself: the node is not believed."""
+    from genesis.core.approval import Word
     from node import config
-    from node.agent.approval import asked_about, envelopes_of, nothing_to_approve, proposed_of
+    from node.agent.approval import (
+        asked_about,
+        envelopes_of,
+        nothing_to_approve,
+        own_verdicts,
+        proposed_of,
+    )
     from node.agent.deciders import Deciders
     from node.agent.told_verdicts import facts
     from node.open import reading
@@ -121,9 +135,18 @@ def _derived(home: Home, position: int) -> _Asked:
         rules = Deciders(
             home=home, config=settings, lineage=opened.lineage, own=frozenset()
         ).rules()
-        found = asked_about(proposed, envelopes_of(opened.log, event), rules)
+        envelopes = envelopes_of(opened.log, event)
         bare = envelopes_of(opened.log, event, words=False)
         ledger_ms = opened.log.read(opened.log.size - 1).ts_ms
+    found = asked_about(proposed, envelopes, rules)
+    if found is None and word is Word.DISAPPROVE:
+        found = next(own_verdicts(proposed, envelopes, rules), None)
+        if found is None:
+            but = "but one found without words " if bare else ""
+            raise TimmyError(
+                f"no verdict of this node {but}is about proposal {position}: nobody is asked",
+                hint=f"timmy patch withdraw {position}",
+            )
     if found is None:
         raise nothing_to_approve(position, wordless=bool(bare))
     return _Asked(
@@ -142,10 +165,31 @@ def _row(question: "Question") -> dict[str, Any]:
 
 def _show(asked: _Asked) -> None:
     """Say what is about to be signed, and what was found: nobody signs what he was not shown."""
-    console.say(f"{'title':9} {one_line(asked.title)}")
-    patch_verdicts.tell_facts(asked.told, console.say)
+    _show_found(asked.title, asked.told)
     for name in ("patch", "root", "verdict", "class"):
         console.say(f"{name:9} {_row(asked.question)[name]}")
+
+
+def _show_found(title: str, told: dict[str, Any]) -> None:
+    console.say(f"{'title':9} {one_line(title)}")
+    patch_verdicts.tell_facts(told, console.say)
+
+
+def _show_bundle(file: Path, question: "Question") -> None:
+    """Say what a question stands for: of the file all is proven, and it must be about this one."""
+    from node.agent.patch_bundle import judgeable, read_patch_bundle
+    from node.agent.told_verdicts import facts
+
+    bundle = read_patch_bundle(patch_verdicts.read(file))
+    owner = judgeable(bundle).verdict
+    if bundle.proposed.question(owner.digest) != question:
+        raise TimmyError(
+            f"{file} is of another proposal, or of another verdict on it, than the question",
+            hint="both anew: timmy patch export EVENT FILE, timmy patch approve EVENT --print",
+        )
+    _show_found(bundle.proposal.front.title, facts(owner, words=bundle.carried.words))
+    console.say(f"{'of':9} {one_line(bundle.name)}")
+    console.say(console.safe(bundle.proposal.patch.data.decode()))
 
 
 def _show_others(home: Home, position: int) -> None:
@@ -230,8 +274,12 @@ def sign(home: Home, arguments: argparse.Namespace) -> int:
         raise _no_question(arguments.file) from error
     if question.digest.hex() != value["digest"]:
         raise _no_question(arguments.file)
+    if arguments.bundle is None:
+        console.say("warning: you see digests only: --bundle FILE shows what they stand for")
+    else:
+        _show_bundle(arguments.bundle, question)
     for name in ("word", "ledger", "patch", "root", "verdict", "class"):
-        console.say(f"{name:8} {value[name]}")
+        console.say(f"{name:9} {value[name]}")
     key = _member_key(home, arguments) if arguments.as_member else _key(home, arguments)
     made = _made(question, word, key)
     found = {

@@ -108,7 +108,7 @@ def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
     from node.agent.told_verdicts import facts
     from node.agent.travelling import comparison_row
 
-    bundle = read_patch_bundle(_read(arguments.bundle))
+    bundle = read_patch_bundle(read(arguments.bundle))
     owner = judgeable(bundle).verdict
     target = arguments.output or arguments.bundle.with_suffix(".verdict.json")
     given = passphrase.obtain(
@@ -224,7 +224,7 @@ def _files(
     inside: list[tuple[str, SignedVerdict]] = []
     found: list[tuple[str, SignedVerdict]] = []
     for file in files:
-        data = _read(file)
+        data = read(file)
         try:
             envelope = as_envelope(data)
         except InvalidVerdict as error:
@@ -279,7 +279,7 @@ def _tell(beside: str, row: dict[str, Any]) -> None:
 
 def take(home: Home, arguments: argparse.Namespace, position: int) -> int:
     """Hand another home's verdict in."""
-    data = _read(arguments.file)
+    data = read(arguments.file)
     body = {"position": position, "envelope": data.decode(errors="replace")}
     event = Client.find(home).call("POST", "/v1/patch/take", body)
     said = f"noted as event {event['position']}: {event['payload']['decision']}"
@@ -310,7 +310,8 @@ def _keys(given: list[str]) -> frozenset[bytes]:
     return frozenset(bytes.fromhex(public_key(text, "--key")) for text in given)
 
 
-def _read(file: Path) -> bytes:
+def read(file: Path) -> bytes:
+    """Read a bundle or a verdict. Raises TimmyError for what is no file, or too large to be one."""
     from node.agent.patch_bundle import BUNDLE_BYTES_MAX
 
     try:

@@ -13,11 +13,11 @@ Not covered: what a member's copy lacks (`node.fleet.mirroring`); whose turn it 
 from bisect import bisect_left
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
-from typing import Final
+from typing import Any, Final
 
 from genesis.core.adopting.stages import Fate, Report, rollout_of
-from genesis.core.approval import SignedAnswer, Word, read_answer
-from genesis.core.errors import InvalidApproval, InvalidVerdict
+from genesis.core.approval import SignedAnswer
+from genesis.core.errors import InvalidVerdict
 from genesis.core.granting import Case, NotYet, Proposed, Rules, Why, Yes, decide
 from genesis.core.patch import PatchClass
 from genesis.core.proposal import parse_proposal
@@ -31,16 +31,13 @@ from ledger.mirror import MirrorLog
 from mesh.core.fleet.manifest import Fleet, Member
 from mesh.mirrors.mirror import Mirror
 from node.agent.approval import Granted, PatchApproval, envelopes_of, proposed_of
-from node.agent.on_record import events_about
+from node.agent.on_record import WORDS, answers_in_time, events_about
 from node.open import now_ms
+from node.sections.adoption import OFF
 
 STEPS_MAX: Final = 400
 """Newest steps that are read of one ledger: what was tried before is nobody's next."""
 _DIGEST_BYTES: Final = 32
-_WORDS: Final = {
-    types.PATCH_APPROVED.name: Word.APPROVE,
-    types.PATCH_DISAPPROVED.name: Word.DISAPPROVE,
-}
 _FATES: Final = {
     types.PATCH_CANARY.name: Fate.TRYING,
     types.PATCH_ADOPTED.name: Fate.TRYING,
@@ -263,12 +260,13 @@ class Offers:
         for record in log.stream(types.LINEAGE_STREAM, last=size):
             if record.type in types.LINEAGE and record.position < size:
                 lineage = lineage.add(record)
+        said = [one for one in events_about(log, proposal, WORDS) if one.position < size]
         case = Case(
             proposed=proposed,
             is_open=True,  # it is adopted there
             envelopes=envelopes_of(log, proposal),
             wordless=envelopes_of(log, proposal, words=False),
-            answers=_answers(log, proposal, proposed, size),
+            answers=answers_in_time(said, proposed),
         )
         tenures = {key for one in lineage.tenures for key in one.keys.values()}
         born = {key for role, key in lineage.genesis.keys.items() if role != "operator"}
@@ -277,22 +275,6 @@ class Offers:
         none: frozenset[bytes] = frozenset()
         own = rules.own | tenures | born | {member.nostr}
         return proposal, case, replace(rules, judges=judges, own=own, people=none, approvers=none)
-
-
-def _answers(log: Log, proposal: Event, proposed: Proposed, size: int) -> tuple[SignedAnswer, ...]:
-    found = []
-    for event in events_about(log, proposal, _WORDS):
-        if event.position >= size:
-            continue
-        try:
-            answer = read_answer(
-                event.payload, _WORDS[event.type], ledger=proposed.ledger, patch=proposed.patch,
-                patch_class=proposed.patch_class,
-            )  # fmt: skip
-        except InvalidApproval:
-            continue
-        found.append(answer)
-    return tuple(found)
 
 
 def _envelope(case: Case, rules: Rules, digest: bytes) -> bytes:
@@ -350,6 +332,23 @@ class FleetApproval:
             at_ms=offer.yes.at_ms,
         )
 
+    def standing(self, position: int) -> dict[str, Any]:
+        """See `PatchApproval`; granted, too, where that is by the operator's yes at another."""
+        row = self.own.standing(position)
+        try:
+            found = None if row["granted"] else self.granted(position)
+        except (NotFound, Refused):
+            return row
+        if found is None:
+            return row
+        return row | {
+            "granted": True,
+            "why": None,
+            "text": "approved at another member",
+            "verdict": found.verdict,
+            "approvers": list(found.approvers),
+        }
+
     def objection(self, position: int) -> str:
         """See `PatchApproval`; and what the operator says at the member it was taken up from."""
         text = self.own.objection(position)
@@ -357,3 +356,8 @@ class FleetApproval:
         if text or origin is None or origin.ledger is None:
             return text
         return self.offers.objection(origin.ledger, origin.position)
+
+
+def approval_of(offers: Offers, follow: str) -> PatchApproval | FleetApproval:
+    """Return who says at this node what may be adopted. `follow`: see `[adoption]`."""
+    return offers.approval if follow == OFF else FleetApproval(own=offers.approval, offers=offers)

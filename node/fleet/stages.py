@@ -29,11 +29,12 @@ from ledger.core.errors import NotFound, Refused, StoreFull, TimmyError
 from ledger.core.event import Draft, Event
 from ledger.log import Log
 from node.agent.adopting import Adopting
+from node.agent.approval import PatchApproval
 from node.agent.on_record import events_about
 from node.agent.patching import Patching
 from node.config import Config
 from node.fleet.leases import HOME
-from node.fleet.offers import Offer, Offers, Trial
+from node.fleet.offers import FleetApproval, Offer, Offers, Trial, approval_of
 from node.open import now_ms
 from node.sections.adoption import OFF, AdoptionSection
 from node.sections.mesh import FLEET
@@ -109,6 +110,11 @@ class Stages:
     def log(self) -> Log:
         """This member's ledger."""
         return self.offers.log
+
+    @property
+    def approval(self) -> PatchApproval | FleetApproval:
+        """Who says what may be adopted here."""
+        return approval_of(self.offers, self.section.follow)
 
     async def run(self) -> None:
         """Take up what is due, until cancelled; nothing where node.toml says off."""

@@ -1,26 +1,24 @@
 """Changes of the agent, for the trust graph: who proposed, judged, approved and adopted them.
 
-An answer is an edge only if its signature verifies for this proposal; another home's verdict only
-by the keys whose signatures hold. Whether they decide is not asked here: `timmy patch status` and
-docs/spec/verdict.md say whose word counts.
+An answer is an edge only if its signature verifies for this proposal, and it was not dated ahead;
+another home's verdict only by the keys whose signatures hold. Whether they decide is not asked
+here: `timmy patch status` and docs/spec/verdict.md say whose word counts.
 """
 
 from typing import Final
 
-from genesis.core.approval import Word, read_answer
-from genesis.core.errors import InvalidApproval, InvalidVerdict
+from genesis.core.approval import Answer, Word
+from genesis.core.errors import InvalidVerdict
 from genesis.core.trust import Builder, Kind
 from genesis.core.verdict import signing_keys, verify_envelope
 from ledger.core import types
 from ledger.core.errors import NotFound, Refused
 from ledger.core.event import Event
 from node.agent.approval import proposed_of
+from node.agent.on_record import WORDS, answers_of
 from node.open import Reading
 
-_ANSWERS: Final = {
-    types.PATCH_APPROVED.name: (Word.APPROVE, "approved"),
-    types.PATCH_DISAPPROVED.name: (Word.DISAPPROVE, "said no to"),
-}
+_SAID: Final = {Word.APPROVE: "approved", Word.DISAPPROVE: "said no to"}
 _STEPS: Final = {
     types.PATCH_ADOPTED.name: "adopted",
     types.PATCH_SETTLED.name: "kept",
@@ -28,7 +26,7 @@ _STEPS: Final = {
 }
 EVENTS: Final = frozenset(
     {kind.name for kind in (types.PATCH_PROPOSED, types.PATCH_JUDGED, types.PATCH_REPORTED)}
-    | {*_ANSWERS, *_STEPS}
+    | {*WORDS, *_STEPS}
 )
 
 
@@ -40,6 +38,7 @@ class Changes:
         self._ledger = opened.log.ledger_id
         self._operator = opened.lineage.genesis.keys["operator"]
         self._proposals: dict[int, Event] = {}
+        self._seen: set[tuple[Answer, bytes]] = set()
 
     def add_event(self, event: Event, instance: str) -> None:
         """Add one event of `EVENTS`, written by the tenure `instance`."""
@@ -57,7 +56,7 @@ class Changes:
             self._verdict(event, patch)
         elif event.type == types.PATCH_REPORTED.name:
             self._report(event, patch)
-        elif event.type in _ANSWERS:
+        elif event.type in WORDS:
             self._answer(event, proposal, patch)
         else:
             self._built.edge(instance, patch, _STEPS[event.type], event.position)
@@ -81,18 +80,16 @@ class Changes:
             self._built.edge(judge, verdict, "signed", event.position)
 
     def _answer(self, event: Event, proposal: Event, patch: str) -> None:
-        word, how = _ANSWERS[event.type]
         try:
-            proposed = proposed_of(self._ledger, proposal)
-            answer = read_answer(
-                event.payload,
-                word,
-                ledger=self._ledger,
-                patch=proposed.patch,
-                patch_class=proposed.patch_class,
-            )
-        except (InvalidApproval, NotFound, Refused):
+            found = answers_of([event], proposed_of(self._ledger, proposal))
+        except (NotFound, Refused):
             return
+        if not found or found[0].same in self._seen:
+            return  # whether it counts, the event says that kept it first
+        self._seen.add(found[0].same)
+        if not found[0].in_time:
+            return
+        answer, how = found[0].answer, _SAID[WORDS[event.type]]
         operator = answer.key == self._operator
         kind, label = (
             (Kind.OPERATOR, "operator") if operator else (Kind.KEY, f"key {answer.key.hex()[:16]}")

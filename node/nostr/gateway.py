@@ -15,7 +15,8 @@ which somebody is a stranger nothing is: he would read what the agent knows of t
 
 An answer whose reader names no relays (kind 10050) waits, and keeps back only her own later ones.
 
-The operator is also told what nobody asked about: alarms and reports (`node.nostr.notices`).
+The operator is also told what nobody asked about: alarms, reports, verdicts on proposals
+(`node.nostr.notices`).
 
 Agents are another thing than people: they give tasks in envelopes and get reports, and nobody
 answers a report. So two agents that were told of each other do not talk for ever.
@@ -118,7 +119,7 @@ class NostrGateway:
         self._notices = (
             None
             if self._operator is None
-            else Notices(mailbox, signer, journal, self._operator, retry_s=retry_s)
+            else Notices(mailbox, signer, journal, self._operator, patches=patches, retry_s=retry_s)
         )
         self.kin: Callable[[Letter], Awaitable[bool]] | None = None
         """Takes letters between a parent agent and its child; says whether it was one."""
@@ -320,10 +321,6 @@ class NostrGateway:
         async for event in log.follow(start):
             if event.type == types.APPROVAL_ASKED.name:
                 await self._ask(operator, event)
-            elif event.type == types.PATCH_JUDGED.name and self._patches is not None:
-                words = self._patches.asking(event)
-                if words is not None:
-                    await self._tell(operator, words, at_s=event.ts_ms // 1000)
 
     async def _ask(self, operator: str, asked: Event) -> None:
         words = question_words(asked.position, asked.payload["name"], asked.content or {})

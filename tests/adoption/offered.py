@@ -52,8 +52,8 @@ class Deciding:
 class Ledger:
     """A member's ledger with one proposal in it; what else it says is up to the test."""
 
-    def __init__(self, log, *, causes=(), **more):
-        self.log = log
+    def __init__(self, log, *, causes=(), clock=None, **more):
+        self.log, self.clock = log, clock
         payload = {
             "author": "api", "touches": [min(ROUTINE).value], "sha256": PROPOSED.patch_sha256,
             "base": BASE, "root": ROOT, "seed_commitment": PROPOSED.commitment,
@@ -61,6 +61,10 @@ class Ledger:
         }  # fmt: skip
         content = {"title": "x", "document": DOCUMENT.decode()}
         self.at = self.put(types.PATCH_PROPOSED.name, content, causes, **payload | more)
+
+    def pass_by(self, ms):
+        """Time passes in this ledger."""
+        self.clock.now += ms
 
     def put(self, kind, content=None, causes=(), stream=STREAM, **payload):
         draft = Draft(type=kind, stream=stream, payload=payload, content=content, causes=causes)
@@ -95,9 +99,10 @@ class World:
     """Our node and one other member, whose ledger is copied whole."""
 
     def __init__(self, rules=RULES, operator=OPERATOR, **more):
-        log = Log(MemoryStore(), clock=lambda: NOW, entropy=os.urandom)
+        clock = SimpleNamespace(now=NOW)
+        log = Log(MemoryStore(), clock=lambda: clock.now, entropy=os.urandom)
         log.append_now(agent.genesis_draft())
-        self.theirs = Ledger(log, **more)
+        self.theirs = Ledger(log, clock=clock, **more)
         self.own = new_log(clock=lambda: NOW)
         self.size = None
         both = (

@@ -32,6 +32,9 @@ def test_what_one_settled_the_others_follow_one_after_the_other(fleet):
     after = status(ann.node)["tree"]
     first, second = fleet.followers()
     until(lambda: stage(first.node) == "canary", SECONDS, "the first of them tries it")
+    [taken] = [row for row in first.log("patch.proposed") if row["type"] == "patch.proposed"]
+    told = first.node.request("GET", f"/v1/patches/{taken['position']}/approval").json
+    assert (told["granted"], told["text"]) == (True, "approved at another member")
     until(lambda: fates(second).get(first.name) == "on trial", SECONDS, "the second sees it")
     seen = rollout(second)
     assert (seen["next"], seen["waits_for"]) == ("wait", [first.name])

@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 from genesis.core.adopting.stages import Fate, Report, rollout_of
 from genesis.core.approval import Word
-from genesis.core.granting import VALID_MS
+from genesis.core.granting import SKEW_MS, VALID_MS
 from genesis.core.proposal import parse_proposal
 from ledger.core import types
 from ledger.core.errors import Refused, TimmyError
@@ -60,6 +60,16 @@ NOT_OFFERED = {
         lambda it: (it.said(it.judged()), it.said(b"v" * 32, word=Word.DISAPPROVE)), "says no",
     ),
     "a yes of long ago": (lambda it: it.said(it.judged(), at_ms=NOW - VALID_MS - 1), "days old"),
+    "a yes dated ahead": (
+        lambda it: it.said(it.judged(), at_ms=NOW + SKEW_MS + 1), "nobody has approved it",
+    ),
+    "the same, and once more in its time": (
+        lambda it: (
+            it.said(digest := it.judged(), at_ms=NOW + SKEW_MS + 1),
+            it.pass_by(SKEW_MS), it.said(digest, at_ms=NOW + SKEW_MS + 1),
+        ),
+        "nobody has approved it",
+    ),
 }  # fmt: skip
 
 
@@ -68,6 +78,7 @@ def test_nothing_else_is(name):
     does, why = NOT_OFFERED[name]
     world = World()
     does(world.theirs)
+    world.offers.clock = lambda: NOW + 2 * SKEW_MS  # the time of what was dated ahead has come
     with pytest.raises(Refused, match=why):
         world.offer()
 
@@ -111,12 +122,21 @@ def test_what_was_taken_up_is_granted_once_our_judge_accepts_it():
     ours, allowed = followed(world)
     with pytest.raises(Refused, match="no verdict"):
         allowed.granted(ours.at)
+    assert allowed.standing(ours.at)["why"] == "unjudged"
     digest = ours.judged(key=OURS)
     found = allowed.granted(ours.at)
     assert (found.verdict, found.root) == (digest, ROOT)
     assert found.approvers == (OPERATOR.public,)
     with pytest.raises(Refused, match="not approved"):
         world.approval.granted(ours.at)  # by itself that is nobody's yes here
+    assert not world.approval.standing(ours.at)["granted"]
+    told = allowed.standing(ours.at)
+    assert (told["granted"], told["why"], told["text"]) == (
+        True,
+        None,
+        "approved at another member",
+    )
+    assert (told["verdict"], told["approvers"]) == (digest, [OPERATOR.public])
     assert allowed.objection(ours.at) == ""
 
 

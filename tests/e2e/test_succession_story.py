@@ -225,5 +225,5 @@ def test_a_stranger_finds_one_unbroken_history_across_it(story, tmp_path):
         assert found["handoff"] == f"1 at event {at}: signed by old, next and new keys"
         assert "on one seal, 1 handoff, unbroken" in found["seal chain"]
     assert not stranger.path.exists()
-    story.home.run("verify").good()
+    assert story.home.run("--json", "verify").good().json["verdict"] == "UNBROKEN-PENDING"
     story.home.run("replay").good()

@@ -7,8 +7,11 @@ from genesis.core.approval import Word, read_answer
 from genesis.core.patch import PatchClass
 from tests.gateways.nostr_world import SECONDS, Person, relay
 from tests.gateways.test_node_nostr import FRIEND, OPERATOR, settings
+from tests.genesis_constitution.world import migration
+from tests.node import test_node_constitution as constitutional
 from tests.node.test_node_patches import draft
 from tests.node.test_node_verdicts import surely
+from tests.node.world import until
 
 
 async def settled(node, at, expected):
@@ -21,11 +24,56 @@ async def settled(node, at, expected):
             await asyncio.sleep(0.1)
 
 
-async def until_told(person, npub, words):
+async def until_told(person, npub, words, beside=None):
+    """Wait for a message with these words, another than `beside`."""
+
+    def told(text):
+        return words in text and text != beside
+
     async with asyncio.timeout(SECONDS):
-        while not (found := [text for text in await person.read(npub) if words in text]):
+        while not (found := [text for text in await person.read(npub) if told(text)]):
             await asyncio.sleep(0.1)
     return found[-1]
+
+
+def judged(home, folder, judge):
+    """Propose a draft, have it judged, and return its position."""
+    made = home.run("--json", "patch", "propose", str(folder)).good().json
+    judge(str(made["position"]))
+    return made["position"]
+
+
+async def test_what_nobody_could_be_told_is_told_at_the_next_start_and_once(born):
+    """And of a change of this software the operator is told how he stops it."""
+    with relay() as url:
+        async with Person(OPERATOR, url) as ada:
+            born.configure(settings(url, ada.npub) + constitutional.PEOPLE)
+            node = await asyncio.to_thread(born.start)
+            npub = node.status()["npub"]
+            folder = await asyncio.to_thread(draft, born)
+            judge = lambda at: surely(born, "judge", at)  # noqa: E731
+            first = await asyncio.to_thread(judged, born, folder, judge)
+            waits = lambda: "notices" in node.status()["nostr"]["waiting"]  # noqa: E731
+            await asyncio.to_thread(until, waits, SECONDS, "there is no list of relays of hers")
+            await asyncio.to_thread(node.stop)
+            await ada.announce()
+            node = await asyncio.to_thread(born.start)
+            asked = await until_told(ada, npub, f"accepts proposal {first}")
+            await asyncio.to_thread(node.stop)
+            node = await asyncio.to_thread(born.start)
+            folder = await asyncio.to_thread(constitutional.draft, born, migration())
+            judge = lambda at: constitutional.surely(born, at).good()  # noqa: E731
+            second = await asyncio.to_thread(judged, born, folder, judge)
+            told = await until_told(ada, npub, f"leaves proposal {second} to people")
+            # what she is told comes in order: what stood at the start was before it
+            texts = await ada.read(npub)
+            assert [text for text in texts if f"proposal {first}:" in text] == [asked]
+            assert "72 hours" in told
+            assert not re.search(r"\bapprove [0-9a-f]{64}", told)
+            [digest] = re.findall(r"disapprove ([0-9a-f]{64})", told)
+            await ada.write(npub, f"disapprove {digest}")
+            await settled(node, second, "disapproved")
+            await asyncio.to_thread(node.stop)
 
 
 async def test_a_yes_from_a_phone(born):
@@ -74,7 +122,14 @@ async def test_a_yes_from_a_phone(born):
                 patch_class=PatchClass.ROUTINE,
             )
             assert again.key.hex() == ada.key.to_hex()
-            await ada.write(npub, f"disapprove {digest}")
+            await asyncio.to_thread(surely, born, "judge", str(at))
+            again = await until_told(ada, npub, f"accepts proposal {at}", beside=question)
+            assert digest not in again
+            await ada.write(npub, f"approve {digest}")
+            async with asyncio.timeout(SECONDS):  # another question is asked by now
+                while str(await ada.read(npub)).count("Nobody asks this now") < 2:
+                    await asyncio.sleep(0.1)
+            await ada.write(npub, f"disapprove {digest}")  # and a no is a no
             await settled(node, at, "disapproved")
             texts = [one["content"]["text"] for one in node.log("message.received")]
             assert not [text for text in texts if "approve" in text]  # the agent was told nothing

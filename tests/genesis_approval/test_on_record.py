@@ -1,12 +1,15 @@
 """What one proposal's stream takes, and what is said when it is full: a real log, keys by name."""
 
+from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import SimpleNamespace
 
 import pytest
 
 from genesis.core.approval import Word
 from genesis.core.architecture import ROUTINE
 from genesis.core.granting import HOUR_MS, SKEW_MS, Rules
+from genesis.core.trust import Builder, Kind
 from genesis.core.verdict import Verdict, sign_envelope
 from ledger.core import types
 from ledger.core.errors import NotFound, Refused
@@ -16,17 +19,20 @@ from node.agent import on_record
 from node.agent.approval import ANSWERS_OF_KEY_MAX, PatchApproval
 from node.agent.patching import Patching
 from node.agent.travelling import REPORTS_MAX, REPORTS_OF_APPROVER_MAX, Travelling
+from node.identity.changes import EVENTS, Changes
 from runtime.journal import Journal
 from tests.runtime.world import new_log
 
 from .world import (
     ACCEPT,
     APPROVERS,
+    ASKED,
     INPUTS,
     KEY,
     PROPOSED,
     REJECT,
     RULES,
+    UNSURE,
     answer,
     envelope,
     findings,
@@ -143,6 +149,16 @@ async def test_what_is_open_no_more_is_not_judged(place):
         await place.patching.judge(0)
 
 
+def test_what_is_exported_is_the_verdict_that_people_are_asked_about(place):
+    """Of a constitutional change it is inconclusive, as that of a machine that was too busy."""
+    travelling = Travelling(patching=place.patching, approval=place.approval)
+    asked = place.judged(ASKED)
+    put = {"envelope": UNSURE, "decision": "inconclusive", "words": True}
+    place.put(types.PATCH_JUDGED.name, **put)
+    proposal = place.log.read(place.at)
+    assert travelling._judged(proposal, words=True).position == asked
+
+
 async def test_what_was_judged_at_another_ledger_is_not_taken(place):
     """The same files, diff and seed commitment may be another ledger's: then its head is, too."""
     here = place.inputs()
@@ -198,13 +214,65 @@ async def test_strangers_verdicts_leave_room_for_approvers_and_theirs_for_a_reje
     await place.take(here, "a2", measured=99)
 
 
-async def test_a_yes_that_is_dated_ahead_is_not_kept_for_later(place):
+AHEAD_H = (NOW_MS + SKEW_MS) / HOUR_MS
+"""The latest time that an answer may have."""
+
+
+async def test_a_yes_that_is_dated_ahead_is_kept_so_that_it_never_counts(place):
+    """Not handed in when its time has come either, over a no that is older than it says it is."""
     place.judged()
-    ahead = (NOW_MS + SKEW_MS) / HOUR_MS
+    late = AHEAD_H + 1 / HOUR_MS
     with pytest.raises(Refused, match="is dated 3600001 ms ahead, at most 3600000 allowed"):
-        await place.say("operator", at_h=ahead + 1 / HOUR_MS)
-    await place.say("operator", at_h=ahead)
+        await place.say("operator", at_h=late)
+    assert place.log.read(place.log.size - 1).type == types.PATCH_APPROVED.name
+    await place.say("operator", at_h=2, word=Word.DISAPPROVE)
+    place.log_ms = NOW_MS + SKEW_MS
+    place.put("test.later")
+    with pytest.raises(Refused, match="was dated ahead when it was put on record"):
+        await place.say("operator", at_h=late)
+    made = answer("operator", proposed=place.proposed, at_h=late)
+    place.put(types.PATCH_APPROVED.name, **made.to_payload(place.at))  # as an older version would
+    assert place.approval.standing(place.at)["why"] == "disapproved"
     assert len(place.approval.case(place.at).answers) == 1
+
+
+async def test_nor_is_it_an_edge_of_the_trust_graph(place):
+    late = AHEAD_H + 1 / HOUR_MS
+    for at_h, word in ((late, Word.APPROVE), (2, Word.DISAPPROVE)):
+        with suppress(Refused):
+            await place.say("operator", at_h=at_h, word=word)
+    place.log_ms = 2 * NOW_MS
+    made = answer("operator", proposed=place.proposed, at_h=late)
+    place.put(types.PATCH_APPROVED.name, **made.to_payload(place.at))
+    keys = SimpleNamespace(genesis=SimpleNamespace(keys={"operator": made.key}))
+    built = Builder.empty()
+    instance = built.node(Kind.INSTANCE, "0", "it")
+    changes = Changes(built, SimpleNamespace(log=place.log, lineage=keys))
+    for event in place.log.events():
+        if event.type in EVENTS:
+            changes.add_event(event, instance)
+    assert [one.how for one in built.graph().edges] == ["was offered", "said no to"]
+
+
+async def test_a_yes_of_the_last_moment_is_not_dated_ahead(place):
+    place.judged()
+    await place.say("operator", at_h=AHEAD_H)
+    assert place.approval.granted(place.at).approvers == tuple(public("operator"))
+
+
+async def test_of_what_is_dated_ahead_so_much_is_kept_and_nothing_of_a_stranger_s(place):
+    place.judged()
+    for nth in range(1, ANSWERS_OF_KEY_MAX):
+        for name, words in (("stranger", "nobody who decides"), ("operator", "ms ahead")):
+            with pytest.raises(Refused, match=words):
+                await place.say(name, at_h=AHEAD_H + nth)
+    size = place.log.size
+    for word in Word:
+        with pytest.raises(Refused, match=r"7 answers of .* are on record"):
+            await place.say("operator", at_h=99, word=word)
+    assert place.log.size == size == 2 + 1 + ANSWERS_OF_KEY_MAX - 1
+    await place.say("operator", word=Word.DISAPPROVE)  # and the last place is for a no that counts
+    assert place.approval.standing(place.at)["why"] == "disapproved"
 
 
 @pytest.mark.parametrize(("at_h", "counts"), [(2, True), (2 + 1 / HOUR_MS, False)])

@@ -10,9 +10,11 @@ from genesis.core.patch import PatchClass
 from genesis.keys import keystore
 from ledger.core.keys import Signer
 from mesh.core.fleet.manifest import APPROVER, Manifest, Member, sign_manifest
+from node.agent.approval import question_row
 from node.fleet.files import FleetFiles
 from node.open import now_ms
-from tests.node.test_node_patches import draft
+from tests.adoption.world import grant
+from tests.node.test_node_patches import NEW, PROMPT, draft
 from tests.node.test_node_verdicts import surely
 from tests.node.world import PASSPHRASE, Home
 
@@ -126,6 +128,7 @@ def test_signed_on_another_machine(home, node, at, tmp_path):
         "patch", "sign", str(question), "--keystore", str(home.state / "gone"), "-o", str(given)
     )
     assert made.good().err.count(asked(node, at).root.hex()) == 1
+    assert "you see digests only" in made.err
     home.run("patch", "disapprove", at, "--signature", str(given)).refused("says approve")
     home.run("patch", "approve", at, "--signature", str(given)).good()
     assert approval(node, at)["granted"]
@@ -137,6 +140,51 @@ def test_signed_on_another_machine(home, node, at, tmp_path):
         ).refused("is not what timmy patch approve --print")
     question.write_text("[" * 100_000)
     elsewhere.run("patch", "sign", str(question)).refused("is not what")
+
+
+def test_who_signs_elsewhere_is_shown_what_the_question_stands_for(home, node, at, tmp_path):
+    """From the bundle alone, and of no other proposal and no other verdict than is asked about."""
+    elsewhere, question = Home(tmp_path / "laptop"), tmp_path / "question.json"
+    question.write_text(home.run("patch", "approve", at, "--print").good().out)
+    second = home.run("--json", "patch", "propose", str(draft(home, "second", title="Be kinder")))
+    bundle, unjudged = tmp_path / "kind.patch", tmp_path / "kinder.patch"
+    home.run("patch", "export", at, str(bundle)).good()
+    home.run("patch", "export", str(second.good().json["position"]), str(unjudged)).good()
+
+    def signed_with(file, key=("--keystore", str(home.state / "operator"))):
+        return elsewhere.run("patch", "sign", str(question), "--bundle", str(file), *key)
+
+    done = signed_with(bundle).good()
+    assert json.loads(done.out)["key"] == operator(home).public.hex()
+    for shown in ("title     Be kind\n", "effect    not measured", "past      nothing of its past"):
+        assert shown in done.err
+    assert f"+++ b/{PROMPT}\n" in done.err
+    assert NEW in done.err
+    assert "digests only" not in done.err
+    signed_with(unjudged).refused("is not revealed")
+    wrong = tmp_path / "wrong"
+    wrong.write_bytes(bundle.read_bytes()[:-7])
+    signed_with(wrong).refused()
+    for changed in ({"verdict": bytes(32)}, {"patch": bytes(32)}, {"ledger": bytes(32)}):
+        row = question_row(replace(asked(node, at), **changed)) | {"word": "approve"}
+        question.write_text(json.dumps(row))
+        signed_with(bundle).refused("of another proposal, or of another verdict")
+
+
+def test_a_no_needs_no_verdict_that_speaks_for_it(home, tmp_path):
+    """The judge is another one by now: what it found before is enough to say no to."""
+    with home.running() as node:
+        folder = draft(home, "second", title="Be kinder")
+        at = str(home.run("--json", "patch", "propose", str(folder)).good().json["position"])
+        home.run("patch", "disapprove", at).refused("nobody is asked", f"patch withdraw {at}")
+    grant(home, int(at), evaluator=b"e" * 32)
+    with home.running() as node:
+        assert approval(node, at)["why"] == "unjudged"
+        home.run("patch", "approve", at).refused("nothing to approve", f"timmy patch judge {at}")
+        home.run("patch", "disapprove", at).good()
+        assert approval(node, at)["answers"][-1]["word"] == "disapprove"
+        surely(home, "judge", at)  # by the judge of now
+        assert approval(node, at)["why"] == "disapproved"
 
 
 def test_the_token_of_the_api_answers_nothing(home, node, at):

@@ -29,8 +29,8 @@ def test_what_was_judged_without_words_is_approved_by_nobody(lived):
         assert (
             "accept without words, speaks for nothing" in lived.run("patch", "show", at).good().out
         )
-        for word in ("approve", "disapprove"):
-            lived.run("patch", word, at).refused("without words", f"timmy patch judge {at}")
+        for word, hint in (("approve", "judge"), ("disapprove", "withdraw")):
+            lived.run("patch", word, at).refused("without words", f"timmy patch {hint} {at}")
         lived.run("patch", "approve", at, "--print").refused("without words")
         standing = approval(node, at)
         assert (standing["granted"], standing["why"]) == (False, Why.UNJUDGED)
