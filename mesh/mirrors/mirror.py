@@ -46,6 +46,10 @@ _STORE_AGAIN_SECONDS: Final = 10.0
 """How soon a disk that took nothing is tried again."""
 
 
+_SOUL_PLACES_MAX: Final = 16
+"""Of those who answer, and may not have it; it is asked for again at the next complete head."""
+
+
 class Answers(Protocol):
     """Where a log is copied from. All raise SourceFailed."""
 
@@ -83,8 +87,10 @@ class Mirror(Generic[L]):
 
     folder: Folder[L]
     sources: Callable[[], Mapping[str, Answers]]
-    """Who is asked, by name. Others, later: copying goes on with those."""
+    """Who is asked, by name, the nearest first. Others, later: copying goes on with those."""
     jitter: Iterator[float]
+    near: Callable[[], int] = lambda: limits.MIRROR_SOURCES_MAX
+    """How many of them are asked at each poll; the others are, one after the other."""
     witness: Witness = _nobody
     now: Callable[[], float] = time.monotonic
     log: L | None = None
@@ -146,8 +152,9 @@ class Mirror(Generic[L]):
                     "answered_s": self._since(state.answered),
                     "fault": "; ".join(filter(None, (state.doubt, state.fault))) or None,
                 }
-                for name, state in self._states.items()
+                for name, state in list(self._states.items())[: limits.MIRROR_SOURCES_MAX]
             ],
+            "more_sources": max(0, len(self._states) - limits.MIRROR_SOURCES_MAX),
         }
 
     def _age(self) -> int | None:
@@ -212,7 +219,7 @@ class Mirror(Generic[L]):
         log, sources = await asyncio.to_thread(self.open), self.sources()
         self.trouble = None
         self._states = {name: self._states.get(name, _SourceState()) for name in sources}
-        self._replica = replica = self.folder.machine(log, sources, self.jitter)
+        self._replica = replica = self.folder.machine(log, sources, self.jitter, self.near())
         await self._act(replica, replica.settled())
         async with asyncio.TaskGroup() as group:
             while replica.ended is None and self.sources().keys() == sources.keys():
@@ -356,9 +363,11 @@ class Mirror(Generic[L]):
         self._soul_wanted = self.folder.lacks_soul
 
     async def _fetch_soul(self, replica: Machine) -> None:
-        """Ask each source in turn; without it the copy lacks nothing that a head proves."""
+        """Ask those who answer, in turn; without it the copy lacks nothing that a head proves."""
         assert replica.lineage is not None
-        for source in self.sources().values():
+        sources = self.sources()
+        here = [name for name, one in self._states.items() if one.answered is not None]
+        for source in [sources[name] for name in here if name in sources][:_SOUL_PLACES_MAX]:
             with suppress(SourceFailed, InvalidData):
                 soul = await source.soul(self.ledger_id)
                 self.folder.keep_soul(soul, replica.lineage.genesis)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -31,7 +32,7 @@ from mesh.mirrors.offer import LeafOffer, Offer
 from mesh.mirrors.offering import Audience, Offering
 from mesh.mirrors.source import Source
 from node.fleet.files import fleet_files
-from node.fleet.tail import addresses, require_newest
+from node.fleet.tail import LOOK_PLACES_MAX, addresses, require_newest
 from node.fleet.witnessing import Witnessing
 from node.open import now_ms
 from node.opened import Opened
@@ -58,6 +59,8 @@ class Mirroring:
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: tuple[Fleet | None, dict[str, Source]] | None = None
     """Sources, and the fleet that they are of: this is asked for with every answer."""
+    _ordered: dict[bytes, dict[str, Source]] = field(default_factory=dict)
+    """The same for each ledger, in the order in which they are asked for it."""
 
     async def run(self) -> None:
         """Keep every mirror, until cancelled. One that ends does not end the others."""
@@ -114,11 +117,26 @@ class Mirroring:
         return None if fleet is None else fleet.manifest.digest.hex()
 
     def sources(self) -> dict[str, Source]:
-        """Who is asked, by address: those of node.toml first."""
+        """Who may be asked, by address: those of node.toml first."""
         fleet = self.fleet()
         if self._asked is None or self._asked[0] is not fleet:
             self._asked = fleet, self._named()
+            self._ordered.clear()
         return self._asked[1]
+
+    def sources_of(self, ledger_id: bytes) -> dict[str, Source]:
+        """The same in the order in which they are asked for one ledger."""
+        every = self.sources()
+        if ledger_id not in self._ordered:
+            config, fleet, own = self.opened.config, self.fleet(), self.signer.pubkey
+            named = addresses(config, fleet, own, ledger_id)
+            self._ordered[ledger_id] = {url: every[url] for url in named}
+        return self._ordered[ledger_id]
+
+    def _near(self) -> int:
+        """How many of them are asked at each poll: fewer where there are many mirrors."""
+        share = limits.MIRROR_HEADS_MAX // max(1, len(self.mirrors))
+        return max(limits.MIRROR_SOURCES_MIN, min(limits.MIRROR_SOURCES_MAX, share))
 
     def _named(self) -> dict[str, Source]:
         found = addresses(self.opened.config, self.fleet(), self.signer.pubkey)
@@ -181,7 +199,8 @@ class Mirroring:
             folder = LeafFolder(folder.path.with_name(f"{folder.path.name}-leaves"), ledger_id)
         return Mirror(
             folder=folder,
-            sources=self.sources,
+            sources=partial(self.sources_of, ledger_id),
+            near=self._near,
             jitter=_jitter(),
             witness=partial(_tell, ledger_id, self.witnessing),
         )
@@ -204,10 +223,11 @@ async def require_newest_of(opened: Opened) -> None:
     """Raise TailElsewhere if a member or peer has more of this log than lies here."""
     signer = NostrSigner(opened.keys.nostr.secret)
     clock, session = _now_s, opened.session
-    found = addresses(opened.config, fleet_files(opened.home).load(), signer.pubkey)
+    fleet, own = fleet_files(opened.home).load(), opened.log.ledger_id
+    found = addresses(opened.config, fleet, signer.pubkey, own)
     sources = {
         url: Source(url=url, node=node, signer=signer, session=session, clock=clock)
-        for url, node in found.items()
+        for url, node in islice(found.items(), LOOK_PLACES_MAX)
     }
     await require_newest(opened.log, opened.lineage, sources)
 
