@@ -335,7 +335,13 @@ MIRROR_POLL_SECONDS = 5.0
 """How often a near source that answers is asked for its head; a head is signed within a second."""
 
 SIGNED_REQUEST_SECONDS_MAX = 60
-"""How far a signed request's date may be off: what NIP-98 suggests."""
+"""How far a stranger's signed request may be off our clock: what NIP-98 suggests."""
+
+KNOWN_REQUEST_SECONDS_MAX = 3600
+"""The same of members, and whom the operator named: clocks of cheap machines, as of presences."""
+
+RECENT_PEERS_MAX = 1024
+"""Whose newest request is remembered: the largest manifest's members, and whom node.toml names."""
 
 LIVE_CALL_BYTES_MAX = 12 * 1024
 """Of a question or an answer that goes in a live wrap: a request to join, and room."""

@@ -27,7 +27,7 @@ from aiohttp import web
 from ledger.core.errors import StoreError
 from mesh.core import limits
 from mesh.core.errors import InvalidSignedRequest
-from mesh.core.nip98 import check_request
+from mesh.core.nip98 import Recent, check_request
 from mesh.mirrors.offer import LeafOffer, NotOffered, Offer
 
 PREFIX: Final = "/v1/mesh/logs"
@@ -78,6 +78,8 @@ class Offering:
     clock: Callable[[], int]
     manifest: Callable[[], str | None] = lambda: None
     """Digest, in hex, of the newest manifest that is known here."""
+    recent: Recent = field(default_factory=Recent)
+    """Shared with whatever else takes signed requests of the same peers."""
     _busy: Counter[str] = field(default_factory=Counter)
 
     def routes(self) -> list[web.RouteDef]:
@@ -121,8 +123,9 @@ class Offering:
         if not header and hashes and audience.everyone:
             return request.remote or ""
         asked = check_request(
-            header, request.path_qs, request.method, node=self.node, now=self.clock()
-        )
+            header, request.path_qs, request.method, node=self.node, now=self.clock(),
+            known=audience.known, recent=self.recent,
+        )  # fmt: skip
         peer = asked.pubkey
         if what in _WORDS and peer in audience.members:
             self._require_same_manifest(asked.manifest)

@@ -327,14 +327,17 @@ class FleetNode:
     def present(self, data: bytes) -> int:
         """Take a member's presence; return the number we know.
 
+        One that is dated before the last counts only if that came a lease ago: a clock that was
+        ahead was set back, or somebody says an old one again, who is not reached by that.
         Raises NotMember or InvalidPresence.
         """
         if self.fleet is None:
             raise NotMember("this node is of no fleet")
         member = self.fleet.check_member(ledger_in(data))
         found = open_presence(data, member.nostr, now_s=now_ms() // 1000)
-        before = self.seen.get(member.ledger)
-        if before is None or before.time_s < found.time_s:
+        before, came_ms = self.seen.get(member.ledger), self.heard_ms.get(member.ledger, 0)
+        silent = now_ms() - came_ms > 1000 * self.times.lease_s
+        if before is None or before.time_s < found.time_s or silent:
             self.seen[member.ledger] = found
             self.heard_ms[member.ledger] = now_ms()
         return self.fleet.manifest.number  # who knows more sends it now, unasked

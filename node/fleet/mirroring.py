@@ -25,6 +25,7 @@ from mesh.core import limits
 from mesh.core.fleet.manifest import Fleet, Member
 from mesh.core.mirrors.copying import Conflict, Doubt, Head
 from mesh.core.nip01 import NostrSigner
+from mesh.core.nip98 import Recent
 from mesh.mirrors.folder import Folder, MirrorFolder
 from mesh.mirrors.leaf_folder import LeafFolder
 from mesh.mirrors.mirror import Mirror
@@ -56,6 +57,8 @@ class Mirroring:
     witnessing: Witnessing | None
     fleet: KnownFleet
     mirrors: dict[bytes, Mirror[Any]] = field(default_factory=dict)
+    recent: Recent = field(default_factory=Recent)
+    """The newest request of each who is known: of those for logs, and of gossip."""
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: tuple[Fleet | None, dict[str, Source]] | None = None
     """Sources, and the fleet that they are of: this is asked for with every answer."""
@@ -161,6 +164,7 @@ class Mirroring:
             soul=self.soul,
             clock=_now_s,
             manifest=self._manifest,
+            recent=self.recent,
         )
 
     def find(self, ledger_id: bytes) -> LeafOffer | None:

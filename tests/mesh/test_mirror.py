@@ -7,6 +7,7 @@ import random
 import subprocess
 import sys
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
@@ -22,7 +23,7 @@ from ledger.core.merkle import leaf_hash
 from mesh.core import limits
 from mesh.core.mirrors.copying import Doubt
 from mesh.core.nip01 import NostrSigner
-from mesh.core.nip98 import sign_request
+from mesh.core.nip98 import Recent, sign_request
 from mesh.mirrors import mirror as mirror_module
 from mesh.mirrors import offering, source
 from mesh.mirrors.folder import MirrorFolder
@@ -417,6 +418,24 @@ async def test_who_is_given_what(life, what):
     async with Server(life, everyone=True).running() as server:
         assert (await server.get(what, STRANGER))[0] == (200 if hashes else 403)
         assert (await server.get(what))[0] == (200 if hashes else 401)
+
+
+async def test_a_member_whose_clock_is_an_hour_off_has_its_copy_and_a_stranger_nothing(
+    life, tmp_path
+):
+    server = Server(life, everyone=True)
+    for at, off in enumerate((-3500, 3500)):
+        async with server.running():
+            server.offering.recent = Recent()
+            ahead = replace(server.source(), clock=lambda off=off: NOW + off)
+            found = mirror_of(server, tmp_path / f"{at}")
+            found.sources = lambda source=ahead: {"a": source}
+            async with kept(found) as mirror:
+                await until(lambda: whole(mirror, life.size))
+            for signer, seconds in ((MEMBER, 3700), (STRANGER, 61)):
+                off_more = replace(server.source(signer), clock=lambda s=seconds: NOW + s)
+                with pytest.raises(SourceFailed, match="401"):
+                    await off_more.tile(life.id, 0, 0, 256)
 
 
 @pytest.mark.parametrize("what", ["package?start=0&size=8", "bodies?start=0&stop=8", "soul"])

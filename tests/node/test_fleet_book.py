@@ -19,7 +19,7 @@ from mesh.core.errors import (
 from mesh.core.fleet.joining import make_request
 from mesh.core.fleet.manifest import VOTER, WITNESS, sign_manifest
 from mesh.core.fleet.presence import Presence
-from node.fleet import members, telling
+from node.fleet import leases, members, telling
 from node.fleet.files import FleetFiles
 from node.fleet.members import FleetNode, next_manifest, signed_first
 from node.fleet.members_shown import members_value
@@ -158,6 +158,32 @@ async def test_a_presence_is_its_members(founder):
     with pytest.raises(RemovedMember):
         founder.present(said.sign(signer("one")))
     assert founder.seen == {}
+
+
+async def test_a_member_whose_clock_was_set_back_is_heard_again_after_a_lease(founder, monkeypatch):
+    """Its presences are dated before the one of when it was ahead; an old one said again is no lease."""
+    asks(founder, founder.invite(URL, ("jobs",), hours=1), "one")
+    await admit(founder, "one")
+    now = [1_000_000_000]
+    for module in (members, leases):
+        monkeypatch.setattr(module, "now_ms", lambda: 1000 * now[0])
+    who = member("one").ledger
+
+    def says(ahead_s):
+        said = Presence(
+            ledger=who, manifest=bytes(32), number=0, time_s=now[0] + ahead_s, events=5, load=10
+        )
+        founder.present(said.sign(signer("one")))
+        return founder.heard_ms[who] == 1000 * now[0]
+
+    assert says(3000)
+    lease_s = founder.times.lease_s
+    now[0] += lease_s
+    assert not says(0)
+    now[0] += 1
+    assert says(0)
+    founder.reached_ms[who] = 1000 * (now[0] - 2 * lease_s)
+    assert leases.leases(founder)[who] < now[0], "heard of, and not reached"
 
 
 async def test_who_decides_needs_the_voter_s_own_node(founder):
