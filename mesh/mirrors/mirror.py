@@ -36,6 +36,7 @@ from mesh.core.mirrors.copying import (
     Store,
     StoreLeaves,
 )
+from mesh.core.told import Told
 from mesh.core.witnesses.introduction import open_introduction
 from mesh.mirrors.comparing import Proven, Unresponsive, View, put_beside
 from mesh.mirrors.folder import Folder, L, Machine
@@ -46,6 +47,8 @@ _STORE_AGAIN_SECONDS: Final = 10.0
 """How soon a disk that took nothing is tried again."""
 
 
+_WHY_CHARS_MAX: Final = 200
+"""Of what a source says, in the log."""
 _SOUL_PLACES_MAX: Final = 16
 """Of those who answer, and may not have it; it is asked for again at the next complete head."""
 
@@ -79,6 +82,8 @@ class _SourceState:
     doubt: str = ""
     """Why a head of it that does not continue this copy is no proof of anything."""
     answered: float | None = None
+    failed: float | None = None
+    """When it did last; None once it has answered for CLEAN_SECONDS since."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -93,6 +98,8 @@ class Mirror(Generic[L]):
     """How many of them are asked at each poll; the others are, one after the other."""
     witness: Witness = _nobody
     now: Callable[[], float] = time.monotonic
+    told: Told = field(default_factory=Told)
+    """What was logged of its sources; shared with the other mirrors of a node."""
     log: L | None = None
     complete: SignedCheckpoint | None = None
     trouble: str | None = None
@@ -181,7 +188,8 @@ class Mirror(Generic[L]):
                     await self._copy()
                 except* (StoreError, OSError) as group:
                     self.trouble = str(group.exceptions[0])
-                    _log.warning("a mirror waits for the disk", error=self.trouble)
+                    if self.told.first(self._named(), self.trouble, self.now()):
+                        _log.warning("a mirror waits for the disk", error=self.trouble)
                     self._close()
                     await asyncio.sleep(_STORE_AGAIN_SECONDS)
         finally:
@@ -258,7 +266,7 @@ class Mirror(Generic[L]):
             if why:
                 actions = replica.failed(ask, fault, why, self.now())
             else:
-                state.answered, state.fault = self.now(), ""
+                self._answered(ask.source, state)
                 actions = replica.answered(ask, data, self.now())
             await self._act(replica, actions)
             await self._act(replica, replica.settled())
@@ -274,8 +282,7 @@ class Mirror(Generic[L]):
                 case Complete(note=note):
                     await self._completed(replica, note)
                 case Faulted(source=name, fault=fault, text=text):
-                    self._states[name].fault = f"{fault}: {text}"
-                    _log.warning("a source of a mirror fails", source=name, fault=str(fault))
+                    self._failed(name, fault, text)
                 case Doubt(shown=shown):
                     await self.witness(action)
                     if shown != self._doubted:  # each head is put beside this copy once
@@ -289,6 +296,28 @@ class Mirror(Generic[L]):
                     _log.error("a mirror ends", ledger=self.ledger_id.hex(), why=text)
                 case GivenUp(epoch=epoch):
                     _log.warning("a log was recovered: copying it again", epoch=epoch)
+
+    def _named(self, source: str = "") -> str:
+        """Whose fault it is, where it is not the same for every log."""
+        return f"{source} {self.ledger_id.hex()}"
+
+    def _answered(self, name: str, state: _SourceState) -> None:
+        state.answered, state.fault = self.now(), ""
+        if state.failed is not None and self.now() - state.failed >= limits.CLEAN_SECONDS:
+            state.failed = None
+            self.told.forget(name)
+            self.told.forget(self._named(name))
+
+    def _failed(self, name: str, fault: Fault, text: str) -> None:
+        """Say a fault when it is another one; who is silent, is so for every log."""
+        state = self._states[name]
+        state.fault, state.failed = f"{fault}: {text}", self.now()
+        who = name if fault is Fault.UNREACHABLE else self._named(name)
+        if self.told.first(who, state.fault, self.now()):
+            ledger, why = self.ledger_id.hex(), text[:_WHY_CHARS_MAX]
+            _log.warning(
+                "a source of a mirror fails", source=name, ledger=ledger, fault=str(fault), why=why
+            )
 
     async def _resolve(self, replica: Machine, doubt: Doubt) -> None:
         """Look whether the doubted head excludes what is here; copying ends if it is proven."""
@@ -320,9 +349,12 @@ class Mirror(Generic[L]):
             case Unresponsive(reason=reason):
                 state = self._states.setdefault(conflict.source, _SourceState())
                 state.doubt = f"unresponsive: {reason}"
-                _log.warning(
-                    "a head is not shown to continue its log", source=conflict.source, why=reason
-                )
+                if self.told.first(self._named(conflict.source), state.doubt, self.now()):
+                    _log.warning(
+                        "a head is not shown to continue its log",
+                        source=conflict.source,
+                        why=reason,
+                    )
         return conflict
 
     async def beside(

@@ -80,6 +80,8 @@ class Offering:
     """Digest, in hex, of the newest manifest that is known here."""
     recent: Recent = field(default_factory=Recent)
     """Shared with whatever else takes signed requests of the same peers."""
+    on_refused: Callable[[str, str], None] = lambda _peer, _why: None
+    """Told by which address, and why, somebody was given nothing; of each request."""
     _busy: Counter[str] = field(default_factory=Counter)
 
     def routes(self) -> list[web.RouteDef]:
@@ -92,10 +94,12 @@ class Offering:
         try:
             peer = self._peer(request, what)
         except InvalidSignedRequest as error:
+            self.on_refused(request.remote or "", str(error))
             return _refuse(401, str(error), error.hint)
         except _OtherManifest as error:
             return _refuse(409, str(error), "manifests reach every member within a minute")
         if peer is None:
+            self.on_refused(request.remote or "", f"it may not read {what}")
             return _refuse(403, "this node does not give that to you", "ask its operator")
         try:
             with self._place(peer):

@@ -260,6 +260,8 @@ def _members(found: dict[str, Any]) -> None:
         facts += f"; its voters decide from {console.when(1000 * next_['since'])} on"
         text = f"proposed  {next_['digest']}: {facts}; {yes} of {next_['quorum']} said yes"
         console.out(one_line(text))
+    for path_ in found["forks"]:
+        console.out(f"TWO MANIFESTS  the operator signed this one beside the chain: {path_}")
     _unheard(found)
     for one in found["waiting"]:
         who = f"{one['ledger']} {one['npub']} {one['name']}"

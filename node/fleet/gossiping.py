@@ -270,7 +270,8 @@ class Gossiping:
                     data = await source.post(PATH, self._encoded(messages), bytes_max=BYTES_MAX)
                 heard = decode_messages(data)
             except (SourceFailed, TimeoutError, InvalidData) as error:
-                _log.debug("no gossip", peer=source.url, reason=str(error)[:200])
+                if self.mirroring.told.first(source.url, f"gossip: {error}", time.monotonic()):
+                    _log.warning("no gossip", peer=source.url, why=str(error)[:200])
                 return False
             messages = await self._answers(heard, source.url)
             if not messages:

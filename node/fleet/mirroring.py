@@ -8,6 +8,7 @@ growing with the next start.
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -26,6 +27,7 @@ from mesh.core.fleet.manifest import Fleet, Member
 from mesh.core.mirrors.copying import Conflict, Doubt, Head
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import Recent
+from mesh.core.told import Told
 from mesh.mirrors.folder import Folder, MirrorFolder
 from mesh.mirrors.leaf_folder import LeafFolder
 from mesh.mirrors.mirror import Mirror
@@ -44,6 +46,9 @@ _log = structlog.get_logger("node.fleet.mirroring")
 _AGAIN_SECONDS: Final = 300.0
 """A bug that is met once is met again; a log that it stands in goes on, perhaps."""
 
+_TOLD_MAX: Final = 4096
+"""Faults of sources and refused readers that are remembered as logged: a few for each member."""
+
 KnownFleet = Callable[[], Fleet | None]
 
 
@@ -59,6 +64,7 @@ class Mirroring:
     mirrors: dict[bytes, Mirror[Any]] = field(default_factory=dict)
     recent: Recent = field(default_factory=Recent)
     """The newest request of each who is known: of those for logs, and of gossip."""
+    told: Told = field(default_factory=lambda: Told(most=_TOLD_MAX))
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: tuple[Fleet | None, dict[str, Source]] | None = None
     """Sources, and the fleet that they are of: this is asked for with every answer."""
@@ -165,7 +171,12 @@ class Mirroring:
             clock=_now_s,
             manifest=self._manifest,
             recent=self.recent,
+            on_refused=self._refused,
         )
+
+    def _refused(self, peer: str, why: str) -> None:
+        if self.told.first(peer, why, time.monotonic()):
+            _log.warning("a reader is refused", peer=peer, why=why[:200])
 
     def find(self, ledger_id: bytes) -> LeafOffer | None:
         """What is offered of a ledger: nothing above the head that was last released."""
@@ -205,6 +216,7 @@ class Mirroring:
             folder=folder,
             sources=partial(self.sources_of, ledger_id),
             near=self._near,
+            told=self.told,
             jitter=_jitter(),
             witness=partial(_tell, ledger_id, self.witnessing),
         )

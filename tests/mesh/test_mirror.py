@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
 from pathlib import Path
@@ -13,6 +14,7 @@ from pathlib import Path
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from attest.verify.bundle import verify_bundle
 from ledger.core import merkle
@@ -290,6 +292,50 @@ async def test_a_disk_that_takes_nothing_is_waited_for(life, tmp_path, monkeypat
             await until(lambda: whole(mirror, life.size))
             assert mirror.trouble is None
     assert stored(mirror.folder) == life.copy()
+
+
+class Faulty:
+    """A source that does not answer while the test gives a reason."""
+
+    def __init__(self, source):
+        self.source, self.soul = source, source.soul
+        self.why, self.asked = "", 0
+
+    async def answer(self, ledger_id, ask):
+        if self.why:
+            self.asked += 1
+            raise SourceFailed(f"{self.why} {self.asked}")
+        return await self.source.answer(ledger_id, ask)
+
+
+async def test_a_fault_is_logged_when_it_is_another_one_with_its_reason(life, tmp_path):
+    """Not each few minutes, for ever; once the source was well for a while it is news again."""
+    server = Server(life)
+    async with server.running():
+        source = Faulty(server.source())
+        later = [0.0]
+        mirror = mirror_of(server, tmp_path / "m", now=lambda: later[0] + 20 * time.monotonic())
+        mirror.sources = lambda: {"a": source}
+
+        async def fails(why, times):
+            source.why, source.asked = why, 0
+            await until(lambda: source.asked >= times)
+            source.why = ""
+
+        with capture_logs() as logs:
+            async with kept(mirror):
+                await fails("no route to host", 5)
+                await until(lambda: whole(mirror, life.size))
+                await fails("no route to host", 3)
+                await fails("Connection refused", 3)
+                later[0] += limits.CLEAN_SECONDS
+                await until(lambda: mirror._states["a"].failed is None)
+                await fails("no route to host", 3)
+    lines = [one for one in logs if one["event"] == "a source of a mirror fails"]
+    assert [one["why"] for one in lines] == [
+        "no route to host 1", "Connection refused 1", "no route to host 1",
+    ]  # fmt: skip
+    assert {(one["source"], one["fault"]) for one in lines} == {("a", "unreachable")}
 
 
 async def test_sources_may_change_while_it_copies(life, tmp_path):

@@ -13,6 +13,7 @@ from mesh.core.fleet.gossip import Gossip, Rumour
 from mesh.core.fleet.gossip_wire import decode_messages, encode_messages, head_of
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import Recent, sign_request
+from mesh.core.told import Told
 from node.fleet import gossiping as module
 from node.fleet.gossiping import PATH, Gossiping
 from node.fleet.looking_back import LookingBack
@@ -73,7 +74,7 @@ async def gossiping(log, path, *servers, follows=()):
         mirroring = SimpleNamespace(
             sources=lambda: sources, mirrors={}, signer=OWN,
             audience=lambda: SimpleNamespace(members=frozenset({PEER.pubkey})),
-            recent=Recent(),
+            recent=Recent(), told=Told(),
         )  # fmt: skip
         yield Gossiping(
             release=release, witnessing=node.witnessing, witnessed=witnessed, mirroring=mirroring,

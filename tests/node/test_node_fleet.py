@@ -1,11 +1,13 @@
 """A fleet of nodes as processes: invited, taken in, heard of, removed."""
 
+import json
 import time
 from dataclasses import replace
 
 import pytest
 
-from genesis.keys.keystore import unlock_agent
+from genesis.keys.keystore import unlock_agent, unlock_operator
+from mesh.core.fleet.manifest import open_manifest, sign_manifest
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import sign_request
 from mesh.mirrors.offering import PREFIX
@@ -137,6 +139,33 @@ def asked(node, who, method, path):
     return node.request(method, path, b"", token="", headers={"Authorization": header})
 
 
+def refused(node):
+    """Which paths were refused to somebody, as the log says it: each once."""
+    lines = (node.home.path / "logs/node.log").read_text().splitlines()
+    rows = [json.loads(line) for line in lines if "a peer is refused" in line]
+    assert all(row["why"] and row["peer"] == "127.0.0.1" for row in rows)
+    return [row["path"] for row in rows]
+
+
+def test_an_operator_who_signs_two_manifests_is_shown(founder):
+    home = founder.home
+    [first] = (home.path / "fleet").glob("*.manifest")
+    known = open_manifest(first.read_bytes()).manifest
+    operator = unlock_operator(home.state / "operator", PASSPHRASE)
+    for needed, status in ((known.needed, 200), (known.needed, 422)):
+        urls = (f"http://127.0.0.1:{7 if status == 200 else 8}",)
+        made = known.following(needed=needed, members=(replace(known.members[0], urls=urls),))
+        data = sign_manifest(made, operator).encode()
+        answer = founder.request("POST", "/fleet/manifest", data, token="")
+        assert answer.status == status, answer
+    shown = home.run("mesh", "members").good().out
+    assert "TWO MANIFESTS" in shown
+    [row] = [row for row in home.run("--json", "doctor").json if row["name"] == "manifests"]
+    assert row["ok"] is False
+    assert "000001-" in row["text"]
+    assert "SIGNED TWO MANIFESTS" in (home.path / "logs/node.log").read_text()
+
+
 def test_a_token_is_good_once_and_for_whom_it_was_given(founder, place):
     token = founder.home.run("mesh", "invite", "--roles", "jobs").good().out.strip()
     home = place("one").configure()
@@ -146,8 +175,10 @@ def test_a_token_is_good_once_and_for_whom_it_was_given(founder, place):
     assert not (home.path / "fleet").exists()
     answer = founder.request("POST", "/fleet/join", b"\x82\x40\x40", token="")
     answer.refused(422)
-    founder.request("POST", "/fleet/presence", b"junk", token="").refused(422)
-    founder.request("POST", "/fleet/manifest", b"junk", token="").refused(422)
+    for _ in range(3):
+        founder.request("POST", "/fleet/presence", b"junk", token="").refused(422)
+        founder.request("POST", "/fleet/manifest", b"junk", token="").refused(422)
+    assert refused(founder) == ["/fleet/join", "/fleet/presence", "/fleet/manifest"]
     founder.request("GET", "/v1/fleet", token="wrong").refused(401)
     founder.home.run("mesh", "admit").refused("nobody asks")
     founder.home.run("mesh", "remove", "nobody").refused("0 of those to remove")
