@@ -154,11 +154,12 @@ class Mirroring:
     def audience(self) -> Audience:
         """Who may copy from here, now."""
         section = self.opened.config.mesh
-        fleet = {member.nostr.hex() for member in self._members()}
+        fleet = {member.nostr.hex(): member.ledger for member in self._members()}
         return Audience(
-            members=frozenset(fleet | set(map(key_of, section.members))),
+            members=frozenset(fleet.keys() | set(map(key_of, section.members))),
             watchers=frozenset(map(key_of, section.watchers)),
             everyone=section.hashes_for_all,
+            fleet=fleet,
         )
 
     def offering(self) -> Offering:

@@ -29,6 +29,7 @@ from mesh.core.errors import InvalidData
 from mesh.core.fleet.manifest import URLS_MAX, Fleet
 from mesh.core.mirrors.copying import (
     Action,
+    AskBodies,
     AskHead,
     Broken,
     Complete,
@@ -52,6 +53,11 @@ LOOK_SECONDS_MAX: Final = 3.0
 LOOK_PLACES_MAX: Final = 64
 """Asked at a start, all at once: of a larger fleet those that it drew for us (`addresses`)."""
 EPOCH_HINT: Final = "begin a new epoch, which gives up what came after: timmy recover --kit FILE"
+
+NO_WORDS_HINT: Final = (
+    "start a member that mirrors this ledger with its words, or have a peer that does name this "
+    f"node in mesh.members; if there is none, {EPOCH_HINT} --yes"
+)
 
 _log = structlog.get_logger("node.fleet.tail")
 
@@ -106,12 +112,34 @@ async def require_newest(log: Log, lineage: Lineage, sources: Mapping[str, Sourc
             group.create_task(ask(url, source))
     newer = {url: one for url, one in found.items() if _goes_on(one, log, lineage)}
     if newer:
-        url = max(newer, key=lambda one: newer[one].head.size)
-        raise TailElsewhere(
-            f"{url} has {newer[url].head.size} events of this log, signed by its key; "
-            f"here are {log.size}",
-            hint="stop every other copy of this home, then: timmy recover --from-mirror " + url,
-        )
+        giving = await _giving(log, {url: sources[url] for url in newer})
+        url = max(giving or newer, key=lambda one: newer[one].head.size)
+        text = f"{url} has {newer[url].head.size} events of this log, signed by its key; "
+        text += f"here are {log.size}"
+        if giving:
+            hint = f"stop every other copy of this home, then: timmy recover --from-mirror {url}"
+        else:
+            text, hint = f"{text}, and nobody who was asked gives the words", NO_WORDS_HINT
+        raise TailElsewhere(text, hint=hint)
+
+
+async def _giving(log: Log, sources: Mapping[str, Source]) -> list[str]:
+    """Who gives the words of the next event: not a mirror of hashes, nor one that we only watch."""
+    found: list[str] = []
+
+    async def ask(url: str, source: Source) -> None:
+        wanted = AskBodies(source=url, number=0, start=log.size, stop=log.size + 1)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS_MAX):
+                if await source.answer(log.ledger_id, wanted):
+                    found.append(url)
+        except (SourceFailed, TimeoutError) as error:
+            _log.info("no words of ours there", url=url, why=str(error)[:200])
+
+    async with asyncio.TaskGroup() as group:
+        for url, source in sources.items():
+            group.create_task(ask(url, source))
+    return found
 
 
 def _goes_on(shown: Introduction, log: Log, lineage: Lineage) -> bool:

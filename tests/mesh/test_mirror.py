@@ -490,12 +490,18 @@ async def test_nobody_is_given_words_under_another_manifest(life, what):
     async with Server(life).running() as server:
         assert (await server.get(what, MEMBER, "ab" * 32))[0] == 200  # here is no fleet
         server.manifest = "cd" * 32
+        assert (await server.get(what, MEMBER))[0] == 200  # a peer by node.toml, of no fleet,
+        assert (await server.get(what, MEMBER, "ab" * 32))[0] == 200  # or of another
+        server.audience = replace(server.audience, fleet={MEMBER.pubkey: bytes(32)})
         status, data = await server.get(what, MEMBER, "ab" * 32)
         assert (status, "cd" * 32 in data.decode()) == (409, True)
         assert (await server.get(what, STRANGER, "ab" * 32))[0] == 403  # nor is he told which
         assert (await server.get(what, MEMBER, "cd" * 32))[0] == 200
-        assert (await server.get(what, MEMBER))[0] == 200  # a peer by node.toml, of no fleet
-        assert (await server.get("head?since=0", MEMBER, "ab" * 32))[0] == 200
+        assert (await server.get(what, MEMBER))[0] == 409  # a member names one
+        assert (await server.get("head?since=0", MEMBER))[0] == 200
+        server.audience = replace(server.audience, fleet={MEMBER.pubkey: life.id})
+        for own in ("ab" * 32, None):  # a machine that lost its home asks for its own ledger
+            assert (await server.get(what, MEMBER, own))[0] == 200
 
 
 async def test_a_watcher_recomputes_the_root_from_tiles_alone(life):

@@ -112,6 +112,7 @@ def cosigners(node):
 def removed(founder, one, two):
     """A removed member is given no words, and nobody listens to its heads."""
     assert asked(founder, one, "GET", words_of(founder)).status == 200
+    asked(founder, one, "GET", words_of(founder), manifest=None).refused(409, "manifest here is")
     founder.home.run("mesh", "remove", "one").good()
     until(lambda: len(fleet(two)["members"]) == 2, WAIT, "the others know")
     presence = fleet(one)["members"]
@@ -128,13 +129,13 @@ def words_of(node):
     return f"{PREFIX}/{own['ledger']}/bodies?start=0&stop=1"
 
 
-def asked(node, who, method, path):
+def asked(node, who, method, path, manifest=""):
     """What a node answers to a request that another one signed."""
     keys = [unlock_agent(home.path, PASSPHRASE).nostr for home in (node.home, who.home)]
     url = f"http://127.0.0.1:{node.port}{path}"
     header = sign_request(
         NostrSigner(keys[1].secret), url, method, node=NostrSigner(keys[0].secret).pubkey,
-        now=int(time.time()), manifest=fleet(node)["digest"],
+        now=int(time.time()), manifest=fleet(node)["digest"] if manifest == "" else manifest,
     )  # fmt: skip
     return node.request(method, path, b"", token="", headers={"Authorization": header})
 

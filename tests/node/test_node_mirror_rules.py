@@ -76,6 +76,7 @@ def test_members_of_the_fleet_are_copied_asked_and_let_in_at_once(tmp_path):
     assert set(found.wanted()) == {one.ledger for one in (B, C)}
     assert set(found.sources()) == {"http://10.0.0.5:8787", *(u for m in (A, B, C) for u in m.urls)}
     assert found.audience().members == {PEER, *(one.nostr.hex() for one in (A, B, C))}
+    assert found.audience().fleet == {one.nostr.hex(): one.ledger for one in (A, B, C)}
     smaller = FIRST.following(members=tuple(one for one in FIRST.members if one != C))
     later = FLEET.advance(signed(smaller, "a", "b"))
     found.fleet = lambda: later
