@@ -30,6 +30,7 @@ only the newer state helps, or a new epoch (timmy recover).
 
 A mirror is a folder in <home>/mirrors that is read like a home, also when the node is stopped:
 timmy --home ~/.timmy/mirrors/LEDGER verify. A home of it: export from there, then timmy import.
+Where no network leads, a file feeds it: timmy import --mirror.
 One of leaves only (mesh.mirror_leaves) holds no event: it proves, and notices a rewritten one.
 """
 
