@@ -6,6 +6,7 @@ import os
 import random
 import subprocess
 import sys
+import threading
 import time
 from contextlib import asynccontextmanager
 from dataclasses import replace
@@ -294,6 +295,43 @@ async def test_a_disk_that_takes_nothing_is_waited_for(life, tmp_path, monkeypat
     assert stored(mirror.folder) == life.copy()
 
 
+async def test_a_slow_disk_holds_up_no_other_mirror_and_little_waits_for_it(
+    life, tmp_path, monkeypatch
+):
+    """One write that does not end: others copy meanwhile, and no answer beyond a handful is held."""
+    monkeypatch.setattr(limits, "BODIES_BYTES", 2_000)
+    writes, goes_on, store = threading.Event(), threading.Event(), MirrorFolder.store
+
+    def slowly(folder, log, action):
+        if folder.path.name == "slow":
+            writes.set()
+            goes_on.wait(60)
+        store(folder, log, action)
+
+    monkeypatch.setattr(MirrorFolder, "store", slowly)
+    server = Server(life)
+    async with server.running():
+        source, slow = Faulty(server.source()), mirror_of(server, tmp_path / "slow")
+        slow.sources = lambda: {"a": source}
+        async with kept(slow):
+            try:
+                await until(writes.is_set)
+                async with kept(mirror_of(server, tmp_path / "fast")) as fast:
+                    await until(lambda: whole(fast, life.size))
+                [state] = slow._replica._sources.values()
+                await until(lambda: len(state.asked) == 3)  # a head, and words of both packages
+                held = source.asked
+                for _ in range(1000):
+                    slow.hurry()
+                    await asyncio.sleep(0)
+                assert 0 < held == source.asked < 50, "nothing more is asked for"
+                assert slow.status()["events"] < life.size
+            finally:
+                goes_on.set()
+            await until(lambda: whole(slow, life.size))
+    assert stored(slow.folder) == life.copy()
+
+
 class Faulty:
     """A source that does not answer while the test gives a reason."""
 
@@ -302,8 +340,8 @@ class Faulty:
         self.why, self.asked = "", 0
 
     async def answer(self, ledger_id, ask):
+        self.asked += 1
         if self.why:
-            self.asked += 1
             raise SourceFailed(f"{self.why} {self.asked}")
         return await self.source.answer(ledger_id, ask)
 
