@@ -321,13 +321,27 @@ MIRROR_RETREAT_SECONDS = 60.0
 """How long a pursued head may stand still before a smaller one will do: its only source is gone."""
 
 MIRROR_SOURCES_MAX = 16
-"""Places where one log is asked for: a fleet."""
+"""Places where one log is asked for at each poll, and peers that node.toml may name. The members of
+a larger fleet are asked one after the other: one more place at each poll."""
+
+MIRROR_SOURCES_MIN = 4
+"""The same where many logs are mirrored: its own node, and some who may be nearer."""
+
+MIRROR_HEADS_MAX = 256
+"""Heads that all mirrors of a node together ask for at each poll: fifty requests a second. Above 64
+logs each is still asked for at MIRROR_SOURCES_MIN places."""
 
 MIRROR_POLL_SECONDS = 5.0
-"""How often a source that answers is asked for its head; a head is signed within a second."""
+"""How often a near source that answers is asked for its head; a head is signed within a second."""
 
 SIGNED_REQUEST_SECONDS_MAX = 60
-"""How far a signed request's date may be off: what NIP-98 suggests."""
+"""How far a stranger's signed request may be off our clock: what NIP-98 suggests."""
+
+KNOWN_REQUEST_SECONDS_MAX = 3600
+"""The same of members, and whom the operator named: clocks of cheap machines, as of presences."""
+
+RECENT_PEERS_MAX = 1024
+"""Whose newest request is remembered: the largest manifest's members, and whom node.toml names."""
 
 LIVE_CALL_BYTES_MAX = 12 * 1024
 """Of a question or an answer that goes in a live wrap: a request to join, and room."""

@@ -6,13 +6,19 @@ event to another node within the minute that it is good for, and read there in t
 And, from a member of a fleet, `manifest`: the digest of the newest manifest that it knows.
 
 Of the URL path and query are compared, not the host: a node behind a proxy does not know its own
-name, and `p` says what the host would say. A request can be repeated for a minute by whoever reads
-the connection; those that are signed here only read.
+name, and `p` says what the host would say.
+
+A stranger's clock may be a minute off ours, that of somebody known an hour. What whoever reads
+the connection repeats is refused once a request came that the same peer dated a minute later
+(`Recent`); of a peer that fell silent, once it is an hour old. What is signed here reads, or tells
+of heads that prove themselves: repeated, it does nothing that the first one did not.
 """
 
 import base64
 import binascii
-from dataclasses import dataclass
+from collections import OrderedDict
+from collections.abc import Set as AbstractSet
+from dataclasses import dataclass, field
 from typing import Final
 from urllib.parse import urlsplit
 
@@ -35,6 +41,32 @@ class SignedRequest:
     manifest: str | None
 
 
+@dataclass(slots=True)
+class Recent:
+    """The newest request of each known peer: when it says it was made, and when it came."""
+
+    _newest: OrderedDict[str, tuple[int, int]] = field(default_factory=OrderedDict)
+
+    def require(self, peer: str, dated: int, now: int) -> None:
+        """Take one that verified. Raises InvalidSignedRequest if it is much older than another.
+
+        A clock that was ahead and is set back is believed once nothing newer came for a minute.
+        """
+        most = limits.SIGNED_REQUEST_SECONDS_MAX
+        newest, came = self._newest.get(peer, (dated, now))
+        silent = abs(now - came) > most
+        if dated < newest - most and not silent:
+            raise InvalidSignedRequest(
+                f"the same peer made a request {newest - dated} s after this one",
+                hint="a clock that was set back is believed after a minute",
+            )
+        if dated > newest or silent or peer not in self._newest:
+            self._newest[peer] = dated, now
+            self._newest.move_to_end(peer)
+        while len(self._newest) > limits.RECENT_PEERS_MAX:
+            self._newest.popitem(last=False)
+
+
 def sign_request(
     signer: NostrSigner, url: str, method: str, *, node: str, now: int, manifest: str | None = None
 ) -> str:
@@ -47,9 +79,19 @@ def sign_request(
     return _SCHEME + base64.b64encode(event.to_json().encode()).decode()
 
 
-def check_request(header: str, path: str, method: str, *, node: str, now: int) -> SignedRequest:
+def check_request(
+    header: str,
+    path: str,
+    method: str,
+    *,
+    node: str,
+    now: int,
+    known: AbstractSet[str] = frozenset(),
+    recent: Recent | None = None,
+) -> SignedRequest:
     """Return who signed a request for `path` (with its query), and under which manifest.
 
+    `known`: public keys of those whose clock may be an hour off; `recent` remembers their newest.
     Raises InvalidSignedRequest.
     """
     if not header.startswith(_SCHEME) or len(header) > _HEADER_CHARS_MAX:
@@ -61,17 +103,22 @@ def check_request(header: str, path: str, method: str, *, node: str, now: int) -
         raise InvalidSignedRequest(f"the signed request is no event: {error}") from error
     if event.kind != KIND:
         raise InvalidSignedRequest(f"the signed request is of kind {event.kind}, expected {KIND}")
-    if abs(event.created_at - now) > limits.SIGNED_REQUEST_SECONDS_MAX:
-        bound = limits.SIGNED_REQUEST_SECONDS_MAX
-        raise InvalidSignedRequest(
-            f"the request is dated {event.created_at - now} s from now, at most {bound}",
-            hint="set the clock of both machines",
-        )
     _require_same(event, path, method, node)
     try:
         pubkey = verify(event).pubkey
     except InvalidEvent as error:
         raise InvalidSignedRequest(str(error)) from error
+    # the clock last: which bound holds would tell who is known, without any signature
+    bound = limits.SIGNED_REQUEST_SECONDS_MAX
+    if pubkey in known:
+        bound = limits.KNOWN_REQUEST_SECONDS_MAX
+    if abs(event.created_at - now) > bound:
+        raise InvalidSignedRequest(
+            f"the request is dated {event.created_at - now} s from now, at most {bound}",
+            hint="set the clock of both machines",
+        )
+    if recent is not None and pubkey in known:
+        recent.require(pubkey, event.created_at, now)
     return SignedRequest(pubkey=pubkey, manifest=first_value(event, "manifest"))
 
 

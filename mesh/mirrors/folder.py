@@ -80,8 +80,10 @@ class Folder(ABC, Generic[L]):
         """Open the copy as its one writer; make it if it is not there. Raises StoreError."""
 
     @abstractmethod
-    def machine(self, log: L, sources: Iterable[str], jitter: Iterator[float]) -> Machine:
-        """What decides how the copy grows, from what is here."""
+    def machine(
+        self, log: L, sources: Iterable[str], jitter: Iterator[float], near: int
+    ) -> Machine:
+        """What decides how the copy grows, from what is here; `near` is the machine's."""
 
     @abstractmethod
     def store(self, log: L, action: Store | StoreLeaves) -> None:
@@ -213,12 +215,15 @@ class MirrorFolder(Folder[MirrorLog]):
                     Path(f"{self.ledger}{end}").unlink(missing_ok=True)
         return SqliteStore.create(self.ledger)
 
-    def machine(self, log: MirrorLog, sources: Iterable[str], jitter: Iterator[float]) -> Machine:
+    def machine(
+        self, log: MirrorLog, sources: Iterable[str], jitter: Iterator[float], near: int
+    ) -> Machine:
         """See Folder."""
         pursued = self.pursued or self.complete
         return Replica(
-            self.ledger_id, log, sources, lineage=log.lineage(), pursued=pursued, jitter=jitter
-        )
+            self.ledger_id, log, sources, lineage=log.lineage(), pursued=pursued, jitter=jitter,
+            near=near,
+        )  # fmt: skip
 
     def store(self, log: MirrorLog, action: Store | StoreLeaves) -> None:
         """Store events, and erase what they redact."""

@@ -50,12 +50,14 @@ class LeafFolder(Folder[LeafLog]):
             raise
         return log
 
-    def machine(self, log: LeafLog, sources: Iterable[str], jitter: Iterator[float]) -> Machine:
+    def machine(
+        self, log: LeafLog, sources: Iterable[str], jitter: Iterator[float], near: int
+    ) -> Machine:
         """See Folder."""
         held = self.complete
         return LeafReplica(
             self.ledger_id, log, sources, lineage=log.lineage(), pursued=self.pursued or held,
-            held=held, jitter=jitter,
+            held=held, jitter=jitter, near=near,
         )  # fmt: skip
 
     def store(self, log: LeafLog, action: Store | StoreLeaves) -> None:

@@ -36,6 +36,7 @@ from mesh.core.mirrors.copying import (
     Store,
     StoreLeaves,
 )
+from mesh.core.told import Told
 from mesh.core.witnesses.introduction import open_introduction
 from mesh.mirrors.comparing import Proven, Unresponsive, View, put_beside
 from mesh.mirrors.folder import Folder, L, Machine
@@ -44,6 +45,12 @@ from mesh.mirrors.source import SourceFailed
 
 _STORE_AGAIN_SECONDS: Final = 10.0
 """How soon a disk that took nothing is tried again."""
+
+
+_WHY_CHARS_MAX: Final = 200
+"""Of what a source says, in the log."""
+_SOUL_PLACES_MAX: Final = 16
+"""Of those who answer, and may not have it; it is asked for again at the next complete head."""
 
 
 class Answers(Protocol):
@@ -75,6 +82,8 @@ class _SourceState:
     doubt: str = ""
     """Why a head of it that does not continue this copy is no proof of anything."""
     answered: float | None = None
+    failed: float | None = None
+    """When it did last; None once it has answered for CLEAN_SECONDS since."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -83,10 +92,14 @@ class Mirror(Generic[L]):
 
     folder: Folder[L]
     sources: Callable[[], Mapping[str, Answers]]
-    """Who is asked, by name. Others, later: copying goes on with those."""
+    """Who is asked, by name, the nearest first. Others, later: copying goes on with those."""
     jitter: Iterator[float]
+    near: Callable[[], int] = lambda: limits.MIRROR_SOURCES_MAX
+    """How many of them are asked at each poll; the others are, one after the other."""
     witness: Witness = _nobody
     now: Callable[[], float] = time.monotonic
+    told: Told = field(default_factory=Told)
+    """What was logged of its sources; shared with the other mirrors of a node."""
     log: L | None = None
     complete: SignedCheckpoint | None = None
     trouble: str | None = None
@@ -146,8 +159,9 @@ class Mirror(Generic[L]):
                     "answered_s": self._since(state.answered),
                     "fault": "; ".join(filter(None, (state.doubt, state.fault))) or None,
                 }
-                for name, state in self._states.items()
+                for name, state in list(self._states.items())[: limits.MIRROR_SOURCES_MAX]
             ],
+            "more_sources": max(0, len(self._states) - limits.MIRROR_SOURCES_MAX),
         }
 
     def _age(self) -> int | None:
@@ -174,7 +188,8 @@ class Mirror(Generic[L]):
                     await self._copy()
                 except* (StoreError, OSError) as group:
                     self.trouble = str(group.exceptions[0])
-                    _log.warning("a mirror waits for the disk", error=self.trouble)
+                    if self.told.first(self._named(), self.trouble, self.now()):
+                        _log.warning("a mirror waits for the disk", error=self.trouble)
                     self._close()
                     await asyncio.sleep(_STORE_AGAIN_SECONDS)
         finally:
@@ -212,7 +227,7 @@ class Mirror(Generic[L]):
         log, sources = await asyncio.to_thread(self.open), self.sources()
         self.trouble = None
         self._states = {name: self._states.get(name, _SourceState()) for name in sources}
-        self._replica = replica = self.folder.machine(log, sources, self.jitter)
+        self._replica = replica = self.folder.machine(log, sources, self.jitter, self.near())
         await self._act(replica, replica.settled())
         async with asyncio.TaskGroup() as group:
             while replica.ended is None and self.sources().keys() == sources.keys():
@@ -251,7 +266,7 @@ class Mirror(Generic[L]):
             if why:
                 actions = replica.failed(ask, fault, why, self.now())
             else:
-                state.answered, state.fault = self.now(), ""
+                self._answered(ask.source, state)
                 actions = replica.answered(ask, data, self.now())
             await self._act(replica, actions)
             await self._act(replica, replica.settled())
@@ -267,8 +282,7 @@ class Mirror(Generic[L]):
                 case Complete(note=note):
                     await self._completed(replica, note)
                 case Faulted(source=name, fault=fault, text=text):
-                    self._states[name].fault = f"{fault}: {text}"
-                    _log.warning("a source of a mirror fails", source=name, fault=str(fault))
+                    self._failed(name, fault, text)
                 case Doubt(shown=shown):
                     await self.witness(action)
                     if shown != self._doubted:  # each head is put beside this copy once
@@ -282,6 +296,28 @@ class Mirror(Generic[L]):
                     _log.error("a mirror ends", ledger=self.ledger_id.hex(), why=text)
                 case GivenUp(epoch=epoch):
                     _log.warning("a log was recovered: copying it again", epoch=epoch)
+
+    def _named(self, source: str = "") -> str:
+        """Whose fault it is, where it is not the same for every log."""
+        return f"{source} {self.ledger_id.hex()}"
+
+    def _answered(self, name: str, state: _SourceState) -> None:
+        state.answered, state.fault = self.now(), ""
+        if state.failed is not None and self.now() - state.failed >= limits.CLEAN_SECONDS:
+            state.failed = None
+            self.told.forget(name)
+            self.told.forget(self._named(name))
+
+    def _failed(self, name: str, fault: Fault, text: str) -> None:
+        """Say a fault when it is another one; who is silent, is so for every log."""
+        state = self._states[name]
+        state.fault, state.failed = f"{fault}: {text}", self.now()
+        who = name if fault is Fault.UNREACHABLE else self._named(name)
+        if self.told.first(who, state.fault, self.now()):
+            ledger, why = self.ledger_id.hex(), text[:_WHY_CHARS_MAX]
+            _log.warning(
+                "a source of a mirror fails", source=name, ledger=ledger, fault=str(fault), why=why
+            )
 
     async def _resolve(self, replica: Machine, doubt: Doubt) -> None:
         """Look whether the doubted head excludes what is here; copying ends if it is proven."""
@@ -313,9 +349,12 @@ class Mirror(Generic[L]):
             case Unresponsive(reason=reason):
                 state = self._states.setdefault(conflict.source, _SourceState())
                 state.doubt = f"unresponsive: {reason}"
-                _log.warning(
-                    "a head is not shown to continue its log", source=conflict.source, why=reason
-                )
+                if self.told.first(self._named(conflict.source), state.doubt, self.now()):
+                    _log.warning(
+                        "a head is not shown to continue its log",
+                        source=conflict.source,
+                        why=reason,
+                    )
         return conflict
 
     async def beside(
@@ -356,9 +395,11 @@ class Mirror(Generic[L]):
         self._soul_wanted = self.folder.lacks_soul
 
     async def _fetch_soul(self, replica: Machine) -> None:
-        """Ask each source in turn; without it the copy lacks nothing that a head proves."""
+        """Ask those who answer, in turn; without it the copy lacks nothing that a head proves."""
         assert replica.lineage is not None
-        for source in self.sources().values():
+        sources = self.sources()
+        here = [name for name, one in self._states.items() if one.answered is not None]
+        for source in [sources[name] for name in here if name in sources][:_SOUL_PLACES_MAX]:
             with suppress(SourceFailed, InvalidData):
                 soul = await source.soul(self.ledger_id)
                 self.folder.keep_soul(soul, replica.lineage.genesis)

@@ -9,7 +9,8 @@
     GET <prefix>/<ledger>/soul                   SOUL.md                        the fleet only
 
 Requests are signed (`mesh.core.nip98`). A stranger learns nothing, not even which logs are here.
-What is for the fleet is given to nobody who knows another manifest: 409 until both know the newest.
+What is for the fleet is given to no member that names another manifest, or none: 409 until both
+know the newest. Its own ledger each is given all the same.
 Each peer has a few requests at a time, all of them together have a few more, and an answer that is
 not taken in time is cut off: so what slow readers hold of this node's memory is bounded.
 """
@@ -17,7 +18,7 @@ not taken in time is cut off: so what slow readers hold of this node's memory is
 import asyncio
 import re
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from typing import Final
@@ -27,7 +28,7 @@ from aiohttp import web
 from ledger.core.errors import StoreError
 from mesh.core import limits
 from mesh.core.errors import InvalidSignedRequest
-from mesh.core.nip98 import check_request
+from mesh.core.nip98 import Recent, check_request
 from mesh.mirrors.offer import LeafOffer, NotOffered, Offer
 
 PREFIX: Final = "/v1/mesh/logs"
@@ -60,6 +61,8 @@ class Audience:
     members: frozenset[str]
     watchers: frozenset[str] = frozenset()
     everyone: bool = False
+    fleet: Mapping[str, bytes] = field(default_factory=dict)
+    """Of the members those in the manifest, with the ledger of each."""
 
     @property
     def known(self) -> frozenset[str]:
@@ -78,6 +81,10 @@ class Offering:
     clock: Callable[[], int]
     manifest: Callable[[], str | None] = lambda: None
     """Digest, in hex, of the newest manifest that is known here."""
+    recent: Recent = field(default_factory=Recent)
+    """Shared with whatever else takes signed requests of the same peers."""
+    on_refused: Callable[[str, str], None] = lambda _peer, _why: None
+    """Told by which address, and why, somebody was given nothing; of each request."""
     _busy: Counter[str] = field(default_factory=Counter)
 
     def routes(self) -> list[web.RouteDef]:
@@ -90,10 +97,12 @@ class Offering:
         try:
             peer = self._peer(request, what)
         except InvalidSignedRequest as error:
+            self.on_refused(request.remote or "", str(error))
             return _refuse(401, str(error), error.hint)
         except _OtherManifest as error:
             return _refuse(409, str(error), "manifests reach every member within a minute")
         if peer is None:
+            self.on_refused(request.remote or "", f"it may not read {what}")
             return _refuse(403, "this node does not give that to you", "ask its operator")
         try:
             with self._place(peer):
@@ -121,10 +130,12 @@ class Offering:
         if not header and hashes and audience.everyone:
             return request.remote or ""
         asked = check_request(
-            header, request.path_qs, request.method, node=self.node, now=self.clock()
-        )
+            header, request.path_qs, request.method, node=self.node, now=self.clock(),
+            known=audience.known, recent=self.recent,
+        )  # fmt: skip
         peer = asked.pubkey
-        if what in _WORDS and peer in audience.members:
+        own = audience.fleet.get(peer)
+        if what in _WORDS and own is not None and own.hex() != request.match_info["ledger"]:
             self._require_same_manifest(asked.manifest)
         watcher = peer in audience.watchers and (hashes or what == "head")
         allowed = peer in audience.members or watcher or (hashes and audience.everyone)
@@ -133,10 +144,11 @@ class Offering:
     def _require_same_manifest(self, asked: str | None) -> None:
         """Raises _OtherManifest: of two nodes under two one does not know who was removed.
 
-        A peer that node.toml names is of no fleet, and names no manifest.
+        Asked of who is in the manifest, but for its own ledger: a machine that lost its home has
+        an old manifest, or none. A peer that node.toml names may be of no fleet, or of another.
         """
         known = self.manifest()
-        if None not in (asked, known) and asked != known:
+        if asked != known:
             raise _OtherManifest(f"the manifest here is {known}")
 
     @contextmanager

@@ -72,7 +72,9 @@ from ledger.core.errors import (
 )
 from ledger.core.event import Event
 from mesh.core import nip05
+from mesh.core.errors import MissingQuorum, ReplayedManifest
 from mesh.core.errors import StoreError as MeshStoreError
+from mesh.core.told import Told
 from mesh.mirrors import offering
 from node import console
 from node.anchors.delegating import delegate, submission, take_back
@@ -93,6 +95,7 @@ from node.api.adopting import AdoptingApi
 from node.api.aggregate import read_offer
 from node.api.chain import ChainApi
 from node.api.children import ChildrenApi
+from node.api.door import address_of
 from node.api.fleet import FleetApi
 from node.api.forks import ForksApi
 from node.api.gateways import GatewayApi
@@ -122,6 +125,9 @@ _BODY_BYTES_MAX = 4 * TEXT_BYTES_MAX
 """JSON may write one byte of text as six (\\u0000); four covers all but text made to be awkward."""
 _WAIT_SECONDS_MAX = 3600
 _ROWS_MAX = 1000
+_WHY_CHARS_MAX = 200
+_MESH = (witness.PREFIX, fleet.PREFIX, children.PREFIX, f"{offering.PREFIX}/")
+"""What other nodes say and ask: signed, and judged by that."""
 _log = structlog.get_logger("node.api.app")
 
 _CAUGHT_UP = "Timmy-Search-Caught-Up"
@@ -147,6 +153,8 @@ class Api:
         self._token = token
         self._status = status
         self._registry = registry(self._readings)
+        self._told = {True: Told(), False: Told()}
+        """Refusals that were logged: of members' and peers' addresses, and of all others."""
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
@@ -219,6 +227,7 @@ class Api:
         except web.HTTPException as error:
             return refuse(error.status, error.reason.lower())
         except TimmyError as error:
+            self._note_refusal(request, error)
             return refuse(_status_of(error), str(error), error.hint)
         except ConnectionError:  # the client is gone, and aiohttp knows what to do
             raise
@@ -226,11 +235,22 @@ class Api:
             _log.exception("request failed", path=request.path)
             return refuse(500, "the node failed to answer", "see <home>/logs/node.log")
 
+    def _note_refusal(self, request: web.Request, error: TimmyError) -> None:
+        """Log what another node was refused, each reason once; members and strangers apart."""
+        if not request.path.startswith(_MESH):
+            return
+        peer = "" if request.transport is None else address_of(request.transport)
+        why = f"{request.path}: {error}"
+        known = peer in self._parts.known_addresses()
+        if self._told[known].first(peer, why, time.monotonic()):
+            usual = isinstance(error, ReplayedManifest | MissingQuorum)
+            say = _log.info if usual else _log.warning
+            say("a peer is refused", peer=peer, path=request.path, why=str(error)[:_WHY_CHARS_MAX])
+
     def _open_to_all(self, path: str) -> bool:
         """What needs no token: a note's signature is what a submission is judged by."""
         offers = self._parts.aggregating is not None and path.startswith("/v1/aggregate")
-        mesh = (witness.PREFIX, fleet.PREFIX, children.PREFIX, f"{offering.PREFIX}/")
-        prefixes = (gateways.PREFIX, *mesh)
+        prefixes = (gateways.PREFIX, *_MESH)
         return path in {"/", "/healthz", nip05.PATH} or offers or path.startswith(prefixes)
 
     def _authorised(self, request: web.Request) -> bool:

@@ -31,6 +31,7 @@ only the newer state helps, or a new epoch (timmy recover).
 
 A mirror is a folder in <home>/mirrors that is read like a home, also when the node is stopped:
 timmy --home ~/.timmy/mirrors/LEDGER verify. A home of it: export from there, then timmy import.
+Where no network leads, a file feeds it: timmy import --mirror.
 One of leaves only (mesh.mirror_leaves) holds no event: it proves, and notices a rewritten one.
 """
 
@@ -269,6 +270,8 @@ def _members(found: dict[str, Any]) -> None:
         facts += f"; its voters decide from {console.when(1000 * next_['since'])} on"
         text = f"proposed  {next_['digest']}: {facts}; {yes} of {next_['quorum']} said yes"
         console.out(one_line(text))
+    for path_ in found["forks"]:
+        console.out(f"TWO MANIFESTS  the operator signed this one beside the chain: {path_}")
     _unheard(found)
     for one in found["waiting"]:
         who = f"{one['ledger']} {one['npub']} {one['name']}"

@@ -4,20 +4,23 @@
 <home>/fleet/invites.json      what was invited, by digest of the secret; who asked with it; 0600
 <home>/fleet/token             a newcomer's token, until the operator has taken him in; 0600
 <home>/fleet/relays.json       where newcomers ask, and until when this node listens there
+<home>/fleet/forks/000003-<digest>.manifest   what the operator signed beside the chain: a proof
 """
 
 import json
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 import msgspec
 
 from ledger.files import write_atomically
 from mesh.core.errors import InvalidManifest, ManifestRefused, Refused
 from mesh.core.fleet.joining import Token
-from mesh.core.fleet.manifest import Fleet, SignedManifest, open_manifest
+from mesh.core.fleet.manifest import Fleet, SignedManifest, manifest_in, open_manifest
 from mesh.core.pool.routes import relay_url
 from node.home import Home
+
+FORKS_MAX: Final = 16
 
 
 class FleetFiles:
@@ -49,6 +52,26 @@ class FleetFiles:
         """Keep a manifest, durably."""
         self._folder.mkdir(mode=0o700, exist_ok=True)
         write_atomically(self._path(one.manifest.number), one.encode())
+
+    def forks(self) -> list[Path]:
+        """Manifests of the operator that exclude the chain, as they came; each file is a proof."""
+        return sorted((self._folder / "forks").glob("*.manifest"))
+
+    def put_fork(self, data: bytes) -> Path | None:
+        """Keep one that the operator signed, durably; None if it is in the chain, or kept already.
+
+        FORKS_MAX of them are kept: who signs two has shown all there is to show.
+        """
+        named = manifest_in(data)
+        known = self._path(named.number)
+        if known.exists() and manifest_in(known.read_bytes()).digest == named.digest:
+            return None
+        path = self._folder / "forks" / f"{named.number:06d}-{named.digest.hex()[:16]}.manifest"
+        if path.exists() or len(self.forks()) >= FORKS_MAX:
+            return None
+        path.parent.mkdir(mode=0o700, exist_ok=True)
+        write_atomically(path, data)
+        return path
 
     def _path(self, number: int) -> Path:
         return self._folder / f"{number:06d}.manifest"

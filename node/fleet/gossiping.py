@@ -270,7 +270,8 @@ class Gossiping:
                     data = await source.post(PATH, self._encoded(messages), bytes_max=BYTES_MAX)
                 heard = decode_messages(data)
             except (SourceFailed, TimeoutError, InvalidData) as error:
-                _log.debug("no gossip", peer=source.url, reason=str(error)[:200])
+                if self.mirroring.told.first(source.url, f"gossip: {error}", time.monotonic()):
+                    _log.warning("no gossip", peer=source.url, why=str(error)[:200])
                 return False
             messages = await self._answers(heard, source.url)
             if not messages:
@@ -279,10 +280,13 @@ class Gossiping:
 
     async def answer(self, header: str, data: bytes) -> bytes:
         """Answer the request of a peer. Raises InvalidSignedRequest, NotMember, InvalidGossip."""
-        own = self.mirroring.signer.pubkey
-        peer = check_request(header, PATH, "POST", node=own, now=now_ms() // 1000).pubkey
+        own, members = self.mirroring.signer.pubkey, self.mirroring.audience().members
+        peer = check_request(
+            header, PATH, "POST", node=own, now=now_ms() // 1000,
+            known=members, recent=self.mirroring.recent,
+        ).pubkey  # fmt: skip
         urls = {one.node: url for url, one in self.mirroring.sources().items()}
-        if peer not in self.mirroring.audience().members:
+        if peer not in members:
             raise NotMember("this node gossips with its fleet and mesh.members only")
         if self._waiting >= _WAITING_MAX:
             raise TooManyRequests(f"{self._waiting} peers wait", hint="come again")

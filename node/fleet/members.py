@@ -8,6 +8,7 @@ import asyncio
 import hashlib
 import os
 import secrets
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, Protocol
@@ -19,7 +20,14 @@ from ledger.core.cosignature import Witness
 from ledger.core.errors import NotFound, TimmyError
 from ledger.core.keys import Signer
 from ledger.log import Log
-from mesh.core.errors import InvalidManifest, MissingQuorum, NotMember, Refused
+from mesh.core.errors import (
+    InvalidManifest,
+    ManifestFork,
+    MissingQuorum,
+    NotMember,
+    Refused,
+    ReplayedManifest,
+)
 from mesh.core.fleet.joining import CHAIN_MAX, SECRET_BYTES, Token, open_request
 from mesh.core.fleet.manifest import (
     NAME_CHARS_MAX,
@@ -34,6 +42,7 @@ from mesh.core.fleet.manifest import (
 )
 from mesh.core.fleet.presence import Presence, ledger_in, open_presence
 from mesh.core.fleet.routing import TIMES, Times
+from mesh.core.told import Told
 from mesh.witnesses.asking import Asked, post
 from node.fleet import newcomers
 from node.fleet.agreed import agreed
@@ -49,6 +58,9 @@ _INVITES_MAX: Final = 64
 _TOLD_MAX: Final = 64
 """Proposals of one number, with the approvals that each has: more are of somebody who plays."""
 _OK: Final = 200
+_WHY_BYTES_MAX: Final = 200
+_MANIFESTS: Final = "/fleet/manifest"
+"""Where a refusal is nothing: two members bring the same one, a proposal waits for a quorum."""
 _log = structlog.get_logger("node.fleet.members")
 
 
@@ -97,6 +109,8 @@ class FleetNode:
     """Whether this run of the node saw itself come into the fleet, and never was a voter before."""
     unheard: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Of the ways in its token those by which a newcomer was not answered last: why, and a hint."""
+    told: Told = field(default_factory=Told)
+    """What was logged of members that did not answer, or refused."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -184,7 +198,20 @@ class FleetNode:
     async def _open(self, data: bytes) -> tuple[Fleet | None, SignedManifest]:
         """Verify, beside the node's own work, what anybody may have sent."""
         known = self.fleet
-        return known, await asyncio.to_thread(open_manifest if known is None else known.open, data)
+        return known, await asyncio.to_thread(open_manifest if known is None else self._check, data)
+
+    def _check(self, data: bytes) -> SignedManifest:
+        """Verify what may follow; a second one of a number is kept, as proof against the operator.
+
+        Both errors are raised of what the operator signed, and of nothing else.
+        """
+        assert self.fleet is not None
+        try:
+            return self.fleet.open(data)
+        except (ManifestFork, ReplayedManifest) as error:
+            if (path := self.files.put_fork(data)) is not None:
+                _log.error("THE OPERATOR SIGNED TWO MANIFESTS", why=str(error), file=str(path))
+            raise
 
     async def approve(self, digest: bytes) -> Fleet:
         """Say yes to the manifest that a person looked at, as the voter whose node this is.
@@ -220,7 +247,7 @@ class FleetNode:
         news = (one.manifest.digest, tuple(key for key, _ in one.approvals))
         if news not in self._told and len(self._told) < _TOLD_MAX:
             self._told.add(news)
-            await self.tell_all("/fleet/manifest", one.encode())
+            await self.tell_all(_MANIFESTS, one.encode())
 
     def _beginning(self, one: SignedManifest, *, approve: bool) -> Fleet:
         """Begin a fleet: our own operator's word, or the very one that the token names."""
@@ -327,14 +354,17 @@ class FleetNode:
     def present(self, data: bytes) -> int:
         """Take a member's presence; return the number we know.
 
+        One that is dated before the last counts only if that came a lease ago: a clock that was
+        ahead was set back, or somebody says an old one again, who is not reached by that.
         Raises NotMember or InvalidPresence.
         """
         if self.fleet is None:
             raise NotMember("this node is of no fleet")
         member = self.fleet.check_member(ledger_in(data))
         found = open_presence(data, member.nostr, now_s=now_ms() // 1000)
-        before = self.seen.get(member.ledger)
-        if before is None or before.time_s < found.time_s:
+        before, came_ms = self.seen.get(member.ledger), self.heard_ms.get(member.ledger, 0)
+        silent = now_ms() - came_ms > 1000 * self.times.lease_s
+        if before is None or before.time_s < found.time_s or silent:
             self.seen[member.ledger] = found
             self.heard_ms[member.ledger] = now_ms()
         return self.fleet.manifest.number  # who knows more sends it now, unasked
@@ -356,9 +386,14 @@ class FleetNode:
                 answer = await post(self.session, url, data, bytes_max=_ANSWER_BYTES_MAX)
             if answer.status == _OK:
                 return answer.body
-            _log.debug("a member refused", url=url, status=answer.status)
+            why = (
+                f"refuses: {answer.status} {answer.body[:_WHY_BYTES_MAX].decode(errors='replace')}"
+            )
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
-            _log.debug("a member does not answer", url=url, reason=str(error)[:200])
+            why = f"does not answer: {type(error).__name__} {error}"[:_WHY_BYTES_MAX]
+        place, _, _ = url.partition("?")
+        if not place.endswith(_MANIFESTS) and self.told.first(place, why, time.monotonic()):
+            _log.warning("a member did not take a word", url=place, why=why)
         return None
 
     @property

@@ -16,7 +16,7 @@ def members_value(node: FleetNode, conversation: str = "") -> dict[str, Any]:
     """What `timmy mesh members` shows. `answers`: who answers a conversation, in order."""
     if node.fleet is None:
         return {"fleet": None, "members": [], "waiting": [], "joining": node.joining,
-                "unheard": _unheard(node), "proposal": None}  # fmt: skip
+                "unheard": _unheard(node), "proposal": None, "forks": []}  # fmt: skip
     manifest = node.fleet.manifest
     return {
         "fleet": node.fleet.fleet_id,
@@ -36,6 +36,7 @@ def members_value(node: FleetNode, conversation: str = "") -> dict[str, Any]:
         "joining": node.joining,
         "unheard": _unheard(node),
         "proposal": None if node.proposal is None else shown(node.proposal, manifest),
+        "forks": [str(path) for path in node.files.forks()],
     }
 
 

@@ -32,6 +32,8 @@ def show(home: Home, rows: list[dict[str, Any]]) -> None:
             told = "no answer yet" if answered is None else f"answered {answered} s ago"
             fault = f"; {one_line(source['fault'])}" if source["fault"] else ""
             console.out(f"  {source['url']}: {told}{fault}")
+        if row["more_sources"]:
+            console.out(f"  {row['more_sources']} more are asked, one after the other")
 
 
 def standing(row: dict[str, Any]) -> str:

@@ -8,10 +8,12 @@ growing with the next start.
 
 import asyncio
 import random
+import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
 from functools import partial
+from itertools import islice
 from typing import Any, Final
 
 import structlog
@@ -24,6 +26,8 @@ from mesh.core import limits
 from mesh.core.fleet.manifest import Fleet, Member
 from mesh.core.mirrors.copying import Conflict, Doubt, Head
 from mesh.core.nip01 import NostrSigner
+from mesh.core.nip98 import Recent
+from mesh.core.told import Told
 from mesh.mirrors.folder import Folder, MirrorFolder
 from mesh.mirrors.leaf_folder import LeafFolder
 from mesh.mirrors.mirror import Mirror
@@ -31,7 +35,7 @@ from mesh.mirrors.offer import LeafOffer, Offer
 from mesh.mirrors.offering import Audience, Offering
 from mesh.mirrors.source import Source
 from node.fleet.files import fleet_files
-from node.fleet.tail import addresses, require_newest
+from node.fleet.tail import LOOK_PLACES_MAX, addresses, require_newest
 from node.fleet.witnessing import Witnessing
 from node.open import now_ms
 from node.opened import Opened
@@ -41,6 +45,9 @@ _log = structlog.get_logger("node.fleet.mirroring")
 
 _AGAIN_SECONDS: Final = 300.0
 """A bug that is met once is met again; a log that it stands in goes on, perhaps."""
+
+_TOLD_MAX: Final = 4096
+"""Faults of sources and refused readers that are remembered as logged: a few for each member."""
 
 KnownFleet = Callable[[], Fleet | None]
 
@@ -55,9 +62,14 @@ class Mirroring:
     witnessing: Witnessing | None
     fleet: KnownFleet
     mirrors: dict[bytes, Mirror[Any]] = field(default_factory=dict)
+    recent: Recent = field(default_factory=Recent)
+    """The newest request of each who is known: of those for logs, and of gossip."""
+    told: Told = field(default_factory=lambda: Told(most=_TOLD_MAX))
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: tuple[Fleet | None, dict[str, Source]] | None = None
     """Sources, and the fleet that they are of: this is asked for with every answer."""
+    _ordered: dict[bytes, dict[str, Source]] = field(default_factory=dict)
+    """The same for each ledger, in the order in which they are asked for it."""
 
     async def run(self) -> None:
         """Keep every mirror, until cancelled. One that ends does not end the others."""
@@ -114,11 +126,26 @@ class Mirroring:
         return None if fleet is None else fleet.manifest.digest.hex()
 
     def sources(self) -> dict[str, Source]:
-        """Who is asked, by address: those of node.toml first."""
+        """Who may be asked, by address: those of node.toml first."""
         fleet = self.fleet()
         if self._asked is None or self._asked[0] is not fleet:
             self._asked = fleet, self._named()
+            self._ordered.clear()
         return self._asked[1]
+
+    def sources_of(self, ledger_id: bytes) -> dict[str, Source]:
+        """The same in the order in which they are asked for one ledger."""
+        every = self.sources()
+        if ledger_id not in self._ordered:
+            config, fleet, own = self.opened.config, self.fleet(), self.signer.pubkey
+            named = addresses(config, fleet, own, ledger_id)
+            self._ordered[ledger_id] = {url: every[url] for url in named}
+        return self._ordered[ledger_id]
+
+    def _near(self) -> int:
+        """How many of them are asked at each poll: fewer where there are many mirrors."""
+        share = limits.MIRROR_HEADS_MAX // max(1, len(self.mirrors))
+        return max(limits.MIRROR_SOURCES_MIN, min(limits.MIRROR_SOURCES_MAX, share))
 
     def _named(self) -> dict[str, Source]:
         found = addresses(self.opened.config, self.fleet(), self.signer.pubkey)
@@ -127,11 +154,12 @@ class Mirroring:
     def audience(self) -> Audience:
         """Who may copy from here, now."""
         section = self.opened.config.mesh
-        fleet = {member.nostr.hex() for member in self._members()}
+        fleet = {member.nostr.hex(): member.ledger for member in self._members()}
         return Audience(
-            members=frozenset(fleet | set(map(key_of, section.members))),
+            members=frozenset(fleet.keys() | set(map(key_of, section.members))),
             watchers=frozenset(map(key_of, section.watchers)),
             everyone=section.hashes_for_all,
+            fleet=fleet,
         )
 
     def offering(self) -> Offering:
@@ -143,7 +171,13 @@ class Mirroring:
             soul=self.soul,
             clock=_now_s,
             manifest=self._manifest,
+            recent=self.recent,
+            on_refused=self._refused,
         )
+
+    def _refused(self, peer: str, why: str) -> None:
+        if self.told.first(peer, why, time.monotonic()):
+            _log.warning("a reader is refused", peer=peer, why=why[:200])
 
     def find(self, ledger_id: bytes) -> LeafOffer | None:
         """What is offered of a ledger: nothing above the head that was last released."""
@@ -181,7 +215,9 @@ class Mirroring:
             folder = LeafFolder(folder.path.with_name(f"{folder.path.name}-leaves"), ledger_id)
         return Mirror(
             folder=folder,
-            sources=self.sources,
+            sources=partial(self.sources_of, ledger_id),
+            near=self._near,
+            told=self.told,
             jitter=_jitter(),
             witness=partial(_tell, ledger_id, self.witnessing),
         )
@@ -204,10 +240,11 @@ async def require_newest_of(opened: Opened) -> None:
     """Raise TailElsewhere if a member or peer has more of this log than lies here."""
     signer = NostrSigner(opened.keys.nostr.secret)
     clock, session = _now_s, opened.session
-    found = addresses(opened.config, fleet_files(opened.home).load(), signer.pubkey)
+    fleet, own = fleet_files(opened.home).load(), opened.log.ledger_id
+    found = addresses(opened.config, fleet, signer.pubkey, own)
     sources = {
         url: Source(url=url, node=node, signer=signer, session=session, clock=clock)
-        for url, node in found.items()
+        for url, node in islice(found.items(), LOOK_PLACES_MAX)
     }
     await require_newest(opened.log, opened.lineage, sources)
 

@@ -14,6 +14,7 @@ Not fetched: what is not in the ledger (outboxes, the state of anchors, a witnes
 """
 
 import asyncio
+import hashlib
 from collections.abc import Callable, Mapping
 from typing import Final
 
@@ -24,11 +25,11 @@ from ledger.core.errors import GuardError, Refused
 from ledger.core.lineage import Lineage
 from ledger.log import Log
 from ledger.mirror import MirrorLog
-from mesh.core import limits
 from mesh.core.errors import InvalidData
 from mesh.core.fleet.manifest import URLS_MAX, Fleet
 from mesh.core.mirrors.copying import (
     Action,
+    AskBodies,
     AskHead,
     Broken,
     Complete,
@@ -49,7 +50,14 @@ from node.sections.mesh import key_of
 
 LOOK_SECONDS_MAX: Final = 3.0
 """A start waits for no dead machine longer than that."""
+LOOK_PLACES_MAX: Final = 64
+"""Asked at a start, all at once: of a larger fleet those that it drew for us (`addresses`)."""
 EPOCH_HINT: Final = "begin a new epoch, which gives up what came after: timmy recover --kit FILE"
+
+NO_WORDS_HINT: Final = (
+    "start a member that mirrors this ledger with its words, or have a peer that does name this "
+    f"node in mesh.members; if there is none, {EPOCH_HINT} --yes"
+)
 
 _log = structlog.get_logger("node.fleet.tail")
 
@@ -58,16 +66,31 @@ class TailElsewhere(GuardError):
     """Another node has more of this log than lies here, signed by this log's key."""
 
 
-def addresses(config: Config, fleet: Fleet | None, own: str) -> dict[str, str]:
-    """Who may be asked, by URL, with the public key of each: peers first, then members."""
-    found = {peer.url: key_of(peer.npub) for peer in config.mesh.peers}
+def addresses(config: Config, fleet: Fleet | None, own: str, ledger: bytes = b"") -> dict[str, str]:
+    """Who may be asked for a ledger, by URL, with the public key of each; `own` is ours.
+
+    Its own node first, then peers, then the other members, in another order for each asker and
+    ledger: so nobody is the one whom all ask, and no member is out of everybody's reach.
+    """
     members = () if fleet is None else fleet.manifest.members
     others = [one for one in members if one.nostr.hex() != own]
+    others.sort(key=lambda one: _lot(own, ledger, one.ledger))
+    found = {
+        url.rstrip("/"): one.nostr.hex()
+        for one in others
+        if one.ledger == ledger
+        for url in one.urls
+    }
+    found |= {peer.url: key_of(peer.npub) for peer in config.mesh.peers}
     for at in range(URLS_MAX):  # one address of each first: no member's leave out another's
         for member in others:
             for url in member.urls[at : at + 1]:
                 found.setdefault(url.rstrip("/"), member.nostr.hex())
-    return dict(list(found.items())[: limits.MIRROR_SOURCES_MAX])
+    return found
+
+
+def _lot(own: str, ledger: bytes, member: bytes) -> bytes:
+    return hashlib.sha256(own.encode() + ledger + member).digest()
 
 
 async def require_newest(log: Log, lineage: Lineage, sources: Mapping[str, Source]) -> None:
@@ -89,12 +112,34 @@ async def require_newest(log: Log, lineage: Lineage, sources: Mapping[str, Sourc
             group.create_task(ask(url, source))
     newer = {url: one for url, one in found.items() if _goes_on(one, log, lineage)}
     if newer:
-        url = max(newer, key=lambda one: newer[one].head.size)
-        raise TailElsewhere(
-            f"{url} has {newer[url].head.size} events of this log, signed by its key; "
-            f"here are {log.size}",
-            hint="stop every other copy of this home, then: timmy recover --from-mirror " + url,
-        )
+        giving = await _giving(log, {url: sources[url] for url in newer})
+        url = max(giving or newer, key=lambda one: newer[one].head.size)
+        text = f"{url} has {newer[url].head.size} events of this log, signed by its key; "
+        text += f"here are {log.size}"
+        if giving:
+            hint = f"stop every other copy of this home, then: timmy recover --from-mirror {url}"
+        else:
+            text, hint = f"{text}, and nobody who was asked gives the words", NO_WORDS_HINT
+        raise TailElsewhere(text, hint=hint)
+
+
+async def _giving(log: Log, sources: Mapping[str, Source]) -> list[str]:
+    """Who gives the words of the next event: not a mirror of hashes, nor one that we only watch."""
+    found: list[str] = []
+
+    async def ask(url: str, source: Source) -> None:
+        wanted = AskBodies(source=url, number=0, start=log.size, stop=log.size + 1)
+        try:
+            async with asyncio.timeout(LOOK_SECONDS_MAX):
+                if await source.answer(log.ledger_id, wanted):
+                    found.append(url)
+        except (SourceFailed, TimeoutError) as error:
+            _log.info("no words of ours there", url=url, why=str(error)[:200])
+
+    async with asyncio.TaskGroup() as group:
+        for url, source in sources.items():
+            group.create_task(ask(url, source))
+    return found
 
 
 def _goes_on(shown: Introduction, log: Log, lineage: Lineage) -> bool:

@@ -438,6 +438,18 @@ def _noticed(home: Home, name: str) -> Finding:
     )
 
 
+def _manifests(home: Home, name: str) -> Finding:
+    """Whether the operator signed two manifests that exclude each other."""
+    found = fleet_files(home).forks()
+    if not found:
+        return Finding(name=name, ok=True, text="the operator is not known to have signed two")
+    named = ", ".join(path.name for path in found[:_NAMED_MAX])
+    return Finding(
+        name=name, ok=False, text=f"the operator signed others beside the chain: {named}",
+        hint=f"ask him, and compare digests with the other members: {found[0].parent}",
+    )  # fmt: skip
+
+
 def _asked_lately(row: dict[str, Any]) -> bool:
     return row["head_age_s"] is not None and row["head_age_s"] <= _HEAD_AGE_MAX_S
 
@@ -462,6 +474,7 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "adoption": _adoption,
     "diverged": _diverged,
     "noticed": _noticed,
+    "manifests": _manifests,
     "ledger": _ledger,
     "types": _types,
     "redactions": _redactions,

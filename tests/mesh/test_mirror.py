@@ -6,12 +6,16 @@ import os
 import random
 import subprocess
 import sys
+import threading
+import time
 from contextlib import asynccontextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from attest.verify.bundle import verify_bundle
 from ledger.core import merkle
@@ -22,7 +26,7 @@ from ledger.core.merkle import leaf_hash
 from mesh.core import limits
 from mesh.core.mirrors.copying import Doubt
 from mesh.core.nip01 import NostrSigner
-from mesh.core.nip98 import sign_request
+from mesh.core.nip98 import Recent, sign_request
 from mesh.mirrors import mirror as mirror_module
 from mesh.mirrors import offering, source
 from mesh.mirrors.folder import MirrorFolder
@@ -291,6 +295,87 @@ async def test_a_disk_that_takes_nothing_is_waited_for(life, tmp_path, monkeypat
     assert stored(mirror.folder) == life.copy()
 
 
+async def test_a_slow_disk_holds_up_no_other_mirror_and_little_waits_for_it(
+    life, tmp_path, monkeypatch
+):
+    """One write that does not end: others copy meanwhile, and no answer beyond a handful is held."""
+    monkeypatch.setattr(limits, "BODIES_BYTES", 2_000)
+    writes, goes_on, store = threading.Event(), threading.Event(), MirrorFolder.store
+
+    def slowly(folder, log, action):
+        if folder.path.name == "slow":
+            writes.set()
+            goes_on.wait(60)
+        store(folder, log, action)
+
+    monkeypatch.setattr(MirrorFolder, "store", slowly)
+    server = Server(life)
+    async with server.running():
+        source, slow = Faulty(server.source()), mirror_of(server, tmp_path / "slow")
+        slow.sources = lambda: {"a": source}
+        async with kept(slow):
+            try:
+                await until(writes.is_set)
+                async with kept(mirror_of(server, tmp_path / "fast")) as fast:
+                    await until(lambda: whole(fast, life.size))
+                [state] = slow._replica._sources.values()
+                await until(lambda: len(state.asked) == 3)  # a head, and words of both packages
+                held = source.asked
+                for _ in range(1000):
+                    slow.hurry()
+                    await asyncio.sleep(0)
+                assert 0 < held == source.asked < 50, "nothing more is asked for"
+                assert slow.status()["events"] < life.size
+            finally:
+                goes_on.set()
+            await until(lambda: whole(slow, life.size))
+    assert stored(slow.folder) == life.copy()
+
+
+class Faulty:
+    """A source that does not answer while the test gives a reason."""
+
+    def __init__(self, source):
+        self.source, self.soul = source, source.soul
+        self.why, self.asked = "", 0
+
+    async def answer(self, ledger_id, ask):
+        self.asked += 1
+        if self.why:
+            raise SourceFailed(f"{self.why} {self.asked}")
+        return await self.source.answer(ledger_id, ask)
+
+
+async def test_a_fault_is_logged_when_it_is_another_one_with_its_reason(life, tmp_path):
+    """Not each few minutes, for ever; once the source was well for a while it is news again."""
+    server = Server(life)
+    async with server.running():
+        source = Faulty(server.source())
+        later = [0.0]
+        mirror = mirror_of(server, tmp_path / "m", now=lambda: later[0] + 20 * time.monotonic())
+        mirror.sources = lambda: {"a": source}
+
+        async def fails(why, times):
+            source.why, source.asked = why, 0
+            await until(lambda: source.asked >= times)
+            source.why = ""
+
+        with capture_logs() as logs:
+            async with kept(mirror):
+                await fails("no route to host", 5)
+                await until(lambda: whole(mirror, life.size))
+                await fails("no route to host", 3)
+                await fails("Connection refused", 3)
+                later[0] += limits.CLEAN_SECONDS
+                await until(lambda: mirror._states["a"].failed is None)
+                await fails("no route to host", 3)
+    lines = [one for one in logs if one["event"] == "a source of a mirror fails"]
+    assert [one["why"] for one in lines] == [
+        "no route to host 1", "Connection refused 1", "no route to host 1",
+    ]  # fmt: skip
+    assert {(one["source"], one["fault"]) for one in lines} == {("a", "unreachable")}
+
+
 async def test_sources_may_change_while_it_copies(life, tmp_path):
     gone, here = Server(life), Server(life)
     async with gone.running(), here.running():
@@ -419,18 +504,42 @@ async def test_who_is_given_what(life, what):
         assert (await server.get(what))[0] == (200 if hashes else 401)
 
 
+async def test_a_member_whose_clock_is_an_hour_off_has_its_copy_and_a_stranger_nothing(
+    life, tmp_path
+):
+    server = Server(life, everyone=True)
+    for at, off in enumerate((-3500, 3500)):
+        async with server.running():
+            server.offering.recent = Recent()
+            ahead = replace(server.source(), clock=lambda off=off: NOW + off)
+            found = mirror_of(server, tmp_path / f"{at}")
+            found.sources = lambda source=ahead: {"a": source}
+            async with kept(found) as mirror:
+                await until(lambda: whole(mirror, life.size))
+            for signer, seconds in ((MEMBER, 3700), (STRANGER, 61)):
+                off_more = replace(server.source(signer), clock=lambda s=seconds: NOW + s)
+                with pytest.raises(SourceFailed, match="401"):
+                    await off_more.tile(life.id, 0, 0, 256)
+
+
 @pytest.mark.parametrize("what", ["package?start=0&size=8", "bodies?start=0&stop=8", "soul"])
 async def test_nobody_is_given_words_under_another_manifest(life, what):
     """Whoever of two is behind does not know who was removed. Hashes tell nobody anything."""
     async with Server(life).running() as server:
         assert (await server.get(what, MEMBER, "ab" * 32))[0] == 200  # here is no fleet
         server.manifest = "cd" * 32
+        assert (await server.get(what, MEMBER))[0] == 200  # a peer by node.toml, of no fleet,
+        assert (await server.get(what, MEMBER, "ab" * 32))[0] == 200  # or of another
+        server.audience = replace(server.audience, fleet={MEMBER.pubkey: bytes(32)})
         status, data = await server.get(what, MEMBER, "ab" * 32)
         assert (status, "cd" * 32 in data.decode()) == (409, True)
         assert (await server.get(what, STRANGER, "ab" * 32))[0] == 403  # nor is he told which
         assert (await server.get(what, MEMBER, "cd" * 32))[0] == 200
-        assert (await server.get(what, MEMBER))[0] == 200  # a peer by node.toml, of no fleet
-        assert (await server.get("head?since=0", MEMBER, "ab" * 32))[0] == 200
+        assert (await server.get(what, MEMBER))[0] == 409  # a member names one
+        assert (await server.get("head?since=0", MEMBER))[0] == 200
+        server.audience = replace(server.audience, fleet={MEMBER.pubkey: life.id})
+        for own in ("ab" * 32, None):  # a machine that lost its home asks for its own ledger
+            assert (await server.get(what, MEMBER, own))[0] == 200
 
 
 async def test_a_watcher_recomputes_the_root_from_tiles_alone(life):

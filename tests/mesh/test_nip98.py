@@ -2,14 +2,16 @@
 
 import base64
 import json
+from contextlib import suppress
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from mesh.core import limits
 from mesh.core.errors import InvalidSignedRequest
 from mesh.core.nip01 import NostrSigner, UnsignedEvent
-from mesh.core.nip98 import check_request, sign_request
+from mesh.core.nip98 import Recent, check_request, sign_request
 
 NOW = 1_790_000_000
 ALICE, NODE = NostrSigner(bytes([1] * 32)), NostrSigner(bytes([2] * 32)).pubkey
@@ -57,6 +59,68 @@ def test_a_member_says_under_which_manifest_it_asks():
 def test_what_is_refused(header, words):
     with pytest.raises(InvalidSignedRequest, match=words):
         checked(header)
+
+
+KNOWN = frozenset({ALICE.pubkey})
+
+
+def known(dated, now, recent=None):
+    header = signed(now=dated)
+    return check_request(header, PATH, "GET", node=NODE, now=now, known=KNOWN, recent=recent)
+
+
+@pytest.mark.parametrize("off", [-3600, -61, 61, 3600])
+def test_the_clock_of_somebody_known_may_be_an_hour_off(off):
+    assert known(NOW + off, NOW).pubkey == ALICE.pubkey
+    with pytest.raises(InvalidSignedRequest, match="at most 60"):
+        checked(signed(now=NOW + off))
+    with pytest.raises(InvalidSignedRequest, match="at most 3600"):
+        known(NOW + off + (1 if off > 0 else -1) * 3600, NOW)
+
+
+def test_who_is_known_is_told_to_nobody_without_its_signature():
+    """An event that names a member's key, dated two minutes off, and signed by nobody."""
+    event = json.loads(base64.b64decode(signed(now=NOW - 120).removeprefix("Nostr ")))
+    event["sig"] = "ab" * 64
+    header = "Nostr " + base64.b64encode(json.dumps(event).encode()).decode()
+    said = set()
+    for keys in (KNOWN, frozenset()):
+        with pytest.raises(InvalidSignedRequest) as refused:
+            check_request(header, PATH, "GET", node=NODE, now=NOW, known=keys)
+        said.add(str(refused.value))
+    assert len(said) == 1
+
+
+def test_what_is_repeated_is_refused_once_the_peer_has_gone_on():
+    recent, slow = Recent(), NOW - 3000  # its clock
+    for second in range(0, 120, 5):
+        known(slow + second, NOW + second, recent)
+    known(slow + 60, NOW + 120, recent)  # out of order, within a minute
+    for at in (0, 54):
+        with pytest.raises(InvalidSignedRequest, match="after this one"):
+            known(slow + at, NOW + 120, recent)
+    checked(signed(now=NOW - 50))  # a stranger's is not remembered
+
+
+def test_a_clock_that_was_ahead_and_is_set_back_is_believed_after_a_minute():
+    recent = Recent()
+    known(NOW + 3000, NOW, recent)
+    for second in range(5, 61, 5):
+        with pytest.raises(InvalidSignedRequest, match="after this one"):
+            known(NOW + second, NOW + second, recent)
+        with suppress(InvalidSignedRequest):
+            known(NOW + 3000, NOW + second, recent)  # repeated, it keeps nobody out
+    known(NOW + 61, NOW + 61, recent)
+    with pytest.raises(InvalidSignedRequest, match="after this one"):
+        known(NOW - 3000, NOW + 61, recent)
+
+
+def test_it_remembers_so_many_peers_and_no_more(monkeypatch):
+    monkeypatch.setattr(limits, "RECENT_PEERS_MAX", 3)
+    recent = Recent()
+    for at in range(9):
+        recent.require(f"{at}", NOW, NOW)
+    assert list(recent._newest) == ["6", "7", "8"]
 
 
 def test_another_kind_or_a_changed_tag_is_refused():

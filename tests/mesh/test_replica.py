@@ -1,6 +1,7 @@
 """A log is copied from peers that lie, drop, reorder, truncate and die; against a whole copy."""
 
 import random
+from collections import Counter
 from dataclasses import replace
 
 import pytest
@@ -246,6 +247,45 @@ def test_what_is_stored_is_erased_when_the_log_redacts_it_later():
     copy.completed(life.size).same_as(life)
     assert copy.log.read(7).redacted
     assert copy.log.read(299).redacted
+
+
+def test_the_twentieth_of_twenty_sources_is_asked_too(life):
+    peers = {f"{at:02}": Peer(life, 30) for at in range(19)}
+    copy = Copy(peers | {"19": Peer(life)}).completed(life.size)
+    copy.same_as(life)
+    assert copy.now >= 4 * limits.MIRROR_POLL_SECONDS, "the fourth behind the near ones"
+
+
+def test_a_poll_asks_the_near_sources_and_one_more_however_many_there_are(life):
+    copy = Copy({f"{at:03}": Peer(life, 30) for at in range(200)}).completed(30)
+    asked = []
+    for poll in range(1, 1000):
+        now = copy.now + poll * limits.MIRROR_POLL_SECONDS
+        asked.append([one.source for one in copy.replica.requests(now)])
+        for one in copy.replica._sources.values():  # nothing is new
+            one.asked.clear()
+            if one.asked_head:
+                one.asked_head = False
+                one.head_due = now + copy.replica._poll_seconds(one)
+    most = limits.MIRROR_SOURCES_MAX + 1
+    assert sum(map(len, asked)) <= most * len(asked)
+    assert max(map(len, asked)) <= most + 1, "one may slip into the next poll"
+    assert {name for names in asked[:200] for name in names} == set(copy.peers)
+    copy.replica.hurry()
+    now += 1.0
+    assert len(copy.replica.requests(now)) == limits.MIRROR_SOURCES_MAX
+
+
+def test_a_far_source_that_fails_does_not_come_before_its_turn(life):
+    class Gone(Peer):
+        def answer(self, ask, rng):
+            raise Dead
+
+    copy = Copy({f"{at:02}": (Gone if at > 15 else Peer)(life, 30) for at in range(40)})
+    copy.until(lambda copy: copy.now > 100 * limits.MIRROR_POLL_SECONDS)
+    failed = Counter(one.source for one in copy.seen if isinstance(one, Faulted))
+    assert set(failed) == {f"{at:02}" for at in range(16, 40)}
+    assert max(failed.values()) <= 1 + 100 // 24
 
 
 def test_words_that_a_peer_withholds_are_asked_for_elsewhere(life):

@@ -3,23 +3,27 @@
 import asyncio
 import json
 import time
+from dataclasses import replace
 
 import aiohttp
 import pytest
+from structlog.testing import capture_logs
 
 from ledger.core.errors import TimmyError
 from mesh.core.errors import (
+    ForgedManifest,
     InvalidManifest,
     InvalidPresence,
+    ManifestFork,
     MissingQuorum,
     NotMember,
     RemovedMember,
     ReplayedManifest,
 )
 from mesh.core.fleet.joining import make_request
-from mesh.core.fleet.manifest import VOTER, WITNESS, sign_manifest
+from mesh.core.fleet.manifest import VOTER, WITNESS, open_manifest, sign_manifest
 from mesh.core.fleet.presence import Presence
-from node.fleet import members, telling
+from node.fleet import files, leases, members, telling
 from node.fleet.files import FleetFiles
 from node.fleet.members import FleetNode, next_manifest, signed_first
 from node.fleet.members_shown import members_value
@@ -160,6 +164,32 @@ async def test_a_presence_is_its_members(founder):
     assert founder.seen == {}
 
 
+async def test_a_member_whose_clock_was_set_back_is_heard_again_after_a_lease(founder, monkeypatch):
+    """Its presences are dated before the one of when it was ahead; an old one said again is no lease."""
+    asks(founder, founder.invite(URL, ("jobs",), hours=1), "one")
+    await admit(founder, "one")
+    now = [1_000_000_000]
+    for module in (members, leases):
+        monkeypatch.setattr(module, "now_ms", lambda: 1000 * now[0])
+    who = member("one").ledger
+
+    def says(ahead_s):
+        said = Presence(
+            ledger=who, manifest=bytes(32), number=0, time_s=now[0] + ahead_s, events=5, load=10
+        )
+        founder.present(said.sign(signer("one")))
+        return founder.heard_ms[who] == 1000 * now[0]
+
+    assert says(3000)
+    lease_s = founder.times.lease_s
+    now[0] += lease_s
+    assert not says(0)
+    now[0] += 1
+    assert says(0)
+    founder.reached_ms[who] = 1000 * (now[0] - 2 * lease_s)
+    assert leases.leases(founder)[who] < now[0], "heard of, and not reached"
+
+
 async def test_who_decides_needs_the_voter_s_own_node(founder):
     """The operator's signature alone makes no other witness: his stolen key does not either."""
     asks(founder, founder.invite(URL, (WITNESS,), hours=1), "one")
@@ -169,6 +199,40 @@ async def test_who_decides_needs_the_voter_s_own_node(founder):
     with pytest.raises(InvalidManifest):
         await admit(founder, "one", operator=THIEF)
     await admit(founder, "one")
+
+
+async def test_two_manifests_of_one_number_are_kept_as_proof_against_the_operator(founder):
+    """Pushed by anybody, at any time later; shown with the fleet. Forged ones prove nothing."""
+    moved = founder.fleet.manifest.following()
+    other = sign_manifest(founder.fleet.manifest.following(needed=0, quorum=1, members=(
+        replace(founder.membership, urls=("http://thief.example:1",)),)), OPERATOR)  # fmt: skip
+    await founder.take(sign_manifest(moved, OPERATOR).encode(), approve=True)
+    forged = replace(other, signature=bytes(64)).encode()
+    foreign = sign_manifest(replace(other.manifest, operator=THIEF.public), THIEF).encode()
+    for wrong in (forged, foreign, *founder.files.chain()):
+        with pytest.raises((ForgedManifest, ReplayedManifest)):
+            await founder.take(wrong)
+    assert members_value(founder)["forks"] == []
+    with capture_logs() as logs:
+        for _ in range(3):
+            with pytest.raises(ManifestFork):
+                await founder.take(other.encode())
+    assert [one["event"] for one in logs] == ["THE OPERATOR SIGNED TWO MANIFESTS"]
+    [path] = founder.files.forks()
+    assert open_manifest(path.read_bytes()) == other
+    later = sign_manifest(founder.fleet.manifest.following(), OPERATOR)
+    await founder.take(later.encode(), approve=True)
+    path.unlink()
+    with pytest.raises(ReplayedManifest):
+        await founder.take(other.encode())  # of a number that the chain has left behind
+    assert [one.name for one in founder.files.forks()] == [path.name]
+    for number in range(30):
+        made = replace(other.manifest, members=(
+            replace(founder.membership, urls=(f"http://{number}.example:1",)),))  # fmt: skip
+        with pytest.raises(ReplayedManifest):
+            await founder.take(sign_manifest(made, OPERATOR).encode())
+    assert len(members_value(founder)["forks"]) == files.FORKS_MAX
+    assert founder.files.load() == founder.fleet
 
 
 async def test_nothing_that_is_refused_is_on_disk(founder):

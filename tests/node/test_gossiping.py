@@ -12,7 +12,8 @@ from mesh.core.errors import InvalidGossip, InvalidSignedRequest, NotMember
 from mesh.core.fleet.gossip import Gossip, Rumour
 from mesh.core.fleet.gossip_wire import decode_messages, encode_messages, head_of
 from mesh.core.nip01 import NostrSigner
-from mesh.core.nip98 import sign_request
+from mesh.core.nip98 import Recent, sign_request
+from mesh.core.told import Told
 from node.fleet import gossiping as module
 from node.fleet.gossiping import PATH, Gossiping
 from node.fleet.looking_back import LookingBack
@@ -73,6 +74,7 @@ async def gossiping(log, path, *servers, follows=()):
         mirroring = SimpleNamespace(
             sources=lambda: sources, mirrors={}, signer=OWN,
             audience=lambda: SimpleNamespace(members=frozenset({PEER.pubkey})),
+            recent=Recent(), told=Told(),
         )  # fmt: skip
         yield Gossiping(
             release=release, witnessing=node.witnessing, witnessed=witnessed, mirroring=mirroring,
@@ -130,9 +132,9 @@ async def test_a_head_that_a_witness_could_not_place_is_looked_into(log, tmp_pat
         assert [one["ledger"] for one in node.witnessing.diverged()] == [life.id]
 
 
-def asked(messages, *, signer=PEER, path=PATH):
+def asked(messages, *, signer=PEER, path=PATH, off=0):
     url = f"http://127.0.0.1{path}"
-    header = sign_request(signer, url, "POST", node=OWN.pubkey, now=now_ms() // 1000)
+    header = sign_request(signer, url, "POST", node=OWN.pubkey, now=now_ms() // 1000 + off)
     return header, encode_messages(messages)
 
 
@@ -157,8 +159,13 @@ async def test_a_peer_is_heard_and_answered_and_a_stranger_is_not(log, tmp_path,
             await node.answer(*asked([], path="/fleet/presence"))
         with pytest.raises(InvalidSignedRequest):
             await node.answer("", b"\x80")
+        with pytest.raises(InvalidSignedRequest, match="at most 60"):
+            await node.answer(*asked([], signer=NostrSigner(bytes([9] * 32)), off=90))
         with pytest.raises(InvalidGossip):
             await node.answer(asked([])[0], b"\xff")
+        await node.answer(*asked([], off=3000))
+        with pytest.raises(InvalidSignedRequest, match="after this one"):
+            await node.answer(*asked([]))
 
 
 async def test_a_head_of_our_own_that_we_do_not_have_holds_the_release(log, tmp_path):

@@ -1,11 +1,13 @@
 """A fleet of nodes as processes: invited, taken in, heard of, removed."""
 
+import json
 import time
 from dataclasses import replace
 
 import pytest
 
-from genesis.keys.keystore import unlock_agent
+from genesis.keys.keystore import unlock_agent, unlock_operator
+from mesh.core.fleet.manifest import open_manifest, sign_manifest
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import sign_request
 from mesh.mirrors.offering import PREFIX
@@ -110,6 +112,7 @@ def cosigners(node):
 def removed(founder, one, two):
     """A removed member is given no words, and nobody listens to its heads."""
     assert asked(founder, one, "GET", words_of(founder)).status == 200
+    asked(founder, one, "GET", words_of(founder), manifest=None).refused(409, "manifest here is")
     founder.home.run("mesh", "remove", "one").good()
     until(lambda: len(fleet(two)["members"]) == 2, WAIT, "the others know")
     presence = fleet(one)["members"]
@@ -126,15 +129,42 @@ def words_of(node):
     return f"{PREFIX}/{own['ledger']}/bodies?start=0&stop=1"
 
 
-def asked(node, who, method, path):
+def asked(node, who, method, path, manifest=""):
     """What a node answers to a request that another one signed."""
     keys = [unlock_agent(home.path, PASSPHRASE).nostr for home in (node.home, who.home)]
     url = f"http://127.0.0.1:{node.port}{path}"
     header = sign_request(
         NostrSigner(keys[1].secret), url, method, node=NostrSigner(keys[0].secret).pubkey,
-        now=int(time.time()), manifest=fleet(node)["digest"],
+        now=int(time.time()), manifest=fleet(node)["digest"] if manifest == "" else manifest,
     )  # fmt: skip
     return node.request(method, path, b"", token="", headers={"Authorization": header})
+
+
+def refused(node):
+    """Which paths were refused to somebody, as the log says it: each once."""
+    lines = (node.home.path / "logs/node.log").read_text().splitlines()
+    rows = [json.loads(line) for line in lines if "a peer is refused" in line]
+    assert all(row["why"] and row["peer"] == "127.0.0.1" for row in rows)
+    return [row["path"] for row in rows]
+
+
+def test_an_operator_who_signs_two_manifests_is_shown(founder):
+    home = founder.home
+    [first] = (home.path / "fleet").glob("*.manifest")
+    known = open_manifest(first.read_bytes()).manifest
+    operator = unlock_operator(home.state / "operator", PASSPHRASE)
+    for needed, status in ((known.needed, 200), (known.needed, 422)):
+        urls = (f"http://127.0.0.1:{7 if status == 200 else 8}",)
+        made = known.following(needed=needed, members=(replace(known.members[0], urls=urls),))
+        data = sign_manifest(made, operator).encode()
+        answer = founder.request("POST", "/fleet/manifest", data, token="")
+        assert answer.status == status, answer
+    shown = home.run("mesh", "members").good().out
+    assert "TWO MANIFESTS" in shown
+    [row] = [row for row in home.run("--json", "doctor").json if row["name"] == "manifests"]
+    assert row["ok"] is False
+    assert "000001-" in row["text"]
+    assert "SIGNED TWO MANIFESTS" in (home.path / "logs/node.log").read_text()
 
 
 def test_a_token_is_good_once_and_for_whom_it_was_given(founder, place):
@@ -146,8 +176,10 @@ def test_a_token_is_good_once_and_for_whom_it_was_given(founder, place):
     assert not (home.path / "fleet").exists()
     answer = founder.request("POST", "/fleet/join", b"\x82\x40\x40", token="")
     answer.refused(422)
-    founder.request("POST", "/fleet/presence", b"junk", token="").refused(422)
-    founder.request("POST", "/fleet/manifest", b"junk", token="").refused(422)
+    for _ in range(3):
+        founder.request("POST", "/fleet/presence", b"junk", token="").refused(422)
+        founder.request("POST", "/fleet/manifest", b"junk", token="").refused(422)
+    assert refused(founder) == ["/fleet/join", "/fleet/presence", "/fleet/manifest"]
     founder.request("GET", "/v1/fleet", token="wrong").refused(401)
     founder.home.run("mesh", "admit").refused("nobody asks")
     founder.home.run("mesh", "remove", "nobody").refused("0 of those to remove")

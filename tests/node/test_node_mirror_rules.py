@@ -1,6 +1,8 @@
 """Who is asked, who may ask and what is copied: node.toml and the fleet's manifest together."""
 
+import asyncio
 import io
+import time
 from dataclasses import replace
 from types import SimpleNamespace
 
@@ -12,6 +14,7 @@ from mesh.core.errors import InvalidRequest
 from mesh.core.fleet.manifest import Fleet, sign_manifest
 from mesh.core.mirrors.copying import Conflict, Doubt
 from mesh.core.nip01 import NostrSigner
+from mesh.mirrors.offering import Audience
 from node.config import load
 from node.fleet import mirroring as module
 from node.fleet.mirror_rows import standing
@@ -20,7 +23,8 @@ from node.home import Home
 from node.keeping.doctor import _mirrors
 from node.sections.base import ConfigError
 from tests.mesh.lives import Life
-from tests.mesh.test_manifest import FIRST, FLEET, OPERATOR, A, B, C, D, manifest, signed
+from tests.mesh.test_manifest import FIRST, FLEET, OPERATOR, A, B, C, D, manifest, member, signed
+from tests.mesh.test_mirror import NODE, Server, until, whole
 from tests.spec import agent
 
 OWN = NostrSigner(bytes([9] * 32))
@@ -72,6 +76,7 @@ def test_members_of_the_fleet_are_copied_asked_and_let_in_at_once(tmp_path):
     assert set(found.wanted()) == {one.ledger for one in (B, C)}
     assert set(found.sources()) == {"http://10.0.0.5:8787", *(u for m in (A, B, C) for u in m.urls)}
     assert found.audience().members == {PEER, *(one.nostr.hex() for one in (A, B, C))}
+    assert found.audience().fleet == {one.nostr.hex(): one.ledger for one in (A, B, C)}
     smaller = FIRST.following(members=tuple(one for one in FIRST.members if one != C))
     later = FLEET.advance(signed(smaller, "a", "b"))
     found.fleet = lambda: later
@@ -116,15 +121,61 @@ def test_leaves_that_cannot_be_meant_are_refused(tmp_path, mesh, why):
 
 
 def test_the_addresses_of_one_member_leave_out_no_other(tmp_path):
-    """At most 16 are asked; two members with eight each must not be all of them."""
+    """Two members with eight each must not be all of those who are asked at each poll."""
     many = [
         replace(one, urls=tuple(f"http://{one.name}{at}.example" for at in range(8)))
         for one in (A, B)
     ]
     fleet = Fleet.begin(sign_manifest(manifest(*many, C, D, quorum=2), OPERATOR))
-    asked = mirroring(tmp_path, "", fleet).sources()
-    assert len(asked) == 16
-    assert {one.node for one in asked.values()} == {m.nostr.hex() for m in (A, B, C, D)}
+    found = mirroring(tmp_path, "", fleet)
+    for ledger in (C.ledger, bytes(32)):
+        first = list(found.sources_of(ledger).values())[:4]
+        assert {one.node for one in first} == {m.nostr.hex() for m in (A, B, C, D)}
+    own = list(found.sources_of(A.ledger).values())
+    assert [one.node for one in own[:8]] == [A.nostr.hex()] * 8
+    assert {one.node for one in own[8:11]} == {m.nostr.hex() for m in (B, C, D)}
+
+
+def twenty(*, ledger=None):
+    """A fleet of twenty; `ledger` is of the last one. Nobody answers at any address."""
+    named = [
+        replace(member(f"m{at}", "home"), ledger=bytes([at]) * 32, urls=(f"http://127.0.0.{at}:9",))
+        for at in range(1, 21)
+    ]
+    named[-1] = replace(named[-1], ledger=ledger or named[-1].ledger)
+    return named
+
+
+def test_every_one_of_twenty_is_asked_for_its_own_log_first(tmp_path):
+    members = twenty()
+    fleet = Fleet.begin(sign_manifest(manifest(*members), OPERATOR))
+    found = mirroring(tmp_path, '[mesh]\nmirror = ["fleet"]', fleet)
+    assert {one.node for one in found.sources().values()} == {m.nostr.hex() for m in members}
+    orders = [list(found.sources_of(one.ledger)) for one in members]
+    for one, order in zip(members, orders, strict=True):
+        assert order[0] == one.urls[0]
+        assert set(order) == set(found.sources())
+    assert len({order[1] for order in orders}) > 5, "each log has other next ones"
+    assert found.sources_of(members[0].ledger) is found.sources_of(members[0].ledger)
+
+
+async def test_the_last_of_twenty_members_is_mirrored(tmp_path):
+    """Over real HTTP: its address is known from the manifest alone."""
+    server = Server(Life().say(30))
+    server.audience = Audience(members=frozenset({OWN.pubkey}))
+    server.offering.clock = lambda: int(time.time())
+    async with server.running():
+        members = twenty(ledger=server.life.id)
+        members[-1] = replace(members[-1], urls=(server.url,), nostr=bytes.fromhex(NODE.pubkey))
+        fleet = Fleet.begin(sign_manifest(manifest(*members), OPERATOR))
+        found = mirroring(tmp_path, '[mesh]\nmirror = ["fleet"]', fleet)
+        found.opened.session = server.session
+        async with asyncio.TaskGroup() as group:
+            task = group.create_task(found.run())
+            last = found.kept()[server.life.id]
+            await until(lambda: whole(last, server.life.size))
+            assert last.status()["more_sources"] == 20 - 16
+            task.cancel()
 
 
 def test_no_node_asks_itself(tmp_path):
@@ -163,6 +214,7 @@ ROW = {
     "ended": None,
     "trouble": None,
     "damage": None,
+    "more_sources": 0,
     "depth": "words",
     "ledger": LEDGER,
 }

@@ -1,6 +1,8 @@
 """Nodes mirror each other's ledgers, as users run them: real processes, no relay."""
 
 import json
+import sys
+from pathlib import Path
 
 import pytest
 
@@ -9,6 +11,7 @@ from tests.ports import free_port
 from .world import SETTINGS, Home, until
 
 SECONDS = 60
+STEERED = Path(__file__).parents[1] / "local" / "steered.py"
 
 
 class Agent:
@@ -158,6 +161,32 @@ def test_a_mirror_is_copied_from_a_mirror_and_by_nobody_else(agents):
             assert row(e, ada)["events"] == 0
         assert b.request("GET", f"/v1/mesh/logs/{ada.ledger}/head", token="").status == 401
         assert b.request("GET", "/v1/mirrors", token="").status == 401
+
+
+@pytest.mark.parametrize("minutes", [59, -59])
+def test_a_clock_that_is_most_of_an_hour_off_keeps_nobody_from_a_copy(agents, tmp_path, minutes):
+    """Bob's clock: he copies Ada and tells of heads, and her old copy hears that he has more."""
+    ada, bob = agents("Ada"), agents("Bob")
+    ada.knows(members=[bob], peers=[bob])
+    bob.knows(mirrors=[ada], peers=[ada], members=[ada])
+    clock = tmp_path / "clock"
+    clock.write_text(str(minutes * 60_000))
+    old = ada.home.copy(tmp_path / "old")
+    b = bob.home.start(wrapper=(sys.executable, str(STEERED), str(clock), "60"))
+    with ada.home.running() as a:
+        a.say("words for the fleet")
+        catches_up(b, ada, a.request("GET", "/v1/head").json["size"])
+        assert fault(b, ada, ada) == ""
+        until(
+            lambda: a.status()["gossip"]["heard"] or b.status()["gossip"]["heard"],
+            SECONDS,
+            "a head is told",
+        )
+    old.run("run").refused(f"recover --from-mirror {bob.url}")
+    old.run("recover", "--from-mirror", bob.url).good()
+    assert "words for the fleet" in old.run("log", "--type", "message").good().out
+    assert "dated" not in (bob.home.path / "logs/node.log").read_text()
+    old.end()
 
 
 def test_a_mirror_is_read_and_never_written(agents):

@@ -268,6 +268,11 @@ def open_manifest(data: bytes) -> SignedManifest:
     return SignedManifest(manifest=manifest, signature=signature, approvals=approvals)
 
 
+def manifest_in(data: bytes) -> Manifest:
+    """What a signed manifest says, no signature looked at. Raises InvalidManifest."""
+    return Manifest.parse(_parts(data)[0])
+
+
 def _parts(data: bytes) -> tuple[bytes, bytes, _Approvals]:
     value = _decode(data)
     kinds = [type(item) for item in value] if isinstance(value, list) else []

@@ -8,6 +8,9 @@ for what, and how it is proven, is the *depth* of a copy: words (`replica`) or h
 What fails is a fault of its source; it is asked for again, elsewhere if there is an elsewhere. At
 the end the stored tree must have the head's root; then the head is *complete*.
 
+Sources come in the order of the caller's choice. The first `near` of them are asked for their head
+at each poll, of the others one after the other: however many there are, a poll asks one more.
+
 Any prefix of the log is a good state to stop in and to go on from.
 
 The caller carries out the actions in order, before anything else reaches the machine, and then asks
@@ -63,6 +66,8 @@ class BrokenLog(Exception):
 @dataclass(slots=True)
 class _Source:
     name: str
+    turn: int = 0
+    """Its place among those that are asked one after the other, from 1 on; 0 for a near one."""
     size: int = -1
     """Of its last head, if that is of the log that is pursued."""
     failures: int = 0
@@ -95,6 +100,7 @@ class Pursuit(ABC, Generic[K, W]):
         held: bytes | None = None,
         backoff: Backoff | None = None,
         jitter: Iterator[float] | None = None,
+        near: int = limits.MIRROR_SOURCES_MAX,
     ) -> None:
         self.ledger_id = ledger_id
         self.ended: Ending | None = None
@@ -102,7 +108,11 @@ class Pursuit(ABC, Generic[K, W]):
         """What is pursued."""
         self.complete: Head | None = None
         self._own = own
-        self._sources = {name: _Source(name) for name in sources}
+        self._sources = {
+            name: _Source(name, turn=max(0, at + 1 - near)) for at, name in enumerate(sources)
+        }
+        self._turns = sum(one.turn > 0 for one in self._sources.values())
+        self._begun = False
         self.lineage = lineage
         """The longest that a good head came with."""
         self._backoff = backoff or Backoff()
@@ -160,16 +170,30 @@ class Pursuit(ABC, Generic[K, W]):
     def requests(self, now: float) -> list[Ask]:
         """Return what may be asked now. Each must be answered or failed, once."""
         found: list[Ask] = []
+        self._begin_turns(now)
         for source in self._sources.values():
             while (ask := self._next(source, now)) is not None:
                 source.asked.add(ask.number)
                 found.append(ask)
         return found
 
-    def hurry(self) -> None:
-        """Ask every source for its head as soon as it may be asked anything."""
+    def _begin_turns(self, now: float) -> None:
+        if self._begun:
+            return
+        self._begun = True
         for source in self._sources.values():
-            source.head_due = min(source.head_due, 0.0)
+            if source.turn:
+                source.head_due = now + source.turn * limits.MIRROR_POLL_SECONDS
+
+    def _poll_seconds(self, source: _Source) -> float:
+        """How long after a head of it the next one is asked for."""
+        return limits.MIRROR_POLL_SECONDS * (self._turns if source.turn else 1)
+
+    def hurry(self) -> None:
+        """Ask every near source for its head as soon as it may be asked anything."""
+        for source in self._sources.values():
+            if not source.turn:
+                source.head_due = min(source.head_due, 0.0)
 
     def wake_at(self) -> float | None:
         """When `requests` may have more without an answer; None if never."""
@@ -258,6 +282,8 @@ class Pursuit(ABC, Generic[K, W]):
             self._give_back(work)
         source.failures += 1
         pause = self._backoff.delay_seconds(source.failures, next(self._jitter, 0.5))
+        if source.turn:
+            pause = max(pause, self._poll_seconds(source))
         source.quiet_until = now + pause
         source.head_due = min(source.head_due, source.quiet_until)
         return [Faulted(source=source.name, fault=fault, text=text)]
@@ -270,7 +296,7 @@ class Pursuit(ABC, Generic[K, W]):
 
     def _take_head(self, source: _Source, ask: Ask, data: bytes, now: float) -> list[Action]:
         shown = open_introduction(data, self.ledger_id)
-        source.head_due = now + limits.MIRROR_POLL_SECONDS
+        source.head_due = now + self._poll_seconds(source)
         source.size = -1
         known = self._known()
         match meaning_of(shown, known, self._own, self.lineage):

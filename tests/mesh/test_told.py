@@ -1,0 +1,51 @@
+"""What is said in the log once: by whom and why, for a day, in bounded memory."""
+
+import pytest
+
+from mesh.core.told import Told
+
+
+def test_a_reason_is_said_once_whoever_repeats_it():
+    told = Told()
+    assert told.first("ada", "refused: 403", 0.0)
+    assert not told.first("ada", "refused: 403", 1.0)
+    assert told.first("ada", "unreachable", 2.0)
+    assert told.first("bob", "refused: 403", 3.0)
+
+
+@pytest.mark.parametrize(
+    ("one", "other"),
+    [
+        ("dated 61 s from now", "dated 3599 s from now"),
+        (f"the manifest here is {'ab' * 32}", f"the manifest here is {'cd' * 32}"),
+        ("connect 10.0.0.5:51234", "connect 10.0.0.5:51236"),
+        ("x" * 200 + "a", "x" * 200 + "b"),
+    ],
+)
+def test_numbers_and_digests_make_no_other_reason(one, other):
+    told = Told()
+    assert told.first("ada", one, 0.0)
+    assert not told.first("ada", other, 0.0)
+
+
+def test_it_is_said_again_after_a_day_or_once_all_was_well():
+    told = Told()
+    assert told.first("ada", "dead", 0.0)
+    assert told.first("bob", "dead", 0.0)
+    told.forget("ada")
+    assert told.first("ada", "dead", 5.0)
+    assert not told.first("bob", "dead", 86_399.0)
+    assert told.first("bob", "dead", 86_400.0)
+    assert not told.first("ada", "dead", 86_400.0)
+
+
+def test_a_flood_of_names_is_no_flood_of_lines_and_ends_with_the_day():
+    told = Told(most=10, seconds=60.0)
+    said = [
+        told.first(f"stranger {name}x", "no member", at / 10) for at, name in enumerate("abc" * 9)
+    ]
+    assert sum(said) == 3
+    said = [told.first(f"{chr(65 + at)}-", "no member", 3.0) for at in range(50)]
+    assert sum(said) == 10 - 3
+    assert len(told._told) == 10
+    assert told.first("somebody", "no member", 70.0)
