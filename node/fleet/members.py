@@ -97,6 +97,8 @@ class FleetNode:
     """Whether this run of the node saw itself come into the fleet, and never was a voter before."""
     unheard: dict[str, tuple[str, str]] = field(default_factory=dict)
     """Of the ways in its token those by which a newcomer was not answered last: why, and a hint."""
+    on_settled: Callable[[Fleet], None] = lambda _fleet: None
+    """Told of each manifest that is taken, before anybody acts on it; must not wait."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -237,6 +239,7 @@ class FleetNode:
     def _settle(self, fleet: Fleet) -> None:
         self.fleet, self.proposal = fleet, None
         self._told.clear()
+        self.on_settled(fleet)
         self.settled.set()
         members = {one.ledger for one in fleet.manifest.members}
         for known in (self.seen, self.heard_ms, self.reached_ms):
