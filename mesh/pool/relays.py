@@ -43,9 +43,10 @@ _log = structlog.get_logger(__name__)
 class RelayStatus:
     """How a relay is doing, since the start of this process (`queued`, `connected`: now).
 
-    `refused`: events it will not have, and why: `refusals`. `lost`: events it took and did not have
-    when it was asked. `faults`: what it did wrong, and how often. `latency_ms` is of its last OK,
-    None if there was none. `limits`: what is known of them.
+    `refused`: events it will not have, and why: `refusals`; `undelivered`: whose sealed messages
+    were among them, by public key, and its words. `lost`: events it took and did not have when it
+    was asked. `faults`: what it did wrong, and how often. `latency_ms` is of its last OK, None if
+    there was none. `limits`: what is known of them.
     """
 
     url: str
@@ -56,6 +57,7 @@ class RelayStatus:
     accepted: int
     refused: int
     refusals: dict[str, int]
+    undelivered: dict[str, str]
     lost: int
     latency_ms: int | None
     limits: dict[str, int | bool]
@@ -387,6 +389,7 @@ class RelayPool:
                 accepted=link.delivery.accepted,
                 refused=link.delivery.refused,
                 refusals=dict(link.delivery.refusals),
+                undelivered=dict(link.delivery.undelivered),
                 lost=link.delivery.lost,
                 latency_ms=link.latency_ms,
                 limits=link.limits.known(),
@@ -415,9 +418,11 @@ def _urls(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(relay_url, texts)))
 
 
-def _never(event: object, why: Refusal, *, now: int) -> VerifiedEvent | None:
+def _never(
+    event: object, why: Refusal, *, now: int, known: RelayLimits | None = None
+) -> VerifiedEvent | None:
     """Mint nothing: we have no key."""
-    del event, why, now
+    del event, why, now, known
     return None
 
 

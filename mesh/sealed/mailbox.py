@@ -6,7 +6,8 @@ handed on twice, and who takes letters knows them again by `Letter.id`.
 
 Out: a wrap for every reader of a message, to the relays he names (kind 10050), and one to our own.
 What is random in a wrap is derived from our key and the message, so sending it again is sending
-the same event. Who names no relays is not ready to receive: `NoInbox`, and nothing is sent.
+the same event; a relay that takes none of its date gets it with another (`keys_of_wraps`). Who
+names no relays is not ready to receive: `NoInbox`, and nothing is sent.
 
 Which event of our log a wrap carried is noted, if there are `wraps`: of what comes, as who takes it
 says; of what goes, as who sends it does.
@@ -31,7 +32,7 @@ from ledger.core.event import Cause
 from mesh.core import envelope, nip04, nip17, nip59
 from mesh.core.envelope import Envelope
 from mesh.core.errors import InvalidData, InvalidEnvelope, Refused
-from mesh.core.nip01 import NostrSigner, VerifiedEvent
+from mesh.core.nip01 import Event, NostrSigner, VerifiedEvent
 from mesh.core.nip59 import Chance, Rumor
 from mesh.core.relay.filter import Filter
 from mesh.core.relay.kinds import supersedes
@@ -71,6 +72,15 @@ class Letter:
     sealed: VerifiedEvent | None = None
 
 
+def _seed_of(signer: NostrSigner) -> bytes:
+    return hmac.digest(signer.secret, _SEED, "sha256")
+
+
+def keys_of_wraps(signer: NostrSigner) -> Callable[[Event], NostrSigner | None]:
+    """Return what finds the key of each gift wrap that the mailbox of `signer` made, or None."""
+    return partial(nip59.key_of, _seed_of(signer))
+
+
 class Mailbox:
     """Sealed messages of `signer`. `relays` are where it takes them; `clock` gives Unix seconds."""
 
@@ -91,7 +101,7 @@ class Mailbox:
         self._relays = tuple(relays)
         self._clock = clock
         self._worker = Worker("sealed")
-        self._seed = hmac.digest(signer.secret, _SEED, "sha256")
+        self._seed = _seed_of(signer)
         self._lists: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.opened = 0
         self.refused = 0

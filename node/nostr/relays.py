@@ -9,6 +9,7 @@ from mesh.pool.book import RelayBook
 from mesh.pool.port import Pool
 from mesh.pool.relays import PoolSettings, RelayPool
 from mesh.pool.sqlite_outbox import SqliteOutbox
+from mesh.sealed.mailbox import keys_of_wraps
 from mesh.souls import without_file
 from node.config import PublishSection
 from node.home import Home
@@ -53,5 +54,5 @@ def make_pool(home: Home, section: PublishSection, signer: NostrSigner) -> Relay
         jitter=random.random,
         clock=lambda: now_ms() // 1000,
         signer=signer,
-        remint=Reminter(signer=signer, shrink=(without_file,)),
+        remint=Reminter(signer=signer, once=keys_of_wraps(signer), shrink=(without_file,)),
     )
