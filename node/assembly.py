@@ -252,7 +252,7 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
     remembering = make_remembering(opened, journal, mind.chain)
     anchoring = _anchoring(opened, release)
     approval = make_approval(opened, journal, lambda: fleet.fleet)
-    post = make_nostr(opened, pool, relay, journal, gateway, mind.tooling, release, approval)
+    post = make_nostr(opened, pool, relay, journal, gateway, mind.tooling, release, approval, fleet)
     witnessed = _witnessed(opened, release, pool, signer, fleet)
     witnessing = _witnessing(opened, signer, relay, pool, fleet)
     mirroring = make_mirroring(opened, release, signer, witnessing, lambda: fleet.fleet)

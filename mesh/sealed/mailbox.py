@@ -20,7 +20,7 @@ Not covered: files, reactions; the sender's own copies from other devices.
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -82,7 +82,10 @@ def keys_of_wraps(signer: NostrSigner) -> Callable[[Event], NostrSigner | None]:
 
 
 class Mailbox:
-    """Sealed messages of `signer`. `relays` are where it takes them; `clock` gives Unix seconds."""
+    """Sealed messages of `signer`. `relays` are where it takes them; `clock` gives Unix seconds.
+
+    `find` has the pool know where somebody writes, before he is asked where he takes messages.
+    """
 
     def __init__(
         self,
@@ -93,9 +96,11 @@ class Mailbox:
         relays: Sequence[str],
         clock: Callable[[], int],
         wraps: Wraps | None = None,
+        find: Callable[[Collection[str]], Awaitable[None]] | None = None,
     ) -> None:
         self._pool = pool
         self._wraps = wraps
+        self._find = find
         self._signer = signer
         self._handled = handled
         self._relays = tuple(relays)
@@ -234,6 +239,8 @@ class Mailbox:
         until, relays = self._lists.get(pubkey, (0, ()))
         if self._clock() < until:
             return relays
+        if self._find is not None:
+            await self._find((pubkey,))
         wanted = Filter(kinds=frozenset((nip17.INBOX_KIND,)), authors=frozenset((pubkey,)), limit=1)
         found = [*(await self._pool.fetch([wanted])).events]
         found += (await self._pool.fetch([wanted], at=self._relays)).events
