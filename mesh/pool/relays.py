@@ -208,6 +208,7 @@ class RelayPool:
         """Give every event that matches, stored and new, in the block (mesh/pool/port.py)."""
         backoff = self._settings.backoff
         asked = Subscription(filters, known, jitter=self._jitter, backoff=backoff)
+        at = None if at is None else _urls(at)
         failed: Exception | None = None
         async with asyncio.TaskGroup() as group:
             following = group.create_task(self._follow(asked, filters, at))

@@ -11,6 +11,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from mesh.core import limits
+from mesh.core.errors import Refused
 from mesh.core.nip01 import NostrSigner
 from mesh.core.pool.routes import relay_url
 from mesh.core.relay.filter import Filter
@@ -390,6 +391,13 @@ async def test_a_subscription_goes_on_where_its_author_writes_by_now():
             await asyncio.sleep(0.01)
         await homes[1].add(make(BOB, content="live"))
         assert (await anext(events)).content == "live"
+
+
+async def test_a_subscription_at_what_is_no_relay_is_refused():
+    async with pooling() as pool:
+        with pytest.raises(Refused, match="not the URL of a relay"):
+            async with pool.subscribe([WRAPS], at=["nowhere"]):
+                pass
 
 
 async def test_relays_that_lists_name_are_bounded_together(monkeypatch):
