@@ -16,13 +16,9 @@ from ledger.snapshot import SnapshotFile
 from ledger.views import NEAR, Views
 from mesh.core import nip19
 from mesh.core.nip01 import NostrSigner
-from mesh.core.nip11 import RelayInfo
-from mesh.core.relay.policy import WritePolicy
 from mesh.fleet.bus import Bus
 from mesh.pool.relays import RelayPool
 from mesh.relay.server import Relay
-from mesh.relay.sqlite import SqliteEventStore
-from mesh.witnesses import equivocations
 from node.agent.adopting import Adopting
 from node.agent.adoption import make_adopting, make_layered, make_patching
 from node.agent.approval import PatchApproval, make_approval
@@ -39,7 +35,7 @@ from node.anchors.anchoring import Anchoring, make_anchoring
 from node.anchors.handing_in import HandingIn, make_handing_in
 from node.anchors.stamping import Stamping, make_stamping
 from node.api.door import addresses_in
-from node.config import Config, public_key
+from node.config import Config
 from node.fleet.bus import make_bus, make_live
 from node.fleet.duties import FleetDuty, make_duty
 from node.fleet.gossiping import Gossiping, make_gossiping
@@ -50,6 +46,7 @@ from node.fleet.looking_back import LookingBack
 from node.fleet.members import FleetNode, make_fleet
 from node.fleet.mirroring import Mirroring, make_mirroring
 from node.fleet.offers import Offers, approval_of
+from node.fleet.own_relay import make_relay
 from node.fleet.routing import Routing
 from node.fleet.routing_wiring import make_homing, make_routing
 from node.fleet.stages import Stages, check_stages
@@ -245,17 +242,16 @@ def check_config(home: Home, config: Config, genesis: Genesis) -> None:
 def assemble(opened: Opened, taken: Taken) -> Parts:
     """Make every part."""
     opened, journal, layers = make_layered(opened, taken.state)
-    home, config, log, genesis = opened.home, opened.config, opened.log, opened.lineage.genesis
+    home, config, log = opened.home, opened.config, opened.log
     release, views = taken.release, _views(home, log)
     pool = make_pool(home, config.publish, signer := NostrSigner(opened.keys.nostr.secret))
-    relay = _relay(home, config, genesis, signer) if config.relay.enabled else None
+    relay = make_relay(opened, signer, fleet := make_fleet(opened))
     gateway = Gateway(journal)
     mind = make_mind(opened, journal, gateway, views, lambda: _head(release), layers)
     remembering = make_remembering(opened, journal, mind.chain)
     anchoring = _anchoring(opened, release)
-    fleet = make_fleet(opened)
     approval = make_approval(opened, journal, lambda: fleet.fleet)
-    post = make_nostr(opened, pool, relay, journal, gateway, mind.tooling, release, approval)
+    post = make_nostr(opened, pool, relay, journal, gateway, mind.tooling, release, approval, fleet)
     witnessed = _witnessed(opened, release, pool, signer, fleet)
     witnessing = _witnessing(opened, signer, relay, pool, fleet)
     mirroring = make_mirroring(opened, release, signer, witnessing, lambda: fleet.fleet)
@@ -471,27 +467,4 @@ def _anchoring(opened: Opened, release: Release) -> Anchoring:
         opened.past,
         opened.bitcoin,
         opened.anchors,
-    )
-
-
-def _relay(home: Home, config: Config, genesis: Genesis, signer: NostrSigner) -> Relay:
-    from importlib.metadata import version
-
-    section = config.relay
-    fleet = frozenset({signer.pubkey, *(public_key(text) for text in section.writers)})
-    bits = {"fleet": None, "work": section.work_bits, "public": 0}
-    return Relay(
-        SqliteEventStore(
-            home.relay,
-            kept_kinds=frozenset({config.publish.checkpoint_kind, equivocations.KIND}),
-        ),
-        WritePolicy(
-            authors=fleet,
-            strangers_work_bits=bits[section.write],
-            inbox_work_bits=bits[section.inbox],
-        ),
-        RelayInfo(name=genesis.name, pubkey=signer.pubkey, version=version("timmy-node")),
-        lambda: now_ms() // 1000,
-        urls=section.urls,
-        connections_max=section.connections_max,
     )

@@ -45,6 +45,8 @@ from runtime.zones import zone
 
 FileName = Annotated[str, msgspec.Meta(pattern=r"^[^/\0][^\0]{0,199}$")]
 RelayUrl = Annotated[str, msgspec.Meta(pattern="^wss?://[^/]", max_length=2048)]
+Host = Annotated[str, msgspec.Meta(pattern=r"^[0-9a-z.:-]+$", max_length=255)]
+"""As the address of a relay names it: in lower case, an IPv6 number without brackets."""
 FollowedUrl = Annotated[str, msgspec.Meta(pattern=r"^https://[*a-z0-9.:-]+$", max_length=300)]
 Toolset = Literal[
     "files", "shell", "git", "network", "memory", "todo", "ledger", "skills", "architecture",
@@ -95,6 +97,7 @@ class PublishSection(Section, frozen=True):
     interval_s: Annotated[int, msgspec.Meta(ge=1, le=86_400)]
     read: Annotated[list[RelayUrl], msgspec.Meta(max_length=32)]
     follow: bool
+    follow_hosts: Annotated[list[Host], msgspec.Meta(max_length=32)]
     authenticate: bool
     check_s: Annotated[int, msgspec.Meta(ge=60, le=604_800)]
 

@@ -7,7 +7,7 @@ import msgspec
 from mesh.core import limits
 from mesh.core.relay.policy import WritePolicy
 
-SUPPORTED_NIPS = (1, 5, 9, 11, 13, 40, 42, 45, 62, 67, 70, 77)
+SUPPORTED_NIPS = (1, 5, 9, 11, 13, 40, 42, 45, 62, 65, 67, 70, 77)
 """Those that are wholly implemented."""
 
 

@@ -13,7 +13,9 @@ with a signature is refused: it could be published.
 
 Everything that is chance is an argument, `Chance`. Derived from a secret and a name it makes the
 same wrap again, byte for byte: who dies between sending and writing down that he sent sends again,
-and relays know the event already.
+and relays know the event already. The key is derived from the wrap's nonce, which stands in the
+open: so who has the secret finds the key of his wrap again (`key_of`), and can date it anew for a
+relay that refuses its date, though he remembers nothing else of it.
 
 Not covered: whoever watches relays sees that a wrap came for a key, its size in steps, and who
 asks for it; and there is no forward secrecy (mesh.core.nip44).
@@ -26,7 +28,7 @@ from typing import Final, Self
 import msgspec
 
 from mesh.core import limits, nip44
-from mesh.core.errors import InvalidEvent, InvalidWrap, TooLong
+from mesh.core.errors import InvalidData, InvalidEvent, InvalidWrap, TooLong
 from mesh.core.nip01 import (
     Body,
     Event,
@@ -140,14 +142,34 @@ class Chance:
         def age(label: bytes) -> int:
             return int.from_bytes(part(label)[:8], "big") % (limits.WRAP_AGE_SECONDS_MAX + 1)
 
+        wrap_nonce = part(b"w")
         return cls(
-            key=NostrSigner(part(b"k")),  # fails for one seed in 2^128, as any random key would
+            key=_once(seed, wrap_nonce),
             seal_nonce=part(b"s"),
-            wrap_nonce=part(b"w"),
+            wrap_nonce=wrap_nonce,
             aux=part(b"x"),
             seal_age_s=age(b"a"),
             wrap_age_s=age(b"b"),
         )
+
+
+def _once(seed: bytes, wrap_nonce: bytes) -> NostrSigner:
+    """Derive the key of a wrap. Fails for one nonce in 2^128, as any random key would."""
+    return NostrSigner(hmac.digest(seed, _CHANCE_DOMAIN + b"once" + wrap_nonce, "sha256"))
+
+
+def key_of(seed: bytes, event: Event) -> NostrSigner | None:
+    """Return the key of a wrap whose `Chance` was derived from this seed; None of any other event.
+
+    A live wrap is never dated anew: it is None of those, too.
+    """
+    if event.kind != WRAP_KIND:
+        return None
+    try:
+        found = _once(seed, nip44.nonce_of(event.content))
+    except InvalidData:
+        return None
+    return found if found.pubkey == event.pubkey else None
 
 
 def wrap(

@@ -1,8 +1,9 @@
 """The writing half of a relay connection: what its queue holds, what became of it, is it there.
 
-An event leaves the queue when the relay has it, or refuses it for good (then that is logged). A
-refusal for age or size has it minted again, a bounded number of times. What the relay took is kept
-until it was asked whether it has it: an OK is a word, too (`kept`, `checked`).
+An event leaves the queue when the relay has it, or refuses it for good (then that is logged, and
+told by its receiver if it is a sealed message). A refusal for age or size has it minted again, a
+bounded number of times. What the relay took is kept until it was asked whether it has it: an OK is
+a word, too (`kept`, `checked`).
 
 An event that was put off before is sent alone: one that makes a relay hang up holds up nobody else.
 
@@ -24,7 +25,8 @@ from mesh.core.nip01 import Event, VerifiedEvent
 from mesh.core.pool.client import Answered
 from mesh.core.pool.refusals import Refusal, refusal
 from mesh.core.pool.relay_limits import RelayLimits
-from mesh.core.relay.kinds import KindClass, expiration, is_protected, kind_class
+from mesh.core.relay.kinds import KindClass, expiration, first_value, is_protected, kind_class
+from mesh.core.relay.privacy import GIFT_WRAPS
 from mesh.pool.outbox import Entry, Outbox
 from mesh.worker import Worker
 
@@ -33,12 +35,16 @@ _log = structlog.get_logger(__name__)
 _LIVE_MAX: Final = limits.LIVE_EVENTS_MAX
 _REASONS_MAX: Final = 16
 """Kinds of refusals that are counted apart: NIP-01 names eight, a relay may make up any number."""
+_RECEIVERS_MAX: Final = 256
+"""Of sealed messages that a relay does not take: more than may talk to one node."""
 
 
 class Remint(Protocol):
     """Mints a Nostr event again that a relay refused (mesh/core/pool/minting.py)."""
 
-    def __call__(self, event: Event, why: Refusal, *, now: int) -> VerifiedEvent | None:
+    def __call__(
+        self, event: Event, why: Refusal, *, now: int, known: RelayLimits | None = None
+    ) -> VerifiedEvent | None:
         """Return another Nostr event of the same thing, or None."""
         ...
 
@@ -73,6 +79,8 @@ class Delivery:
     last_refusal: str = ""
     refusals: Counter[str] = field(default_factory=Counter)
     """Why events were refused for good, in the relay's first words, and how often."""
+    undelivered: dict[str, str] = field(default_factory=dict)
+    """Whose sealed messages were among them, by public key, and the relay's words of the last."""
     _sent: dict[str, _Sent] = field(default_factory=dict)
     _live: deque[tuple[int, VerifiedEvent]] = field(
         default_factory=partial(deque, maxlen=_LIVE_MAX)
@@ -136,7 +144,7 @@ class Delivery:
 
     async def _mint_again(self, event: Event, why: Refusal) -> VerifiedEvent | None:
         try:
-            again = self.remint(event, why, now=self.clock())
+            again = self.remint(event, why, now=self.clock(), known=self.limits)
         except InvalidEvent as error:
             _log.error("event cannot be minted again", event_id=event.id, error=str(error))
             return None
@@ -162,11 +170,11 @@ class Delivery:
                 self.limits = self.limits.took(sent.event)
                 await self._gone(answer.event_id, keep=self._is_kept(sent))
             case Refusal.FINAL:
-                await self._drop(answer, "event refused")
+                await self._drop(answer, sent, "event refused")
             case Refusal.AGE | Refusal.FUTURE | Refusal.SIZE:
                 await self._form_refused(answer, sent, meaning)
             case _:
-                await self._put_off(answer, meaning)
+                await self._put_off(answer, sent, meaning)
 
     def _live_answered(self, answer: Answered, meaning: Refusal) -> None:
         if meaning is Refusal.LATER:
@@ -181,18 +189,20 @@ class Delivery:
         if sent.entry.minted < limits.REMINTS_MAX:
             again = await self._mint_again(sent.event, why)
         if again is None:
-            await self._drop(answer, "event refused")
+            await self._drop(answer, sent, "event refused")
 
-    async def _put_off(self, answer: Answered, meaning: Refusal) -> None:
+    async def _put_off(self, answer: Answered, sent: _Sent, meaning: Refusal) -> None:
         later = partial(self.outbox.postpone, self.url, answer.event_id)
         attempts = await self.worker.submit(later)
         if attempts >= limits.OUTBOX_ATTEMPTS_MAX and meaning is Refusal.UNCLEAR:
-            await self._drop(answer, "event given up")
+            await self._drop(answer, sent, "event given up")
         else:
             raise TryLater(answer.message or "refused without a reason")
 
-    async def _drop(self, answer: Answered, what: str) -> None:
+    async def _drop(self, answer: Answered, sent: _Sent, what: str) -> None:
         self._refused(answer, what)
+        if sent.event.kind in GIFT_WRAPS:
+            self._undeliverable(sent.event, answer.message[: limits.NOTICE_CHARS_MAX])
         await self._gone(answer.event_id, keep=False)
 
     def _refused(self, answer: Answered, what: str) -> None:
@@ -202,6 +212,14 @@ class Delivery:
             self.refusals[why] += 1
         said = _log.warning if self.refusals[why] == 1 else _log.debug  # once, not for each event
         said(what, relay=self.url, event_id=answer.event_id, message=answer.message)
+
+    def _undeliverable(self, wrap: Event, why: str) -> None:
+        """Tell of each: somebody waits for it, and who sent it takes it for sent."""
+        receiver = first_value(wrap, "p") or ""
+        if receiver in self.undelivered or len(self.undelivered) < _RECEIVERS_MAX:
+            self.undelivered[receiver] = why
+        told = {"relay": self.url, "event_id": wrap.id, "receiver": receiver, "message": why}
+        _log.warning("a sealed message is not taken here", **told)
 
     async def _gone(self, event_id: str, *, keep: bool) -> None:
         await self.worker.submit(partial(self.outbox.took, self.url, event_id, keep=keep))

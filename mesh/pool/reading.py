@@ -271,6 +271,28 @@ async def check(link: Link) -> None:
         link.wake.set()
 
 
+async def read_all(reader: Reader, filters: Iterable[Filter]) -> str:
+    """Ask one relay everything, once it is connected; return why its answer may be short, or ""."""
+    link = reader.link
+    try:
+        async with asyncio.timeout(limits.FETCH_SECONDS_MAX), link.wanting():
+            if not await _connected(link):
+                return link.last_error or f"not connected within {limits.ANSWER_SECONDS_MAX} s"
+            faults = [await reader.read(one) for one in filters]
+    except TimeoutError:
+        return f"not done within {limits.FETCH_SECONDS_MAX} s"
+    return next(filter(None, faults), "")
+
+
+async def _connected(link: Link) -> bool:
+    try:
+        async with asyncio.timeout(limits.ANSWER_SECONDS_MAX):
+            await link.up.wait()
+    except TimeoutError:
+        return False
+    return True
+
+
 async def _present(link: Link, wanted: Filter, held: list[tuple[int, str]]) -> set[str]:
     found: set[str] = set()
 

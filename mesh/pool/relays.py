@@ -13,6 +13,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Collection, Iter
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from functools import partial
+from typing import NoReturn
 
 import structlog
 
@@ -25,12 +26,13 @@ from mesh.core.pool.refusals import Refusal
 from mesh.core.pool.relay_limits import RelayLimits
 from mesh.core.pool.routes import RELAY_LIST_KIND, Route, relay_url
 from mesh.core.relay.filter import Filter
+from mesh.core.relay.privacy import GIFT_WRAPS
 from mesh.pool.book import RelayBook
 from mesh.pool.delivery import Delivery, Remint
 from mesh.pool.link import Link, Shared
 from mesh.pool.outbox import Outbox
 from mesh.pool.port import Fetched, Queued, QueueFull
-from mesh.pool.reading import Reader, check
+from mesh.pool.reading import Reader, check, read_all
 from mesh.pool.relay_document import read_document
 from mesh.pool.seen import Seen
 from mesh.pool.subscription import Subscription
@@ -43,9 +45,10 @@ _log = structlog.get_logger(__name__)
 class RelayStatus:
     """How a relay is doing, since the start of this process (`queued`, `connected`: now).
 
-    `refused`: events it will not have, and why: `refusals`. `lost`: events it took and did not have
-    when it was asked. `faults`: what it did wrong, and how often. `latency_ms` is of its last OK,
-    None if there was none. `limits`: what is known of them.
+    `refused`: events it will not have, and why: `refusals`; `undelivered`: whose sealed messages
+    were among them, by public key, and its words. `lost`: events it took and did not have when it
+    was asked. `faults`: what it did wrong, and how often. `latency_ms` is of its last OK, None if
+    there was none. `limits`: what is known of them.
     """
 
     url: str
@@ -56,6 +59,7 @@ class RelayStatus:
     accepted: int
     refused: int
     refusals: dict[str, int]
+    undelivered: dict[str, str]
     lost: int
     latency_ms: int | None
     limits: dict[str, int | bool]
@@ -68,13 +72,14 @@ class PoolSettings:
     """What an operator decides. URLs are ws:// or wss://.
 
     `write`: relays of ours that are written to, and read from; `read`: only read from. `follow`:
-    whether relay lists of others (NIP-65) make us dial. `authenticate`: whether a relay that asks
-    is told who we are (NIP-42).
+    whether relay lists of others (NIP-65) make us dial; `hosts`: where they may lead beside public
+    addresses. `authenticate`: whether a relay that asks is told who we are (NIP-42).
     """
 
     write: Sequence[str] = ()
     read: Sequence[str] = ()
     follow: bool = False
+    hosts: Sequence[str] = ()
     authenticate: bool = True
     ack_seconds: float = limits.PUBLISH_ACK_SECONDS_MAX
     check_seconds: float = limits.CHECK_SECONDS
@@ -115,6 +120,8 @@ class RelayPool:
         self._tasks: dict[str, asyncio.Task[None]] = {}
         self._limits: dict[str, RelayLimits] = {}
         self._routes: dict[str, Route] = {}
+        self._learnt = asyncio.Event()
+        self._others: set[str] = set()
         self._news: asyncio.Queue[Callable[[], None]] = asyncio.Queue(limits.BOOK_RELAYS_MAX)
         self._shared = Shared(
             jitter=jitter,
@@ -172,15 +179,21 @@ class RelayPool:
                 link.wake.set()
 
     def _targets(self, event: VerifiedEvent) -> tuple[str, ...]:
-        tagged = dict.fromkeys(tag[1] for tag in event.tags if tag[0] == "p" and len(tag) > 1)
+        """Our own and, but for sealed messages, those at which tagged people read.
+
+        A sealed message goes where its receiver takes them (kind 10050), which is for who sends it
+        to say: elsewhere it would show that he is written to.
+        """
+        tags = () if event.kind in GIFT_WRAPS else event.tags
+        tagged = dict.fromkeys(tag[1] for tag in tags if tag[0] == "p" and len(tag) > 1)
         routes = [self._routes[one] for one in tagged if one in self._routes]
         learnt = self._followed(url for route in routes for url in route.read)
         return tuple(dict.fromkeys((*self._write, *learnt)))
 
     def _followed(self, urls: Iterable[str]) -> tuple[str, ...]:
-        """Of relays that others named, those that we go to."""
+        """Of relays that others named, those that we go to: as many as there is room for."""
         found = dict.fromkeys(urls) if self._settings.follow else {}
-        return tuple(found)[: limits.LEARNT_RELAYS_MAX]
+        return tuple(url for url in found if self._link(url, learnt=True))
 
     # ---- reading ------------------------------------------------------------------------------
 
@@ -195,20 +208,33 @@ class RelayPool:
         """Give every event that matches, stored and new, in the block (mesh/pool/port.py)."""
         backoff = self._settings.backoff
         asked = Subscription(filters, known, jitter=self._jitter, backoff=backoff)
+        at = None if at is None else _urls(at)
         failed: Exception | None = None
         async with asyncio.TaskGroup() as group:
-            tasks = [
-                group.create_task(asked.follow(link)) for link in self._asked(filters, at) if link
-            ]
+            following = group.create_task(self._follow(asked, filters, at))
             try:
                 yield asked.events()
             except Exception as error:  # noqa: BLE001 - the block's own, raised below as it is
                 failed = error
             finally:
-                for task in tasks:
-                    task.cancel()
+                following.cancel()
         if failed is not None:
             raise failed
+
+    async def _follow(
+        self, asked: Subscription, filters: Sequence[Filter], at: Collection[str] | None
+    ) -> None:
+        """Ask all relays that there are to ask, also as other lists are learnt, until cancelled."""
+        tasks: dict[str, asyncio.Task[NoReturn]] = {}
+        async with asyncio.TaskGroup() as group:
+            while True:
+                learnt = self._learnt
+                links = {link.url: link for link in self._asked(filters, at)}
+                for url in tasks.keys() - links.keys():
+                    tasks.pop(url).cancel()
+                for url in links.keys() - tasks.keys():
+                    tasks[url] = group.create_task(asked.follow(links[url]))
+                await learnt.wait()
 
     async def fetch(
         self, filters: Sequence[Filter], *, at: Collection[str] | None = None
@@ -225,14 +251,12 @@ class RelayPool:
         async def ask(link: Link) -> None:
             most = limits.FETCH_EVENTS_MAX
             reader = Reader(link=link, seen=seen, take=take, events_left=most)
-            if fault := await _fetch(reader, filters):
+            if fault := await read_all(reader, filters):
                 faults[link.url] = fault
 
         async with asyncio.TaskGroup() as group:
             for link in self._asked(filters, at):
                 group.create_task(ask(link))
-        for event in found.values():
-            self.learn(event)
         return Fetched(events=_newest(filters, found.values()), faults=tuple(faults.items()))
 
     def _asked(self, filters: Sequence[Filter], at: Collection[str] | None) -> list[Link]:
@@ -257,16 +281,32 @@ class RelayPool:
         if event.created_at > self._clock() + limits.FUTURE_SECONDS_MAX:
             return False  # it would keep out every later one
         self._routes.pop(event.pubkey, None)
-        self._routes[event.pubkey] = Route.parse(event, anywhere=event.pubkey == self._author)
+        self._routes[event.pubkey] = self._route(event)
         while len(self._routes) > limits.ROUTE_AUTHORS_MAX:
             del self._routes[next(iter(self._routes))]
         self._remember(partial(self._book.learn, event, now=self._clock()))
+        self._look_again()
         return True
 
-    async def find_routes(self, authors: Collection[str]) -> None:
-        """Ask our relays for the relay lists of people, so that they can be reached."""
-        kinds = frozenset({RELAY_LIST_KIND})
-        await self.fetch([Filter(authors=frozenset(authors), kinds=kinds)], at=self._read)
+    def _look_again(self) -> None:
+        """Have all who follow authors look where they write by now."""
+        self._learnt.set()
+        self._learnt = asyncio.Event()
+
+    def _route(self, event: VerifiedEvent) -> Route:
+        own = event.pubkey == self._author
+        return Route.parse(event, anywhere=own, hosts=self._settings.hosts)
+
+    async def find_routes(self, authors: Collection[str], *, at: Collection[str] = ()) -> bool:
+        """Ask our relays, and those of `at`, for the relay lists of people: to reach them.
+
+        Tells whether each relay answered all that was asked, as far as anybody can tell.
+        """
+        wanted = Filter(authors=frozenset(authors), kinds=frozenset({RELAY_LIST_KIND}))
+        found = await self.fetch([wanted], at=(*self._read, *at))
+        for event in found.events:
+            self.learn(event)
+        return not found.faults
 
     def _note(self, url: str, known: RelayLimits) -> None:
         self._limits[url] = known
@@ -278,14 +318,20 @@ class RelayPool:
 
     # ---- links --------------------------------------------------------------------------------
 
-    def _link(self, url: str) -> Link | None:
-        """Return the link to a relay, made if there is room for one more."""
+    def _link(self, url: str, *, learnt: bool = False) -> Link | None:
+        """Return the link to a relay, made if there is room for one more; `learnt`: of a list."""
         found = self._links.get(url)
         if found is not None:
             return found
-        if len(self._links) >= limits.LINKS_MAX and not self._evict():
+        most = limits.LEARNT_RELAYS_MAX
+        if learnt and len(self._others) >= most and not self._evict(self._others):
+            _log.info("too many relays that others name", relay=url, most=most)
+            return None
+        if len(self._links) >= limits.LINKS_MAX and not self._evict(self._links):
             _log.warning("too many relays at once", relay=url, most=limits.LINKS_MAX)
             return None
+        if learnt:
+            self._others.add(url)
         link = self._add(url)
         self._start(link)
         return link
@@ -304,11 +350,13 @@ class RelayPool:
         self._links[url] = link
         return link
 
-    def _evict(self) -> bool:
+    def _evict(self, among: Collection[str]) -> bool:
         """Let go of a relay that is not ours and that nobody wants; its queue stays on disk."""
-        for url, link in self._links.items():
+        for url in among:
+            link = self._links[url]
             if not (link.own or link.wanted or link.connected):
                 del self._links[url]
+                self._others.discard(url)
                 if task := self._tasks.pop(url, None):
                     task.cancel()
                 return True
@@ -345,8 +393,8 @@ class RelayPool:
             link.delivery.limits = self._limits.get(url, link.delivery.limits)
         for event in known.lists:
             if event.kind == RELAY_LIST_KIND:
-                own = event.pubkey == self._author
-                self._routes[event.pubkey] = Route.parse(event, anywhere=own)
+                self._routes[event.pubkey] = self._route(event)
+        self._look_again()
         await self._revive()
 
     async def _write_book(self) -> None:
@@ -387,6 +435,7 @@ class RelayPool:
                 accepted=link.delivery.accepted,
                 refused=link.delivery.refused,
                 refusals=dict(link.delivery.refusals),
+                undelivered=dict(link.delivery.undelivered),
                 lost=link.delivery.lost,
                 latency_ms=link.latency_ms,
                 limits=link.limits.known(),
@@ -415,32 +464,12 @@ def _urls(texts: Iterable[str]) -> tuple[str, ...]:
     return tuple(dict.fromkeys(map(relay_url, texts)))
 
 
-def _never(event: object, why: Refusal, *, now: int) -> VerifiedEvent | None:
+def _never(
+    event: object, why: Refusal, *, now: int, known: RelayLimits | None = None
+) -> VerifiedEvent | None:
     """Mint nothing: we have no key."""
-    del event, why, now
+    del event, why, now, known
     return None
-
-
-async def _fetch(reader: Reader, filters: Sequence[Filter]) -> str:
-    """Ask one relay everything; return why its answer may be short, or ""."""
-    link = reader.link
-    try:
-        async with asyncio.timeout(limits.FETCH_SECONDS_MAX), link.wanting():
-            if not await _connected(link):
-                return link.last_error or f"not connected within {limits.ANSWER_SECONDS_MAX} s"
-            faults = [await reader.read(one) for one in filters]
-    except TimeoutError:
-        return f"not done within {limits.FETCH_SECONDS_MAX} s"
-    return next(filter(None, faults), "")
-
-
-async def _connected(link: Link) -> bool:
-    try:
-        async with asyncio.timeout(limits.ANSWER_SECONDS_MAX):
-            await link.up.wait()
-    except TimeoutError:
-        return False
-    return True
 
 
 def _newest(

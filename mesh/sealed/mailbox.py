@@ -6,7 +6,8 @@ handed on twice, and who takes letters knows them again by `Letter.id`.
 
 Out: a wrap for every reader of a message, to the relays he names (kind 10050), and one to our own.
 What is random in a wrap is derived from our key and the message, so sending it again is sending
-the same event. Who names no relays is not ready to receive: `NoInbox`, and nothing is sent.
+the same event; a relay that takes none of its date gets it with another (`keys_of_wraps`). Who
+names no relays is not ready to receive: `NoInbox`, and nothing is sent.
 
 Which event of our log a wrap carried is noted, if there are `wraps`: of what comes, as who takes it
 says; of what goes, as who sends it does.
@@ -19,7 +20,7 @@ Not covered: files, reactions; the sender's own copies from other devices.
 
 import asyncio
 import hmac
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Collection, Sequence
 from contextlib import AbstractAsyncContextManager, nullcontext
 from dataclasses import dataclass
 from functools import partial
@@ -31,7 +32,7 @@ from ledger.core.event import Cause
 from mesh.core import envelope, nip04, nip17, nip59
 from mesh.core.envelope import Envelope
 from mesh.core.errors import InvalidData, InvalidEnvelope, Refused
-from mesh.core.nip01 import NostrSigner, VerifiedEvent
+from mesh.core.nip01 import Event, NostrSigner, VerifiedEvent
 from mesh.core.nip59 import Chance, Rumor
 from mesh.core.relay.filter import Filter
 from mesh.core.relay.kinds import supersedes
@@ -71,8 +72,20 @@ class Letter:
     sealed: VerifiedEvent | None = None
 
 
+def _seed_of(signer: NostrSigner) -> bytes:
+    return hmac.digest(signer.secret, _SEED, "sha256")
+
+
+def keys_of_wraps(signer: NostrSigner) -> Callable[[Event], NostrSigner | None]:
+    """Return what finds the key of each gift wrap that the mailbox of `signer` made, or None."""
+    return partial(nip59.key_of, _seed_of(signer))
+
+
 class Mailbox:
-    """Sealed messages of `signer`. `relays` are where it takes them; `clock` gives Unix seconds."""
+    """Sealed messages of `signer`. `relays` are where it takes them; `clock` gives Unix seconds.
+
+    `find` has the pool know where somebody writes, before he is asked where he takes messages.
+    """
 
     def __init__(
         self,
@@ -83,15 +96,17 @@ class Mailbox:
         relays: Sequence[str],
         clock: Callable[[], int],
         wraps: Wraps | None = None,
+        find: Callable[[Collection[str]], Awaitable[None]] | None = None,
     ) -> None:
         self._pool = pool
         self._wraps = wraps
+        self._find = find
         self._signer = signer
         self._handled = handled
         self._relays = tuple(relays)
         self._clock = clock
         self._worker = Worker("sealed")
-        self._seed = hmac.digest(signer.secret, _SEED, "sha256")
+        self._seed = _seed_of(signer)
         self._lists: dict[str, tuple[int, tuple[str, ...]]] = {}
         self.opened = 0
         self.refused = 0
@@ -224,6 +239,8 @@ class Mailbox:
         until, relays = self._lists.get(pubkey, (0, ()))
         if self._clock() < until:
             return relays
+        if self._find is not None:
+            await self._find((pubkey,))
         wanted = Filter(kinds=frozenset((nip17.INBOX_KIND,)), authors=frozenset((pubkey,)), limit=1)
         found = [*(await self._pool.fetch([wanted])).events]
         found += (await self._pool.fetch([wanted], at=self._relays)).events

@@ -3,6 +3,8 @@
 from typing import Any
 
 from attest.verify.plain import one_line
+from mesh.core import nip19
+from mesh.core.nip01 import is_hex32
 from node import console
 from node.client import Client
 
@@ -21,6 +23,8 @@ def show_relays(client: Client, *, as_json: bool) -> int:
         console.out("  " + ", ".join(f"{count} {name}" for name, count in told.items()))
         for why, count in one["refusals"].items():
             console.out(one_line(f"  REFUSED FOR GOOD  {why} ({count} times)"))
+        for key, why in one["undelivered"].items():
+            console.out(one_line(f"  UNDELIVERED  a sealed message to {_whom(key)}: {why}"))
         for fault, count in one["faults"].items():
             console.out(one_line(f"  FAULT  {fault} ({count} times)"))
         if one["last_error"]:
@@ -29,6 +33,10 @@ def show_relays(client: Client, *, as_json: bool) -> int:
             known = ", ".join(f"{name} {value}" for name, value in one["limits"].items())
             console.out(one_line(f"  known  {known}"))
     return 0
+
+
+def _whom(key: str) -> str:
+    return nip19.npub(key) if is_hex32(key) else "nobody"
 
 
 def _state(one: dict[str, Any]) -> str:

@@ -127,12 +127,11 @@ def _relays(relays: list[dict[str, Any]]) -> str:
         return "none"
     up = sum(one["connected"] for one in relays)
     told = [f"{up} of {len(relays)} connected"]
-    queued, faulty = (
-        sum(one["queued"] for one in relays),
-        sum(bool(one["faults"]) for one in relays),
-    )
+    queued = sum(one["queued"] for one in relays)
+    faulty, unread = (sum(bool(one[what]) for one in relays) for what in ("faults", "undelivered"))
     told += [f"{queued} events queued"] if queued else []
     told += [f"{faulty} with faults"] if faulty else []
+    told += [f"{unread} that do not take a SEALED MESSAGE"] if unread else []
     return ", ".join(told) + " (timmy mesh relays)"
 
 

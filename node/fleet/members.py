@@ -111,6 +111,8 @@ class FleetNode:
     """Of the ways in its token those by which a newcomer was not answered last: why, and a hint."""
     told: Told = field(default_factory=Told)
     """What was logged of members that did not answer, or refused."""
+    on_settled: Callable[[Fleet], None] = lambda _fleet: None
+    """Told of each manifest that is taken, before anybody acts on it; must not wait."""
     settled: asyncio.Event = field(default_factory=asyncio.Event)
     changed: asyncio.Event = field(default_factory=asyncio.Event)
 
@@ -264,6 +266,7 @@ class FleetNode:
     def _settle(self, fleet: Fleet) -> None:
         self.fleet, self.proposal = fleet, None
         self._told.clear()
+        self.on_settled(fleet)
         self.settled.set()
         members = {one.ledger for one in fleet.manifest.members}
         for known in (self.seen, self.heard_ms, self.reached_ms):

@@ -4,11 +4,12 @@ import random
 
 from mesh.core.nip01 import NostrSigner, UnsignedEvent, VerifiedEvent
 from mesh.core.pool.minting import Reminter
-from mesh.core.pool.routes import RELAY_LIST_KIND, is_public, relay_list_tags, relay_url
+from mesh.core.pool.routes import RELAY_LIST_KIND, may_follow, relay_list_tags, relay_url
 from mesh.pool.book import RelayBook
 from mesh.pool.port import Pool
 from mesh.pool.relays import PoolSettings, RelayPool
 from mesh.pool.sqlite_outbox import SqliteOutbox
+from mesh.sealed.mailbox import keys_of_wraps
 from mesh.souls import without_file
 from node.config import PublishSection
 from node.home import Home
@@ -18,11 +19,13 @@ from node.open import now_ms
 def own_list(section: PublishSection, signer: NostrSigner, *, now: int) -> VerifiedEvent | None:
     """Return our own relay list (NIP-65, kind 10002): where we write and where we read.
 
-    Only addresses that a stranger could follow: others would tell of our network and lead nowhere.
-    None if there is none.
+    Only addresses that a stranger could follow, and those of `follow_hosts`: others would tell of
+    our network and lead nowhere. None if there is none.
     """
-    write = [url for url in map(relay_url, section.relays) if is_public(url)]
-    read = [url for url in map(relay_url, (*section.relays, *section.read)) if is_public(url)]
+    write, read = (
+        [url for url in map(relay_url, urls) if may_follow(url, section.follow_hosts)]
+        for urls in (section.relays, (*section.relays, *section.read))
+    )
     tags = relay_list_tags(read, write)
     if not tags:
         return None
@@ -43,6 +46,7 @@ def make_pool(home: Home, section: PublishSection, signer: NostrSigner) -> Relay
         write=section.relays,
         read=section.read,
         follow=section.follow,
+        hosts=section.follow_hosts,
         authenticate=section.authenticate,
         check_seconds=section.check_s,
     )
@@ -53,5 +57,5 @@ def make_pool(home: Home, section: PublishSection, signer: NostrSigner) -> Relay
         jitter=random.random,
         clock=lambda: now_ms() // 1000,
         signer=signer,
-        remint=Reminter(signer=signer, shrink=(without_file,)),
+        remint=Reminter(signer=signer, once=keys_of_wraps(signer), shrink=(without_file,)),
     )

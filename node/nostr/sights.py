@@ -7,6 +7,7 @@ Not covered: what an event says. A job that reads it asks relays itself, or is a
 """
 
 import asyncio
+from collections.abc import Awaitable, Callable, Collection
 from typing import Final, TypeAlias
 
 from ledger.core import hashing
@@ -39,6 +40,12 @@ class NostrSights:
         self._places: dict[Place, tuple[int, str] | None] = {}
         self._told: set[Place] = set()
         self._more = asyncio.Event()
+        self.find: Callable[[Collection[str]], Awaitable[None]] | None = None
+        """Has the pool know where an author writes, before he is asked for; None: nothing does."""
+
+    def authors(self) -> set[str]:
+        """Return the keys of those that jobs follow."""
+        return {author for _, author in self._places}
 
     async def sight(self, watch: Watch) -> bytes | None:
         """Return how a place looks now; None if relays did not tell yet. Raises JobRefused."""
@@ -69,6 +76,8 @@ class NostrSights:
     async def _follow(self, place: Place) -> None:
         kind, author = place
         wanted = Filter(kinds=frozenset((kind,)), authors=frozenset((author,)), limit=1)
+        if self.find is not None:
+            await self.find((author,))
         while place not in self._told:
             found = await self._pool.fetch([wanted])
             for event in found.events:

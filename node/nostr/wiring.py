@@ -1,6 +1,7 @@
 """The gateway to Nostr and the bridge, wired by `[gateways.nostr]` and `[bridge]` of node.toml."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass
 
 from ledger.release import Release
@@ -13,6 +14,7 @@ from mesh.sealed.sqlite_handled import SqliteHandled
 from mesh.sealed.wraps import Wraps
 from node.agent.approval import PatchApproval
 from node.config import Config, public_key
+from node.fleet.members import FleetNode
 from node.nostr import withdrawing
 from node.nostr.answering import PatchWords
 from node.nostr.bridge import Bridge
@@ -20,6 +22,7 @@ from node.nostr.gateway import NostrGateway
 from node.nostr.roles import Role
 from node.nostr.sights import NostrSights
 from node.nostr.tasking import Tasking
+from node.nostr.whereabouts import Find, Whereabouts
 from node.open import now_ms
 from node.opened import Opened
 from node.sections.base import ConfigError
@@ -78,6 +81,8 @@ class Post:
     tasking: Tasking | None
     bridge: Bridge
     sights: NostrSights
+    whereabouts: Whereabouts | None
+    """None unless lists of others are followed: then nobody is asked where anybody is."""
     wraps: Wraps
     journal: Journal
 
@@ -89,6 +94,8 @@ class Post:
             group.create_task(withdrawing.run(self.wraps, self.journal))
             if self.gateway is not None:
                 group.create_task(self.gateway.run())
+            if self.whereabouts is not None:
+                group.create_task(self.whereabouts.run())
 
     async def close(self) -> None:
         """Close what remembers."""
@@ -105,7 +112,8 @@ def make_nostr(
     gateway: Gateway,
     tooling: Tooling,
     release: Release,
-    approval: PatchApproval | None = None,
+    approval: PatchApproval,
+    fleet: FleetNode,
 ) -> Post:
     """Make all of it; the gateway only if node.toml switches it on.
 
@@ -130,8 +138,11 @@ def make_nostr(
     wraps = withdrawing.make_wraps(
         opened.home, journal, None if relay is None else relay.withdraw, pool.withdraw
     )
-    mailbox, outbox = _mailbox(opened, pool, signer, wraps), Outbox(journal)
     roles = roles_of(opened.config.gateways.nostr)
+    sights = NostrSights(pool)
+    whereabouts = make_whereabouts(opened.config, pool, roles, sights, fleet)
+    find = sights.find = None if whereabouts is None else whereabouts.find
+    mailbox, outbox = _mailbox(opened, pool, signer, wraps, find), Outbox(journal)
     tasking = None if mailbox is None else Tasking(mailbox, signer, opened.log, roles=roles)
     return Post(
         outbox=outbox,
@@ -146,17 +157,36 @@ def make_nostr(
             tooling.approvals,
             roles=roles,
             tasking=tasking,
-            patches=None if approval is None else PatchWords(approval=approval, signer=signer),
+            patches=PatchWords(approval=approval, signer=signer),
         ),
         tasking=tasking,
         bridge=bridge,
-        sights=NostrSights(pool),
+        sights=sights,
+        whereabouts=whereabouts,
         wraps=wraps,
         journal=journal,
     )
 
 
-def _mailbox(opened: Opened, pool: Pool, signer: NostrSigner, wraps: Wraps) -> Mailbox | None:
+def make_whereabouts(
+    config: Config, pool: RelayPool, roles: Collection[str], sights: NostrSights, fleet: FleetNode
+) -> Whereabouts | None:
+    """Make what knows where people are: who may talk, peers, members, whom jobs follow."""
+    if not config.publish.follow:
+        return None
+    named = (*roles, *peers_of(config.bridge))
+
+    def people() -> list[str]:
+        members = fleet.fleet.manifest.members if fleet.fleet else ()
+        others = [one.nostr.hex() for one in members if one.ledger != fleet.own.ledger]
+        return [*named, *others, *sights.authors()]
+
+    return Whereabouts(pool=pool, people=people, at=config.gateways.nostr.relays)
+
+
+def _mailbox(
+    opened: Opened, pool: Pool, signer: NostrSigner, wraps: Wraps, find: Find | None
+) -> Mailbox | None:
     """Open the mailbox, if the gateway is on.
 
     A recovered log may have lost what was said after its kept head, so a new epoch opens everything
@@ -172,4 +202,5 @@ def _mailbox(opened: Opened, pool: Pool, signer: NostrSigner, wraps: Wraps) -> M
         relays=section.relays,
         clock=lambda: now_ms() // 1000,
         wraps=wraps,
+        find=find,
     )

@@ -16,17 +16,17 @@ from tests.mesh.peers import serving
 SECONDS = 120.0
 """Guards against a hang; no measure of anything."""
 TIMEOUT = timedelta(seconds=20)
+PUBLIC = WritePolicy(authors=None)
 
 
 @contextmanager
-def relay():
-    """A public relay of our own kind, for the time of a block; yields its URL and its store."""
+def relay(policy=PUBLIC):
+    """A relay of our own kind, public by default, for the time of a block; yields its URL."""
     ready, stopping, found = threading.Event(), asyncio.Event(), {}
     store = MemoryEventStore()
 
     async def serve():
         found["loop"] = asyncio.get_running_loop()
-        policy = WritePolicy(authors=None)
         async with serving(store, policy=policy, clock=lambda: int(time.time())) as (_, url):
             found["url"] = url
             ready.set()

@@ -2,6 +2,7 @@
 
 import asyncio
 
+from mesh.core.relay.policy import WritePolicy
 from tests.gateways.nostr_world import SECONDS, Person, relay
 from tests.node.test_node_models import add, serving
 from tests.node.test_node_tools import says
@@ -106,6 +107,31 @@ async def test_who_names_no_relays_waits_and_is_told_of_in_the_status(born):
             await stopped(node, node.stop)
             node = await asyncio.to_thread(born.start)
             await bob.until_read(npub, 1)
+            await stopped(node, node.stop)
+
+
+async def test_an_answer_that_her_relay_refuses_for_good_is_told_of(born):
+    """It is on record as delivered: what she waits for must not be lost without a word."""
+    closed = WritePolicy(authors=frozenset())
+    with relay() as url, relay(closed) as hers:
+        async with Person(OPERATOR, url) as ada:
+            await ada.publish(10050, "", ["relay", hers])
+            born.configure(settings(url, ada.npub))
+            node = await asyncio.to_thread(born.start)
+            await ada.write(node.status()["npub"], "the gate squeaks")
+
+            def undelivered():
+                return [one for one in node.status()["relays"] if one["undelivered"]]
+
+            await asyncio.to_thread(until, undelivered, SECONDS, "it is known")
+            [one] = undelivered()
+            assert one["url"] == hers.rstrip("/")
+            assert one["undelivered"][ada.key.to_hex()].startswith("blocked: ")
+            shown = (await asyncio.to_thread(born.run, "mesh", "relays")).good().out
+            assert f"UNDELIVERED  a sealed message to {ada.npub}: blocked: " in shown
+            told = (await asyncio.to_thread(born.run, "status")).good().out
+            assert "1 that do not take a SEALED MESSAGE" in told
+            assert "a sealed message is not taken here" in born.logged
             await stopped(node, node.stop)
 
 

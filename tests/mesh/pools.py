@@ -16,7 +16,7 @@ from mesh.pool.relays import PoolSettings, RelayPool
 from tests.mesh.peers import ALICE, NOW
 
 QUICK = Backoff(first_seconds=0.02, cap_seconds=0.05)
-SETTINGS = ("read", "follow", "authenticate", "ack_seconds", "check_seconds")
+SETTINGS = ("read", "follow", "hosts", "authenticate", "ack_seconds", "check_seconds")
 
 
 async def no_document(url):

@@ -19,7 +19,7 @@ from mesh.core.errors import (
     UnsafeToMint,
 )
 from mesh.core.nip01 import Event, NostrSigner, UnsignedEvent, made_safe, verify
-from mesh.core.nip59 import Chance, Rumor, open_wrap, wrap
+from mesh.core.nip59 import Chance, Rumor, key_of, open_wrap, wrap
 from tests.mesh.peers import ALICE, BOB, NOW, make
 
 FOLDER = pathlib.Path(__file__).parents[1] / "vectors/nostr"
@@ -341,3 +341,20 @@ def test_of_a_strange_list_the_usable_relays_count():
     tags += [("relay", f"wss://{n}.example") for n in range(9)] + [("relay", "wss://" + "x" * 300)]
     found = nip17.inbox_relays(make(kind=10050, tags=tuple(tags)))
     assert found == ("wss://a.example", "wss://0.example", "wss://1.example", "wss://2.example")
+
+
+# ---- the key of a wrap, found again --------------------------------------------------------------
+
+
+def test_who_has_the_seed_finds_the_key_of_his_wrap_and_of_no_other():
+    made = wrap(chat(), ALICE, BOB.pubkey, chance(), now=NOW)
+    assert key_of(SEED, made) == chance().key
+    assert key_of(bytes(32), made) is None
+    others = [
+        wrap(chat(), ALICE, BOB.pubkey, Chance.derived(bytes(32), b"one"), now=NOW),
+        wrap(chat(), ALICE, BOB.pubkey, chance(), now=NOW, live=True),
+        make(ALICE, kind=1059, content="nonsense"),
+        make(ALICE, kind=1059, content=made.content),
+        make(ALICE, kind=1, content=made.content),
+    ]
+    assert [key_of(SEED, one) for one in others] == [None] * len(others)

@@ -11,6 +11,8 @@ import pytest
 from structlog.testing import capture_logs
 
 from mesh.core import limits
+from mesh.core.errors import Refused
+from mesh.core.nip01 import NostrSigner
 from mesh.core.pool.routes import relay_url
 from mesh.core.relay.filter import Filter
 from mesh.pool.book import RelayBook
@@ -342,6 +344,90 @@ async def test_routes_are_found_and_outlive_a_restart(tmp_path, monkeypatch):
             await until(pool, lambda status: status.connected)
             queued = await pool.publish(make(tags=(("p", BOB.pubkey),)))
     assert queued.relays == (url, "wss://new.example")
+
+
+async def test_only_who_asks_for_lists_learns_them(monkeypatch):
+    """Not who reads events of that kind for another reason."""
+    monkeypatch.setattr("mesh.core.pool.routes.is_public", lambda url: True)
+    tagged = make(tags=(("p", BOB.pubkey),))
+    listed = Liar([relay_list("wss://new.example")])
+    async with listening(listed) as url, pooling(url, follow=True) as pool:
+        assert len((await pool.fetch([replace(WRAPS, kinds=frozenset({10002}))])).events) == 1
+        assert (await pool.publish(tagged)).relays == (url,)
+        assert await pool.find_routes([BOB.pubkey])
+        assert (await pool.publish(tagged)).relays == (url, "wss://new.example")
+
+
+async def test_lists_are_found_at_relays_that_are_named_too(monkeypatch):
+    """And one that does not answer is told of."""
+    monkeypatch.setattr("mesh.core.pool.routes.is_public", lambda url: True)
+    monkeypatch.setattr(limits, "ANSWER_SECONDS_MAX", 0.3)
+    listed = Liar([relay_list("wss://new.example")])
+    async with (
+        listening(listed) as index,
+        listening(Liar()) as url,
+        pooling(url, follow=True) as pool,
+    ):
+        assert await pool.find_routes([BOB.pubkey], at=[index])
+        queued = await pool.publish(make(tags=(("p", BOB.pubkey),)))
+        assert queued.relays == (url, "wss://new.example")
+        assert not await pool.find_routes([BOB.pubkey], at=["ws://127.0.0.1:1"])
+
+
+async def test_a_subscription_goes_on_where_its_author_writes_by_now():
+    """Learnt after it began, changed, and gone again: nothing is dialled for what no list names."""
+    by_bob = Filter(authors=frozenset({BOB.pubkey}))
+    homes = [Liar([make(BOB, content=str(number))]) for number in range(2)]
+    async with (
+        listening(homes[0]) as one,
+        listening(homes[1]) as other,
+        pooling(follow=True, hosts=["127.0.0.1"]) as pool,
+        pool.subscribe([by_bob]) as events,
+    ):
+        for number, url in enumerate((one, other)):
+            assert pool.learn(relay_list(url, at=NOW + number))
+            assert (await anext(events)).content == str(number)
+        while any(link.wanted for link in pool._links.values() if link.url == one):
+            await asyncio.sleep(0.01)
+        await homes[1].add(make(BOB, content="live"))
+        assert (await anext(events)).content == "live"
+
+
+async def test_a_subscription_at_what_is_no_relay_is_refused():
+    async with pooling() as pool:
+        with pytest.raises(Refused, match="not the URL of a relay"):
+            async with pool.subscribe([WRAPS], at=["nowhere"]):
+                pass
+
+
+async def test_relays_that_lists_name_are_bounded_together(monkeypatch):
+    """Whatever asks for them; those that are named by whoever asks have room of their own."""
+    monkeypatch.setattr(limits, "LEARNT_RELAYS_MAX", 2)
+    authors = [NostrSigner(bytes([number]) * 32) for number in range(11, 15)]
+    pool = make_pool("ws://127.0.0.1:1", follow=True, hosts=["127.0.0.1"])
+    for number, author in enumerate(authors, 2):
+        assert pool.learn(relay_list(f"ws://127.0.0.1:{number}", signer=author))
+    held = [pool._asked([Filter(authors=frozenset({one.pubkey}))], None) for one in authors[:2]]
+    for link in (links[-1] for links in held):
+        link._wanted += 1
+    told = make(tags=tuple(("p", one.pubkey) for one in authors))
+    assert (await pool.publish(told)).relays == tuple(f"ws://127.0.0.1:{n}" for n in (1, 2, 3))
+    assert (await pool.publish(make(), to=["ws://127.0.0.1:9"])).relays
+    assert [one.url for one in await pool.status()] == [
+        f"ws://127.0.0.1:{number}" for number in (1, 2, 3, 9)
+    ]
+    held[0][-1]._wanted -= 1  # who is wanted no more makes room
+    assert (await pool.publish(make(tags=(("p", authors[3].pubkey),)))).relays[-1].endswith(":5")
+    await pool.close()
+
+
+async def test_a_sealed_message_goes_to_no_relay_that_its_receiver_s_list_names():
+    pool = make_pool("ws://127.0.0.1:1", follow=True, hosts=["127.0.0.1"])
+    assert pool.learn(relay_list("ws://127.0.0.1:2"))
+    for kind, relays in ((1, 2), (1059, 1), (21059, 1)):
+        event = make(kind=kind, tags=(("p", BOB.pubkey),))
+        assert len((await pool.publish(event)).relays) == relays
+    await pool.close()
 
 
 async def test_what_was_learnt_is_kept_though_the_pool_ends_while_it_waits_for_the_disk(tmp_path):

@@ -1,17 +1,20 @@
 """The pool's writing half against rust-nostr's relay, our own, and relays that misbehave."""
 
 import asyncio
+import itertools
 import json
 from dataclasses import replace
+from functools import partial
 from typing import ClassVar
 
 import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
-from mesh.core import limits
+from mesh.core import limits, nip17, nip59
 from mesh.core.errors import Refused
 from mesh.core.nip01 import Event, verify
+from mesh.core.nip59 import Chance
 from mesh.core.pool.minting import Reminter
 from mesh.core.pool.routes import relay_url
 from mesh.core.relay.filter import Filter
@@ -365,6 +368,106 @@ async def test_what_cannot_be_minted_again_is_refused(signer):
         (status,) = await until(pool, delivered)
     assert status.refused == 1
     assert len(script.seen) == (1 + limits.REMINTS_MAX if signer is ALICE else 1)
+
+
+SEED = bytes([7]) * 32
+
+
+def wrapped(text, *, signer=ALICE, seed=SEED):
+    """A gift wrap for Bob of a message of now, dated more than an hour back."""
+    rumors = (
+        nip17.write(signer.pubkey, [BOB.pubkey], f"{text} {n}", now=NOW) for n in itertools.count()
+    )
+    made = (
+        nip59.wrap(
+            rumor, signer, BOB.pubkey, Chance.derived(seed, bytes.fromhex(rumor.id)), now=NOW
+        )
+        for rumor in rumors
+    )
+    return next(event for event in made if event.created_at < NOW - 3700)
+
+
+def rewraps():
+    return Reminter(signer=ALICE, once=partial(nip59.key_of, SEED))
+
+
+def words_in(event):
+    return nip17.read(nip59.open_wrap(verify(Event.from_object(event)), BOB)).text
+
+
+class Recent:
+    """Takes what is no older than an hour."""
+
+    def __init__(self):
+        self.events = []
+
+    def __call__(self, event, number):
+        self.events.append(event)
+        return [ok(event, event["created_at"] >= NOW - 3600, "invalid: created_at is too old")]
+
+
+async def test_a_wrap_whose_date_is_refused_gets_another_and_stays_what_it_is(tmp_path):
+    """Also by a pool that begins with nothing but its disk; and of every form none is left there."""
+    made, relay = wrapped("hello"), Recent()
+    async with scripted(relay) as (_, url):
+        pool = make_pool(url, outbox=SqliteOutbox(tmp_path / "outbox.db"))
+        await pool.publish(made)
+        await pool.close()
+        outbox = SqliteOutbox(tmp_path / "outbox.db")
+        async with pooling(url, outbox=outbox, remint=rewraps()) as pool:
+            (status,) = await until(pool, delivered)
+    assert (status.accepted, status.refused, status.undelivered) == (1, 0, {})
+    first, then = relay.events
+    assert (first["id"], then["created_at"]) == (made.id, NOW)
+    assert then["pubkey"] == made.pubkey
+    assert words_in(first) == words_in(then)
+
+
+async def test_a_wrap_is_dated_within_what_the_document_says_before_it_is_sent():
+    """By chance, as NIP-59 wants it; and a document that proves wrong is not believed again."""
+
+    async def document(url):
+        return json.dumps({"limitation": {"created_at_lower_limit": 3000}}).encode()
+
+    made, more, relay = wrapped("one"), [wrapped(f"more {n}") for n in range(20)], Recent()
+    async with scripted(relay) as (_, url), pooling(url, document=document, remint=rewraps()) as it:
+        await until(it, lambda status: "age_seconds_max" in status.limits)
+        for event in (made, *more):
+            await it.publish(event)
+        (status,) = await until(it, delivered)
+    assert (status.accepted, len(relay.events)) == (21, 21)
+    dates = {event["created_at"] for event in relay.events}
+    assert min(dates) >= NOW - 1500
+    assert len(dates) > 10
+
+
+async def test_a_relay_that_is_stricter_than_its_document_gets_its_wraps():
+    async def document(url):
+        return json.dumps({"limitation": {"created_at_lower_limit": 172_800}}).encode()
+
+    relay = Recent()
+    async with scripted(relay) as (_, url), pooling(url, document=document, remint=rewraps()) as it:
+        await until(it, lambda status: "age_seconds_max" in status.limits)
+        await it.publish(wrapped("one"))
+        (status,) = await until(it, delivered)
+    assert (status.accepted, [event["created_at"] for event in relay.events][-1]) == (1, NOW)
+
+
+async def test_a_sealed_message_that_is_refused_for_good_is_told_of_by_its_receiver():
+    """Of a size that it has not; of a key that is not ours; each is logged, not only the first."""
+
+    def answer(event, number):
+        return [ok(event, False, "invalid: event too large")]
+
+    events = [wrapped("one"), wrapped("two"), wrapped("three", seed=bytes(32))]
+    with capture_logs() as logs:
+        async with scripted(answer) as (_, url), pooling(url, remint=rewraps()) as pool:
+            for event in events:
+                await pool.publish(event)
+            (status,) = await until(pool, delivered)
+    assert status.undelivered == {BOB.pubkey: "invalid: event too large"}
+    told = [log["event_id"] for log in logs if log["event"] == "a sealed message is not taken here"]
+    assert sorted(told) == sorted(event.id for event in events)
 
 
 async def test_an_event_that_makes_a_relay_hang_up_holds_up_no_other():

@@ -106,7 +106,7 @@ known = st.builds(
     RelayLimits,
     event_bytes_max=figures, content_chars_max=figures, tags_max=figures, page_events_max=figures,
     subscriptions_max=figures, age_seconds_max=figures, future_seconds_max=figures,
-    auth_required=flags, reconciles=flags,
+    reconciles=flags,
 )  # fmt: skip
 
 

@@ -105,3 +105,9 @@ def test_our_own_list_is_read_as_it_was_written():
         {"wss://a.example", "wss://b.example"},
         ("wss://b.example",),
     )
+
+
+def test_a_list_leads_to_machines_that_we_name():
+    event = listing(("ws://10.0.0.5:7777",), ("wss://[fd00::5]",), ("ws://10.0.0.6",))
+    route = Route.parse(event, hosts=["10.0.0.5", "fd00::5"])
+    assert route.write == ("ws://10.0.0.5:7777", "wss://[fd00::5]")

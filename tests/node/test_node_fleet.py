@@ -1,5 +1,6 @@
 """A fleet of nodes as processes: invited, taken in, heard of, removed."""
 
+import asyncio
 import json
 import time
 from dataclasses import replace
@@ -11,6 +12,9 @@ from mesh.core.fleet.manifest import open_manifest, sign_manifest
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import sign_request
 from mesh.mirrors.offering import PREFIX
+from mesh.witnesses.equivocations import mint_equivocation
+from tests.mesh.peers import as_object
+from tests.mesh.wire import client
 from tests.node.world import PASSPHRASE, SETTINGS, Node, until
 from tests.spec.make_equivocations import ONE_SIZE, TRUE, TWO_SIZES
 
@@ -90,14 +94,40 @@ def noticed(home):
 
 
 def proven(founder, *others):
-    """Who is told of a log with two histories tells the fleet; of a stranger's log nobody cares."""
-    answer = founder.request("POST", "/witness/equivocation", ONE_SIZE.encode(), token="")
-    assert answer.status == 200, answer
+    """Whoever of the fleet finds that a log has two histories leaves the proof at a member's relay,
+    as any member may by default; the fleet is told. Of a stranger's log nobody cares.
+    """
+    assert left(founder, STRANGER).startswith("blocked:")
+    assert not frozen(founder)
+    for node in (founder, *others):
+        assert left(founder, signer(node)) is True
     for node in (founder, *others):
         until(lambda node=node: frozen(node) == [TRUE.id.hex()], WAIT, "it is frozen")
         until(lambda node=node: len(node.log("witness.proved")) == 1, WAIT, "it is on record")
     stranger = replace(TWO_SIZES, ledger_id=bytes(32)).encode()
     founder.request("POST", "/witness/equivocation", stranger, token="").refused(422)
+
+
+STRANGER = NostrSigner(bytes([77]) * 32)
+
+
+def signer(node):
+    return NostrSigner(unlock_agent(node.home.path, PASSPHRASE).nostr.secret)
+
+
+def left(node, who):
+    """Whether a node's relay takes a proof from somebody, or why not."""
+    now = int(time.time())
+    event = mint_equivocation(who, ONE_SIZE.encode(), ledger=TRUE.id.hex(), size=5, now=now)
+
+    async def leave():
+        async with client(f"ws://127.0.0.1:{node.port}/") as wire:
+            await wire.send("EVENT", as_object(event))
+            _, event_id, taken, why = (await wire.until("OK"))[-1]
+            assert event_id == event.id
+            return taken or why
+
+    return asyncio.run(leave())
 
 
 def frozen(node):
@@ -110,7 +140,7 @@ def cosigners(node):
 
 
 def removed(founder, one, two):
-    """A removed member is given no words, and nobody listens to its heads."""
+    """A removed member is given no words, nobody listens to its heads, and no relay of theirs."""
     assert asked(founder, one, "GET", words_of(founder)).status == 200
     asked(founder, one, "GET", words_of(founder), manifest=None).refused(409, "manifest here is")
     founder.home.run("mesh", "remove", "one").good()
@@ -122,6 +152,8 @@ def removed(founder, one, two):
     for node in (founder, two):
         asked(node, one, "GET", words_of(node)).refused(403, "does not give that to you")
         asked(node, one, "POST", "/fleet/gossip").refused(422, "with its fleet")
+        assert left(node, signer(one)).startswith("blocked:")
+        assert left(node, signer(founder)) is True
 
 
 def words_of(node):
@@ -131,10 +163,9 @@ def words_of(node):
 
 def asked(node, who, method, path, manifest=""):
     """What a node answers to a request that another one signed."""
-    keys = [unlock_agent(home.path, PASSPHRASE).nostr for home in (node.home, who.home)]
     url = f"http://127.0.0.1:{node.port}{path}"
     header = sign_request(
-        NostrSigner(keys[1].secret), url, method, node=NostrSigner(keys[0].secret).pubkey,
+        signer(who), url, method, node=signer(node).pubkey,
         now=int(time.time()), manifest=fleet(node)["digest"] if manifest == "" else manifest,
     )  # fmt: skip
     return node.request(method, path, b"", token="", headers={"Authorization": header})

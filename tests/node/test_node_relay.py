@@ -86,6 +86,6 @@ async def test_policies_and_proofs_of_the_configuration(node):
 def test_what_the_relay_says_of_itself(node):
     answer = node.request("GET", "/", headers={"Accept": "application/nostr+json"})
     document = answer.json
-    assert {1, 9, 11, 13, 40, 42, 45, 62, 67, 70, 77} <= set(document["supported_nips"])
+    assert {1, 9, 11, 13, 40, 42, 45, 62, 65, 67, 70, 77} <= set(document["supported_nips"])
     limitation = document["limitation"]
     assert (limitation["min_pow_difficulty"], limitation["restricted_writes"]) == (8, False)

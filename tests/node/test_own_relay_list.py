@@ -39,3 +39,14 @@ async def test_nothing_is_said_without_an_address_that_others_reach(tmp_path):
     pool = MemoryPool()
     await announce(pool, named, ALICE)
     assert pool._events == {}
+
+
+async def test_machines_of_our_network_are_named_if_the_operator_wants_it(tmp_path):
+    named = section(
+        tmp_path,
+        """[publish]
+relays = ["ws://10.0.0.1:7777", "ws://10.0.0.2:7777"]
+follow_hosts = ["10.0.0.1"]
+""",
+    )
+    assert own_list(named, ALICE, now=NOW).tags == (("r", "ws://10.0.0.1:7777"),)

@@ -47,8 +47,11 @@ message_timeout: 1800
 subscription_limit: 32
 max_limit: 6000
 hellthread_limit: 100
+oldest_event: {oldest_s}
 """
 """The configuration that it comes with, but for the address, the file, and what it logs."""
+YEAR_S = 31_536_000
+"""How old an event may be that it takes, as it comes."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,11 +89,11 @@ def npm_relay(folder: Path) -> Iterator[Running]:
 
 
 @contextmanager
-def pypi_relay(folder: Path) -> Iterator[Running]:
+def pypi_relay(folder: Path, *, oldest_s: int = YEAR_S) -> Iterator[Running]:
     """PyPI nostr-relay on SQLite, as its own command starts it: gunicorn and one worker."""
     port = free_port()
     file = folder / "relay.yaml"
-    file.write_text(_CONFIGURATION.format(folder=folder, port=port))
+    file.write_text(_CONFIGURATION.format(folder=folder, port=port, oldest_s=oldest_s))
     command = [str(VENV / "bin" / "python"), str(VENV / "bin" / "nostr-relay"), "-c", str(file)]
     with _process([*command, "serve"], folder, None) as process:
         _until_answered(port, process, folder)

@@ -12,17 +12,20 @@ from dataclasses import dataclass
 
 import pytest
 
-from mesh.core import limits
+from mesh.core import limits, nip17, nip59
 from mesh.core.nip01 import NostrSigner
+from mesh.core.pool.minting import Reminter
 from mesh.core.pool.relay_limits import RelayLimits
 from mesh.core.pool.routes import relay_url
 from mesh.core.relay.filter import Filter
 from mesh.pool.book import RelayBook
 from mesh.pool.sqlite_outbox import SqliteOutbox
+from mesh.sealed.handled import MemoryHandled
+from mesh.sealed.mailbox import Mailbox, keys_of_wraps
 from tests.mesh.peers import as_object, make
 from tests.mesh.pools import delivered, pooling, until
 from tests.mesh.wire import client
-from tests.nostr.relays import NPM, PYPI, absence, relay
+from tests.nostr.relays import NPM, PYPI, absence, pypi_relay, relay
 
 KEYS = itertools.count(100)
 PAGE = limits.PAGE_EVENTS_MIN
@@ -173,6 +176,40 @@ async def test_an_event_too_large_for_it_is_refused_for_its_size(other):
     small = other.name == PYPI
     assert (status.refused, status.accepted) == (int(small), int(not small))
     assert ("event_bytes_max" in status.limits) is small
+
+
+async def test_sealed_messages_reach_a_relay_that_takes_nothing_old(tmp_path):
+    """nostr-relay that takes an hour, and says of no event which one it refuses."""
+    if why := absence(PYPI):
+        pytest.skip(why)
+    key, reader, begin = new_key(), new_key(), now()
+    with pypi_relay(tmp_path, oldest_s=3600) as running:
+        await put(Other(PYPI, running.url), nip17.mint_inbox(reader, [running.url], now=begin))
+        remint = Reminter(signer=key, once=keys_of_wraps(key))
+        async with pooling(running.url, signer=key, clock=now, remint=remint) as pool:
+            box = Mailbox(pool, key, MemoryHandled(), relays=(), clock=now)
+            rumor = next(one for one in rumors(key, reader, begin) if is_old(box, one, begin))
+            await box.send(rumor)
+            (status,) = await until(pool, delivered)
+            found = await pool.fetch([to(reader)])
+            await box.close()
+    assert (status.accepted, status.refused, status.undelivered) == (1, 0, {})
+    [wrap] = found.events
+    assert nip59.open_wrap(wrap, reader).rumor == rumor
+    assert wrap.created_at >= begin
+
+
+def rumors(key, reader, at):
+    return (nip17.write(key.pubkey, [reader.pubkey], f"{n}", now=at) for n in itertools.count())
+
+
+def is_old(box, rumor, at):
+    """Whether the wrap of a message is dated two hours back and more, as chance has it."""
+    return box._wrapped(rumor, nip17.readers(rumor)[0]).created_at < at - 7200
+
+
+def to(reader):
+    return Filter(kinds=frozenset({1059}), tags=(("p", frozenset({reader.pubkey})),))
 
 
 async def test_what_it_lost_is_noticed_and_sent_once_more(other, monkeypatch, tmp_path):

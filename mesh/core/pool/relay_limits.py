@@ -24,8 +24,9 @@ class RelayLimits:
     """Bounds of one relay, None where nothing is known.
 
     `event_bytes_max` is of the event's JSON, `content_chars_max` of its content. Ages are seconds
-    before and after now. `auth_required` is the document's word; `reconciles` tells whether it
-    speaks NIP-77: its document says so, or it answered, or (False) refused or kept silent.
+    before and after now. `reconciles` tells whether it speaks NIP-77: its document says so, or it
+    answered, or (False) refused or kept silent. Whether it wants to know who we are is not asked of
+    its document: it says so by refusing (NIP-42), and who is not refused need not be known.
     """
 
     event_bytes_max: int | None = None
@@ -35,7 +36,6 @@ class RelayLimits:
     subscriptions_max: int | None = None
     age_seconds_max: int | None = None
     future_seconds_max: int | None = None
-    auth_required: bool | None = None
     reconciles: bool | None = None
 
     @property
@@ -112,13 +112,8 @@ class RelayLimits:
             return cls()
         if not isinstance(value, dict):
             return cls()
-        flags = {"auth_required", "reconciles"}
-        known: dict[str, Any] = {
-            one.name: found
-            for one in fields(cls)
-            if (found := (_flag if one.name in flags else _figure)(value.get(one.name))) is not None
-        }
-        return cls(**known)
+        known: dict[str, Any] = {one.name: _figure(value.get(one.name)) for one in fields(cls)}
+        return cls(**known | {"reconciles": _flag(value.get("reconciles"))})
 
 
 def _beyond(figure: int, bound: int | None) -> bool:
@@ -139,7 +134,6 @@ def _figures(document: dict[str, Any]) -> dict[str, Any]:
         "subscriptions_max": _figure(given.get("max_subscriptions")),
         "age_seconds_max": _figure(given.get("created_at_lower_limit")),
         "future_seconds_max": _figure(given.get("created_at_upper_limit")),
-        "auth_required": _flag(given.get("auth_required")),
         "reconciles": True if isinstance(nips, list) and 77 in nips else None,
     }
     return {name: value for name, value in found.items() if value is not None}

@@ -3,15 +3,15 @@
 An author's kind 10002 event names relays that he writes to and relays that he reads. Who wants to
 reach him writes to those he reads; who wants to hear him asks those he writes to. The list is a
 stranger's word, and acting on it means dialling where he says. So it is capped (the first few per
-direction), and only encrypted addresses with a public name or number are followed: a list cannot
-make us knock at machines of our own network.
+direction), and only encrypted addresses with a public name or number are followed, and machines
+that we name ourselves: a list cannot make us knock at others of our own network.
 
 Not covered: a public name that resolves to a private address; whoever minds puts the node behind a
 proxy of his own. Hints in other events (NIP-19, `p` tags) are not followed.
 """
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from dataclasses import dataclass
 from ipaddress import ip_address
 from typing import Final
@@ -72,6 +72,11 @@ def is_public(url: str) -> bool:
         return named and not name.endswith(_PRIVATE_NAMES)
 
 
+def may_follow(url: str, hosts: Collection[str] = ()) -> bool:
+    """Tell whether a list may send us there: to a public address, or to one of `hosts`."""
+    return is_public(url) or urlsplit(url).hostname in hosts
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Route:
     """Where an author reads and writes, as he said at `at` (Unix seconds)."""
@@ -82,10 +87,10 @@ class Route:
     write: tuple[str, ...]
 
     @classmethod
-    def parse(cls, event: Event, *, anywhere: bool = False) -> "Route":
+    def parse(cls, event: Event, *, anywhere: bool = False, hosts: Collection[str] = ()) -> "Route":
         """Take a kind 10002 event. Raises InvalidEvent for another.
 
-        `anywhere`: follow addresses that are not public, too (our own list).
+        Addresses that are not public are followed to `hosts`, and `anywhere` to all (our own list).
         """
         if event.kind != RELAY_LIST_KIND:
             raise InvalidEvent(f"kind {event.kind} is no relay list, which is {RELAY_LIST_KIND}")
@@ -99,7 +104,7 @@ class Route:
             except Refused:
                 continue
             marker = tag[2] if len(tag) > 2 else ""
-            if anywhere or is_public(url):
+            if anywhere or may_follow(url, hosts):
                 if marker in {"", "read"}:
                     read.append(url)
                 if marker in {"", "write"}:
