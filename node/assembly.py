@@ -252,9 +252,9 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
     anchoring = _anchoring(opened, release)
     approval = make_approval(opened, journal, lambda: fleet.fleet)
     post = make_nostr(opened, pool, relay, journal, gateway, mind.tooling, release, approval, fleet)
-    witnessed = _witnessed(opened, release, pool, signer, fleet)
     witnessing = _witnessing(opened, signer, relay, pool, fleet)
     mirroring = make_mirroring(opened, release, signer, witnessing, lambda: fleet.fleet)
+    witnessed = _witnessed(opened, release, pool, fleet, mirroring)
     broadcast = _broadcast(opened, release, signer, relay, pool, witnessed)
     bus, duty = _duty(opened, fleet)
     routing = make_routing(opened, journal, fleet, mirroring, signer, duty, mind.service.drafts)
@@ -351,12 +351,12 @@ def _duty(opened: Opened, fleet: FleetNode) -> tuple[Bus, FleetDuty]:
 
 
 def _witnessed(
-    opened: Opened, release: Release, pool: RelayPool, signer: NostrSigner, fleet: FleetNode
+    opened: Opened, release: Release, pool: RelayPool, fleet: FleetNode, mirroring: Mirroring
 ) -> Witnessed:
     config, log, lineage = opened.config, opened.log, opened.lineage
     looking_back = LookingBack(
-        pool=pool, relays=bool(config.publish.relays), pubkey=signer.pubkey,
-        head_kind=config.publish.head_kind, log=log, lineage=lineage,
+        pool=pool, relays=tuple(config.publish.relays), peers=mirroring.sources, log=log,
+        pubkey=mirroring.signer.pubkey, head_kind=config.publish.head_kind, lineage=lineage,
     )  # fmt: skip
     return make_witnessed(
         opened.home, config.witness, log, release, lineage, opened.session, fleet, looking_back

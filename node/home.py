@@ -23,6 +23,8 @@
 <home>/weights.json   digests of model files, read once; rebuildable
 <home>/token          the HTTP API's bearer token, 0600
 <home>/run.json       address and pid of the running node
+<home>/elsewhere.note  a signed head of this log that is not in it, as a mirror showed
+<home>/aside/        what was appended here and gave way to a tail that was fetched back
 <home>/mirrors/<ledger id>/  a copy of another agent's ledger: a folder that is read like a home
 <home>/mirrors/<ledger id>-leaves/  heads and leaf hashes of another one, and no word of it
 <home>/logs/
@@ -185,6 +187,16 @@ class Home:
     def diverged(self) -> Path:
         """Proofs that logs signed two histories, a file each, for people."""
         return self.path / "diverged"
+
+    @property
+    def elsewhere(self) -> Path:
+        """A signed head of this log that was not in it, as a mirror showed."""
+        return self.path / "elsewhere.note"
+
+    @property
+    def set_aside(self) -> Path:
+        """What was appended here, and gave way to a tail that was fetched back."""
+        return self.path / "aside"
 
     @property
     def anchors(self) -> Path:

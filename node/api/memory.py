@@ -81,8 +81,7 @@ def routes(parts: Parts) -> list[web.RouteDef]:
         path: Any = None
         if verdict == ADOPTED:
             row = view().skill(position)
-            in_force = parts.stages.adopting.layers.skills
-            path = await asyncio.to_thread(put, parts.home, row, in_force)
+            path = await asyncio.to_thread(put, parts.home, row)
         await judge(parts.journal, position, verdict, by=_BY)
         return json_answer(view().skill(position) | {"file": path and str(path)})
 

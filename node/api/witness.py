@@ -124,7 +124,7 @@ class WitnessApi:
         if action == "vouch":
             await self._witnessed.vouch()
         else:
-            await self._witnessed.step()
+            await self._witnessed.ask_now()
         return json_answer(self.value())
 
 

@@ -8,14 +8,18 @@
 member of the fleet, one of [[mesh.peers]], or the one that --npub names) gives what follows on this
 ledger; every event of it is checked, and the head over it is this log's own. It is for the one copy
 of this home that goes on: first stop every other. Where something was appended to an old copy, it
-is no beginning of the mirror's any more, and nothing is fetched.
+is no beginning of the mirror's any more. A node that is held (timmy mesh witness) released nothing
+of that, so with --yes it goes to <home>/aside, and the mirror's events take its place. What was
+released stays: then an epoch is the way.
 
 Whichever it is: a member of a fleet that votes grants no run for an hour then, as it may have
 granted it before.
 
 --kit - reads the kit from standard input. What the node released and no longer has is given up
 publicly: the record, signed by the recovery key, names what is kept, and every later head carries
-the new epoch. Two recoveries of one log contradict each other for all to see, so do it once.
+the new epoch. What a held node appended goes to <home>/aside then, too. It is refused unless the
+guard is lost or newer, or a witness, relay, peer or mirror told this node of more than is here. Two
+recoveries of one log contradict each other for all to see, so do it once.
 
 With --new-keys the agent gets new log, seal and funding keys without the old ones' consent: the
 verdict on it is RECOVERED for good, never "handed over". A new kit is shown. The Nostr key stays if
@@ -44,7 +48,10 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--passphrase-fd", type=int, metavar="N", help="of the agent's keystore")
     parser.add_argument("--new-keys", action="store_true", help="the keystore is stolen or lost")
     parser.add_argument("--new-kit", type=Path, metavar="FILE", help="write the new kit here")
-    parser.add_argument("--yes", action="store_true", help="yes, the newer state is lost for good")
+    parser.add_argument(
+        "--yes", action="store_true",
+        help="the newer state is lost for good; --from-mirror: what is in the way goes to a file",
+    )  # fmt: skip
 
 
 def run(arguments: argparse.Namespace) -> int:
@@ -67,12 +74,15 @@ def _from_mirror(arguments: argparse.Namespace) -> int:
     with log:
         text = _passphrase(home, arguments, confirm=False)
         keys = succession.unlock(home, log, lineage, text).keys
-    result = fetching.from_mirror(home, keys, arguments.from_mirror, arguments.npub)
+    result = fetching.from_mirror(
+        home, keys, arguments.from_mirror, arguments.npub, aside=arguments.yes
+    )
     if arguments.json:
         console.out_json(result)
     else:
         told = result["events"] - result["before"]
         console.out(f"{told} events fetched, {result['events']} are here, each of them checked")
+        _aside(result)
         console.out("start it:    timmy run")
     return 0
 
@@ -101,7 +111,13 @@ def _with_kit(arguments: argparse.Namespace) -> int:
         console.out_json(result)
     else:
         console.out(f"epoch {result['epoch']} begins; {result['kept_size']} events are kept")
+        _aside(result)
     return 0
+
+
+def _aside(result: dict[str, Any]) -> None:
+    if result.get("aside") is not None:
+        console.out(f"what was appended here meanwhile: {result['aside']}")
 
 
 def _passphrase(home: Home, arguments: argparse.Namespace, *, confirm: bool) -> str:
@@ -122,25 +138,11 @@ def _with_its_keys(
 ) -> dict[str, Any]:
     """Go on with the keys that are here, after the guard or newer events were lost."""
     from genesis.keys import keystore
-    from ledger.core.epoch import EpochRecord
-    from ledger.core.errors import GuardError
-    from ledger.core.event import Draft
-    from ledger.core.types import EPOCH, LINEAGE_STREAM
-    from ledger.release import GuardFile, Release, check_guard
     from mesh.fleet.grants import forget
-    from node.identity import succession
+    from node.identity import epochs, succession
     from node.open import now_ms
 
-    try:
-        guard = GuardFile(home.state, log.ledger_id)
-        check_guard(guard, log.tree, log.ledger_id, lineage.key_at, lineage.epoch)
-    except GuardError as error:
-        console.say(str(error))
-    else:
-        raise Refused(
-            "the guard and the ledger agree: there is nothing to recover from",
-            hint="start the node: timmy run; after a theft of the keystore: --new-keys",
-        )
+    size = epochs.kept(home, log, lineage)
     keys = keystore.unlock_agent(
         home.path,
         _passphrase(home, arguments, confirm=False),
@@ -148,16 +150,8 @@ def _with_its_keys(
         expected=succession.expected(lineage),
     )
     forget(home.grants(log.ledger_id), now_ms() // 1000)
-    record = EpochRecord(
-        ledger_id=log.ledger_id,
-        epoch=lineage.epoch + 1,
-        kept_size=log.size,
-        kept_root=log.tree.root(),
-    )
-    payload = record.to_payload(kit.recovery_key, arguments.reason or "the guard was lost")
-    [event] = log.append_now(Draft(type=EPOCH.name, stream=LINEAGE_STREAM, payload=payload))
-    Release.begin(log, home.state, keys.log, epoch=record.epoch)
-    return {"epoch": record.epoch, "kept_size": record.kept_size, "position": event.position}
+    reason = arguments.reason or "the guard, or newer events, were lost"
+    return epochs.begin(home, log, lineage, kit, keys.log, size=size, reason=reason)
 
 
 def _with_new_keys(

@@ -40,7 +40,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.out(f"{'local model':18} {_local(local)}")
     if handed_in is not None:
         console.out(f"{'handed in':18} {console.handed_in(handed_in)}")
-    if witnessed is not None:
+    if witnessed is not None and (witnessed["asked"] or witnessed["needed"]):
         console.out(f"{'witnessed':18} {_witnessed(witnessed)}")
     if witness is not None:
         told = f"of {len(witness['logs'])} logs, {len(witness['frozen'])} frozen"
@@ -55,7 +55,8 @@ def run(arguments: argparse.Namespace) -> int:
         console.out(f"{'bridge':18} {_bridge(bridge)}")
     _histories(diverged, gossip)
     if held:
-        console.out(f"{'RELEASES NOTHING':18} {one_line(held)}")
+        told = held if witnessed is None else f"{held}; {witnessed['hint']}"
+        console.out(f"{'RELEASES NOTHING':18} {one_line(told)}")
     console.out(f"{'self check':18} {_self_check(looked)}")
     return 0
 

@@ -51,6 +51,7 @@ from mesh.mirrors.source import Source, SourceFailed
 from mesh.witnesses.equivocations import FILE_BYTES_MAX
 from node.fleet.duties import FleetDuty
 from node.fleet.hearing import Hearing
+from node.fleet.looking_back import PEER
 from node.fleet.mirroring import Mirroring
 from node.fleet.witnessed import Witnessed
 from node.fleet.witnessing import Witnessing
@@ -63,7 +64,7 @@ _FIRST_SECONDS: Final = 0.5
 """The first round comes at once: who may be an old copy of himself grants nothing until then."""
 LISTEN_SECONDS: Final = 30.0
 """Of peers that are all switched off nobody can tell us anything."""
-FANOUT: Final = 4
+_FANOUT: Final = 4
 _LEGS_MAX: Final = 3
 """Summary, what differs, what is wanted: then the next round."""
 _LOOK_ROUNDS: Final = 12
@@ -167,7 +168,7 @@ class Gossiping:
         rumour, opening = self.gossip.rumour(), self.gossip.summary()
         members = self.mirroring.audience().members
         peers = sorted(url for url, one in sources.items() if one.node in members)
-        peers = self.draw.sample(peers, min(FANOUT, len(peers)))
+        peers = self.draw.sample(peers, min(_FANOUT, len(peers)))
         told: list[Message] = [] if rumour is None else [rumour]
         talks: list[asyncio.Task[bool]] = []
         async with asyncio.TaskGroup() as group:
@@ -203,7 +204,7 @@ class Gossiping:
             key = shown[0].lineage.genesis.keys["nostr"].hex()
             own += [url for url, one in sources.items() if one.node == key]
         others = [url for url in sources if url not in own]
-        asked = dict.fromkeys([*own, *self.draw.sample(others, min(FANOUT, len(others)))])
+        asked = dict.fromkeys([*own, *self.draw.sample(others, min(_FANOUT, len(others)))])
         async with asyncio.TaskGroup() as group:
             for url in asked:
                 group.create_task(self._ask_head(ledger, sources[url]))
@@ -404,7 +405,7 @@ class Gossiping:
                 self._settled(log, doubt, "")
                 continue
             if log == self.witnessing.log.ledger_id:
-                self._look_at_ourselves(new, old)
+                await self._look_at_ourselves(new, old)
                 self._settled(log, doubt, "")
                 continue
             one, other = (self._view(head, doubt.tries, sources) for head in (old, new))
@@ -432,13 +433,11 @@ class Gossiping:
         else:
             self.unresponsive.pop(log, None)
 
-    def _look_at_ourselves(self, *heads: Head) -> None:
+    async def _look_at_ourselves(self, *heads: Head) -> None:
         """A head of ours that is not in our ledger: somebody went on from here, or from before."""
         for head in heads:
-            why = self.witnessed.looking_back.contradicts(head.note)
-            if why and not self.witnessed.contradiction:
-                _log.error("A PEER HAS A HEAD OF OURS: nothing is released", why=why)
-                self.witnessed.condemn(why)
+            if why := self.witnessed.looking_back.contradicts(head.note, PEER):
+                await self.witnessed.contradicted(why, "peers")
 
     def _view(self, head: Head, tries: int, sources: dict[str, Source]) -> View | None:
         """Where the tree under a head is: in our copy, with who told of it, or with another."""
@@ -493,5 +492,5 @@ def make_gossiping(
         session=session,
     )
     duty.doubt = lambda: release.held or made.unsure()
-    witnessed.on_old = duty.forget
+    witnessed.on_old, witnessed.unsure = duty.forget, made.unsure
     return made

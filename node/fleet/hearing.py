@@ -128,6 +128,9 @@ def make_hearing(
         if epoch >= witnessed.looking_back.lineage.epoch:  # a recovery ends what was before
             witnessed.condemn(f"this log's keys signed two histories of epoch {epoch}")
 
+    for frozen in witnessing.file.frozen():  # before anything is released in this run
+        if frozen.ledger_id == witnessing.log.ledger_id:
+            own(frozen.epoch)
     witnessing.also_follows = lambda ledger: ledger in mirroring.wanted()
     witnessing.on_own = own
     return Hearing(witnessing=witnessing, pool=pool, followed=followed, relay=relay)

@@ -34,7 +34,7 @@ from mesh.core.mirrors.copying import (
     Broken,
     Complete,
     Conflict,
-    Fault,
+    Doubt,
     Faulted,
     GivenUp,
     Head,
@@ -64,6 +64,14 @@ _log = structlog.get_logger("node.fleet.tail")
 
 class TailElsewhere(GuardError):
     """Another node has more of this log than lies here, signed by this log's key."""
+
+
+class AppendedSince(Refused):
+    """What lies here is not the beginning of what a mirror has. `note`: a signed head of that."""
+
+    def __init__(self, message: str, *, note: bytes) -> None:
+        super().__init__(message, hint=EPOCH_HINT)
+        self.note = note
 
 
 def addresses(config: Config, fleet: Fleet | None, own: str, ledger: bytes = b"") -> dict[str, str]:
@@ -196,11 +204,11 @@ def _act(action: Action, log: MirrorLog, forget: Callable[[], None]) -> None:
             log.take(events, erase)
             if erase:
                 forget()
-        case Faulted(fault=Fault.INCONSISTENT) | Conflict():
-            raise Refused(
+        case Doubt(shown=shown) | Conflict(shown=shown):
+            raise AppendedSince(
                 f"the {log.size} events here are not the beginning of what it has: something was "
                 "appended here since",
-                hint=EPOCH_HINT,
+                note=shown,
             )
         case Faulted(fault=fault, text=text):
             raise Refused(f"it is {fault}: {text}", hint="ask another mirror of this ledger")

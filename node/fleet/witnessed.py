@@ -36,19 +36,23 @@ from ledger.release import Release
 from mesh.core.witnesses.asking import Ended, Outcome
 from mesh.witnesses.asking import Asked, ask_all
 from node.fleet.ed25519 import Ed25519Key
-from node.fleet.looking_back import LookingBack
+from node.fleet.looking_back import GO_ON, RECOVERED, LookingBack, is_later
 from node.fleet.members import FleetNode
 from node.home import Home
 from node.open import now_ms
 from node.sections.witness import WitnessSection, check_witnesses
 
 _WAITING: Final = "no witness has answered since the start"
-_LOOKING: Final = "relays are asked for newer heads of this log"
-_WAYS_ON: Final = "bring the newer state back, or begin a new epoch: timmy recover --kit FILE"
+_SILENT: Final = "no relay and no peer has answered since the start"
+_VOUCH: Final = "if this is the newest state of this agent, say so: timmy mesh witness vouch"
 _RETRY_SECONDS: Final = 2.0
 """First wait while nothing is released; it doubles, up to the next one."""
 _RETRY_SECONDS_MAX: Final = 60.0
 """A witness that comes back is noticed within a minute."""
+_YOUNG_MS: Final = 3_600_000
+_BIRTH_EVENTS_MAX: Final = 64
+_UNSURE_SECONDS: Final = 0.5
+"""How soon it is looked whether a peer that answered has told all it knows."""
 _LOOK_SECONDS: Final = 5.0
 """How late another set of witnesses may be noticed."""
 _RECORD_EVERY_MS: Final = 3_600_000
@@ -80,8 +84,14 @@ class Witnessed:
     on_old: Callable[[], None] = lambda: None
     """Told when this may be an old copy of itself: somebody says so, or nobody but the operator
     says that it is none."""
+    unsure: Callable[[], str] = lambda: ""
+    """Why peers that answer may still have something to say; "" once they had the time."""
     contradiction: str = ""
-    """A signed head of this log that is not in it, as relays showed."""
+    """A signed head of this log that is not in it, as relays or peers showed."""
+    _waking: bool = False
+    """Whether nobody has answered yet, of those who could tell that this is an old copy."""
+    _young: bool = False
+    """Whether this is the first start of a ledger that was just born: no copy of it has lived."""
     _known: dict[str, int] = field(default_factory=dict)
     _seen: int = 0
     _last_record_ms: int = 0
@@ -101,18 +111,24 @@ class Witnessed:
 
     def begin(self) -> None:
         """Hold the release if anybody is asked; take up the newest cosigned head that is kept."""
-        if self.looking_back.relays:
-            self.release.hold(_LOOKING)
+        if self.looking_back.asked:
+            self.release.hold(_SILENT)
         if self.asked or self.needed:
             self.release.hold(_WAITING)
+        self._waking, self._young = bool(self.release.held), _is_young(self.log)
         with suppress(OSError, InvalidNote):
             self.newest = _kept(self.file.read_bytes(), self.release)
 
     async def run(self) -> None:
-        """Ask until cancelled: soon while nothing is released, then when something was said."""
+        """Look back first; then ask witnesses, and whoever was silent, until cancelled."""
+        await self._look()
+        async with asyncio.TaskGroup() as group:
+            group.create_task(self._look_again())
+            group.create_task(self._ask_on())
+
+    async def _ask_on(self) -> None:
+        """Ask witnesses: soon while nothing is released, then when something was said."""
         wait = _RETRY_SECONDS
-        if self.looking_back.relays:
-            await self._look_back()
         while True:
             await self.step()
             if self.release.held:
@@ -122,14 +138,44 @@ class Witnessed:
             wait = _RETRY_SECONDS
             await self._something_new()
 
-    async def _look_back(self) -> None:
-        """Ask the relays, once, whether we are an old copy of ourselves."""
-        found = await self.looking_back.contradiction()
+    async def _look(self) -> None:
+        """Ask relays and peers that were silent whether we are an old copy of ourselves."""
+        found = "" if self.contradiction else await self.looking_back.look()
         if found:
-            _log.error("RELAYS HAVE A HEAD OF OURS: nothing is released", why=found)
-            self.condemn(found)
-            payload = {"witness": "relays", "outcome": "ahead", "size": self.release.newest.size}
-            await self._append(types.WITNESS_DISAGREED.name, payload)
+            of_relays = any(self.looking_back.said.get(one) for one in self.looking_back.relays)
+            await self.contradicted(found, "relays" if of_relays else "peers")
+
+    async def _look_again(self) -> None:
+        """Ask on until each has answered; whoever answers first lets go."""
+        wait = _RETRY_SECONDS
+        while not self.contradiction and (self._waking or self.looking_back.silent):
+            if self._waking and self.looking_back.said and not self.asked:
+                await asyncio.sleep(_UNSURE_SECONDS)
+            else:
+                await asyncio.sleep(wait)
+                wait = min(2 * wait, _RETRY_SECONDS_MAX)
+                await self._look()
+            if self._waking:
+                await self.step()
+
+    def _heard(self) -> bool:
+        """Whether somebody who could know of newer heads has had his say; witnesses apart."""
+        looking = self.looking_back
+        if not self._waking or self.vouched or self._young:
+            return True
+        if any(one in looking.said for one in looking.relays):
+            return True
+        return bool(looking.said or not looking.asked) and not self.unsure()
+
+    async def contradicted(self, why: str, who: str) -> None:
+        """Somebody has a signed head that is not here: hold, and have it on record."""
+        if self.contradiction:
+            return
+        _log.error("SOMEBODY HAS A HEAD OF OURS: nothing is released", who=who, why=why)
+        self.condemn(why)
+        outcome = RECOVERED if is_later(why) else Outcome.AHEAD.value
+        payload = {"witness": who, "outcome": outcome, "size": self.release.newest.size}
+        await self._append(types.WITNESS_DISAGREED.name, payload)
 
     def condemn(self, why: str) -> None:
         """Release nothing any more: there is proof that our own key signed something else."""
@@ -161,7 +207,8 @@ class Witnessed:
             if self.contradiction:
                 return
             if not self.asked and not self.needed:
-                self.release.let_go()
+                if self._heard():
+                    self._let_go()
                 return
             size, self._asked_ms = self.log.size, now_ms()
             head = await asyncio.to_thread(self.release.head)
@@ -182,9 +229,6 @@ class Witnessed:
         """Hold the release if a witness saw something else; let it go if one saw nothing else."""
         before, self.ended = self.ended, found
         against = {name: end for name, end in found.items() if end.outcome in _DISAGREEING}
-        for name, end in against.items():
-            if before.get(name, end).outcome != end.outcome or name not in before:
-                await self._tell(name, end)
         if against:
             name, end = next(iter(against.items()))
             self.vouched = False
@@ -193,6 +237,14 @@ class Witnessed:
         elif any(end.outcome is Outcome.COSIGNED for end in found.values()) or self.vouched:
             if self.release.held:
                 _log.info("released again", witnesses=len(found))
+            self._let_go()
+        for name, end in against.items():  # held before: what is on record lies above the guard
+            if name not in before or before[name].outcome != end.outcome:
+                await self._tell(name, end)
+
+    def _let_go(self) -> None:
+        if not self.contradiction:  # it may have come while others were asked
+            self._waking = False
             self.release.let_go()
 
     async def _tell(self, name: str, end: Ended) -> None:
@@ -232,18 +284,40 @@ class Witnessed:
     async def vouch(self) -> None:
         """The operator answers in the place of a witness. Raises Refused against one that did."""
         if self.contradiction:
-            raise Refused(self.contradiction, hint=_WAYS_ON)
-        against = [name for name, end in self.ended.items() if end.outcome in _DISAGREEING]
-        if against:
+            raise Refused(self.contradiction, hint=self.hint)
+        if against := self._against():
             raise Refused(
                 f"witness {against[0]} saw something else: {self.ended[against[0]].reason}",
-                hint=f"{_WAYS_ON}; a witness that lies is taken out of node.toml",
+                hint=f"{self.hint}; a witness that lies is taken out of node.toml",
             )
         if self.release.held:
             self.vouched = True
             self.on_old()  # the operator speaks for the log, and not for what a voter granted
             await self._append(types.WITNESS_VOUCHED.name, {"size": self.release.newest.size})
-            self.release.let_go()
+            self._let_go()
+
+    def _against(self) -> list[str]:
+        return [name for name, end in self.ended.items() if end.outcome in _DISAGREEING]
+
+    @property
+    def hint(self) -> str:
+        """What the operator can do about the hold; "" if there is none."""
+        if not self.release.held:
+            return ""
+        if not self.contradiction and not self._against():
+            return _VOUCH
+        if is_later(self.contradiction):
+            return f"stop the node; {GO_ON}"
+        return (
+            "stop the node, then fetch what is missing: timmy recover --from-mirror "
+            f"{self.looking_back.mirror or 'URL'}; if nobody has it, begin a new epoch: "
+            "timmy recover --kit FILE"
+        )
+
+    async def ask_now(self) -> None:
+        """Ask everybody who has not answered, and every witness."""
+        await self._look()
+        await self.step()
 
     def cosigners(self) -> list[Cosignature]:
         """Who cosigned the newest head that is kept."""
@@ -263,6 +337,12 @@ class Witnessed:
         }  # fmt: skip
         return {
             "held": self.release.held,
+            "hint": self.hint,
+            "others": [
+                {"url": one, "said": "nothing yet" if said is None else said or "nothing newer"}
+                for one in self.looking_back.asked
+                for said in (self.looking_back.said.get(one),)
+            ],
             "needed": self.needed,
             "newest": newest,
             "asked": [
@@ -276,6 +356,13 @@ class Witnessed:
         if end is None:
             return {"outcome": "not asked yet", "reason": "", "size": 0}
         return {"outcome": end.outcome.value, "reason": end.reason, "size": end.size}
+
+
+def _is_young(log: Log) -> bool:
+    """Whether a ledger never began, and was born within the hour, by the clock of this machine."""
+    if log.size > _BIRTH_EVENTS_MAX or now_ms() - log.read(0).ts_ms > _YOUNG_MS:
+        return False
+    return all(event.type != types.NODE_STARTED.name for event in log.events())
 
 
 def _kept(data: bytes, release: Release) -> SignedCheckpoint | None:

@@ -11,6 +11,7 @@ from genesis.core.keys import AgentKeys
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.errors import GuardError, Refused
 from ledger.core.lineage import Lineage
+from ledger.files import write_atomically
 from ledger.log import Log
 from ledger.mirror import MirrorLog
 from ledger.release import GuardFile, check_guard
@@ -20,14 +21,21 @@ from mesh.fleet.grants import forget
 from mesh.mirrors.source import Source
 from node.config import load
 from node.fleet.files import fleet_files
-from node.fleet.tail import addresses, fetch
+from node.fleet.tail import AppendedSince, addresses, fetch
 from node.home import Home
+from node.identity.setting_aside import put_in_place, renew
 from node.open import lineage_of, now_ms
 from node.sections.mesh import key_of
 
 
-def from_mirror(home: Home, keys: AgentKeys, url: str, npub: str | None) -> dict[str, Any]:
-    """Fetch what the mirror at `url` has beyond this ledger; return how much. Raises TimmyError."""
+def from_mirror(
+    home: Home, keys: AgentKeys, url: str, npub: str | None, *, aside: bool = False
+) -> dict[str, Any]:
+    """Fetch what the mirror at `url` has beyond this ledger; return how much. Raises TimmyError.
+
+    With `aside`, what was appended here since the last released head, and is in the way, goes to a
+    file ("aside" of the result).
+    """
     signer = NostrSigner(keys.nostr.secret)
     known = addresses(load(home.config), fleet_files(home).load(), signer.pubkey)
     url = url.rstrip("/")
@@ -37,13 +45,48 @@ def from_mirror(home: Home, keys: AgentKeys, url: str, npub: str | None) -> dict
             hint="say it with --npub NPUB, or name it in node.toml, [[mesh.peers]]",
         )
     node = known[url] if npub is None else key_of(npub)
+
+    def tail(log: MirrorLog) -> SignedCheckpoint:
+        return asyncio.run(_fetch(home, log, url, node, signer))
+
+    def grow(path: Path) -> SignedCheckpoint:
+        with MirrorLog(SqliteStore.open(path)) as log:
+            return tail(log)
+
+    file = None
     with MirrorLog(SqliteStore.open(home.ledger)) as log:
         before = log.size
-        head = asyncio.run(_fetch(home, log, url, node, signer))
+        try:
+            head = tail(log)
+        except AppendedSince as error:
+            write_atomically(home.elsewhere, error.note)  # for `timmy recover --kit`
+            size = _released(home, log, error, aside=aside)
+            head, file = renew(home, log, size, grow)
+    if file is not None:
+        put_in_place(home)
+    with MirrorLog(SqliteStore.open(home.ledger)) as log:
         size = log.size
-        lineage = lineage_of(log)
-        released = _guard(home, log, lineage, head)
-    return {"from": url, "before": before, "events": size, "head": head.size, "guard": released}
+        released = _guard(home, log, lineage_of(log), head)
+    return {
+        "from": url, "before": before, "events": size, "head": head.size, "guard": released,
+        "aside": None if file is None else str(file),
+    }  # fmt: skip
+
+
+def _released(home: Home, log: Log, why: AppendedSince, *, aside: bool) -> int:
+    """How many events were released, where what follows them is in the way. Raises TimmyError."""
+    lineage = lineage_of(log)
+    guard = GuardFile(home.state, log.ledger_id)
+    size = check_guard(guard, log.tree, log.ledger_id, lineage.key_at, lineage.epoch).size
+    if size == log.size:
+        raise why
+    if not aside:
+        raise Refused(
+            f"{log.size - size} events were appended here since the last released head, and are "
+            "in the way; no head over them ever left",
+            hint="to write them to a file and fetch what is missing, say --yes",
+        )
+    return size
 
 
 async def _fetch(

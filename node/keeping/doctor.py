@@ -11,7 +11,7 @@ from attest.verify.plain import one_line
 from attest.verify.report import DOES_NOT_HOLD, NOT_REACHED
 from genesis import trees
 from genesis.core.errors import GenesisError
-from genesis.keys import keystore, passphrase
+from genesis.keys import keystore
 from ledger.core.errors import TimmyError
 from ledger.core.event import Envelope
 from ledger.core.upcast import UPCASTERS, Standing
@@ -128,20 +128,6 @@ def _keys(home: Home, name: str) -> Finding:
         )
     where = "present" if operator.exists() else f"not at {operator}: approvals need it"
     return Finding(name=name, ok=True, text=f"agent keystore locked and private; operator {where}")
-
-
-def _approver(home: Home, name: str) -> Finding:
-    """Whether whoever is this user can say yes as the operator, without being asked anything."""
-    key, words = keystore.operator_path(home.operator), passphrase.file_path(home.state)
-    if not (key.exists() and words.exists()):
-        return Finding(name=name, ok=True, text="no program finds operator key and passphrase here")
-    return Finding(
-        name=name,
-        ok=None,
-        text=f"{key} and a passphrase lie in {home.state}: any program of this user may say yes",
-        hint="take the operator's keystore to another machine, and answer from there: "
-        "timmy patch approve EVENT --print, timmy patch sign",
-    )
 
 
 def _tree(home: Home, name: str) -> Finding:
@@ -324,6 +310,9 @@ def _node(home: Home, name: str) -> Finding:
             name=name, ok=False, text=f"its self check found {looked['verdict']}: {looked['text']}",
             hint="what is wrong is said under ledger; stop the node before you mend it",
         )  # fmt: skip
+    if status["held"]:
+        told = f"{answers}; it releases nothing: {one_line(status['held'])}"
+        return Finding(name=name, ok=None, text=told, hint=status["witnessed"]["hint"])
     if status["holds"]:
         held = ", ".join(hold["author"] for hold in status["holds"][:_NAMED_MAX])
         return Finding(
@@ -460,7 +449,6 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "rules": _rules,
     "disk": _disk,
     "keys": _keys,
-    "approver": _approver,
     "kit": _kits,
     "tree": _tree,
     "software": _software,

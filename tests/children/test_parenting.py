@@ -1,7 +1,6 @@
 """The parent's side on a real log: what it signs, what it keeps, what it notices."""
 
 import hashlib
-import os
 from dataclasses import dataclass, field
 
 import pytest
@@ -21,7 +20,6 @@ from node.children.parenting import ORDERS_AT_ONCE, Parenting
 from node.children.post import Unreachable
 from node.children.records import Family, Ward
 from runtime.journal import Journal
-from runtime.tools.skills import Skills
 from tests.children.kin import FACTS
 from tests.ledger.makers import open_log
 from tests.spec import agent
@@ -91,7 +89,7 @@ def world(tmp_path):
             lineage=Lineage.of(log.read(0)),
             log_key=agent.KEYS.log,
             nostr=agent.KEYS.nostr,
-            skills=Skills(os.fspath(tmp_path / "skills")),
+            skills=tmp_path / "skills",
             kin=Kin(tmp_path),
             post=Nowhere(),
             ward=Ward(log),

@@ -57,16 +57,17 @@ async def gossiping(log, path, *servers, follows=()):
     node = Node(path, log, follows=follows)
     release = Release()
     looking = LookingBack(
-        pool=node.pool, relays=False, pubkey=OWN.pubkey, head_kind=30078, log=log,
+        pool=node.pool, relays=(), pubkey=OWN.pubkey, head_kind=30078, log=log,
         lineage=Lineage.of(log.read(0)),
     )  # fmt: skip
     witnessed = SimpleNamespace(looking_back=looking, contradiction="", introduction=lambda: b"")
 
-    def condemn(why):
+    async def contradicted(why, who):
+        assert who == "peers"
         witnessed.contradiction = why
         release.hold(why)
 
-    witnessed.condemn = condemn
+    witnessed.contradicted = contradicted
     async with AsyncExitStack() as stack:
         for server in servers:
             await stack.enter_async_context(server.running())

@@ -15,11 +15,14 @@ from mesh.pool.port import MemoryPool
 from mesh.witnesses.checkpoints import CheckpointKinds, Published, mint_checkpoint, mint_head
 from node.fleet.looking_back import LookingBack
 from tests.ledger.makers import message, open_log
+from tests.node.test_node_witness import begins_an_epoch
 from tests.node.world import SETTINGS, until
+from tests.ports import free_port
 from tests.spec import agent
 
 WAIT = 60.0
 NOSTR = NostrSigner(agent.KEYS.nostr.secret)
+RELAY = "ws://relay.example/"
 
 
 @pytest.fixture
@@ -33,7 +36,7 @@ def log():
 def looking(log: Log, pool=None):
     lineage = Lineage.of(log.read(0))
     return LookingBack(
-        pool=pool or MemoryPool(), relays=True, pubkey=NOSTR.pubkey, head_kind=30078, log=log,
+        pool=pool or MemoryPool(), relays=(RELAY,), pubkey=NOSTR.pubkey, head_kind=30078, log=log,
         lineage=lineage,
     )  # fmt: skip
 
@@ -61,9 +64,9 @@ def event(log, signed):
 
 async def test_what_was_published_is_no_contradiction(log):
     pool = MemoryPool()
-    assert await looking(log, pool).contradiction() == ""
+    assert await looking(log, pool).look() == ""
     await pool.publish(event(log, head(log, 2)))
-    assert await looking(log, pool).contradiction() == ""
+    assert await looking(log, pool).look() == ""
 
 
 @pytest.mark.parametrize(
@@ -72,7 +75,7 @@ async def test_what_was_published_is_no_contradiction(log):
 async def test_a_signed_head_that_is_not_in_this_ledger_is_one(log, size, root, says):
     pool = MemoryPool()
     await pool.publish(event(log, head(log, size, root)))
-    assert says in await looking(log, pool).contradiction()
+    assert says in await looking(log, pool).look()
 
 
 def test_nothing_else_is_believed(log):
@@ -104,7 +107,7 @@ def test_a_node_rolled_back_whole_with_a_relay_releases_nothing(born_seed, place
     with agent_home.running() as node:
         node.say("I owe you ten pounds")
         size = node.status()["events"]
-        until(lambda: sizes(relay) >= size, WAIT, "the relay has the head over it")
+        until(lambda: newest(relay) >= size, WAIT, "the relay has the head over it")
     shutil.rmtree(agent_home.root)
     shutil.copytree(backup.root, agent_home.root)
     with agent_home.running() as node:
@@ -116,13 +119,52 @@ def test_a_node_rolled_back_whole_with_a_relay_releases_nothing(born_seed, place
             400, "a relay has a signed head", "timmy recover"
         )
         assert agent_home.run("mesh", "witness").code == 1
+        hint = node.request("POST", "/v1/witness", {"action": "vouch"}).json["hint"]
+    begins_an_epoch(agent_home, hint)
+    with agent_home.running() as node:
+        until(lambda: not node.status()["held"], WAIT, "what is of the epoch before holds nothing")
+        said = node.say("here I am again")["answer"]["position"]
+        until(lambda: newest(relay) > said, WAIT, "the relay has the head over it")
+    assert agent_home.run("--json", "verify").good().json["verdict"] == "RECOVERED"
     agent_home.end()
 
 
-def sizes(relay):
-    """The largest size among the heads that a relay keeps."""
+def newest(relay):
+    """The size of the head at the agent's address: the one that came last."""
     path = relay.home.path / "relay.db"
     with sqlite3.connect(f"file:{path}?mode=ro", uri=True) as db:
         rows = db.execute("SELECT json FROM event").fetchall()
-    tags = [{t[0]: t[1] for t in json.loads(row[0])["tags"] if len(t) > 1} for row in rows]
-    return max((int(t["n"]) for t in tags if t.get("d", "").startswith("timmy/head/")), default=0)
+    found = [json.loads(row[0]) for row in rows]
+    tags = [(one["created_at"], {t[0]: t[1] for t in one["tags"] if len(t) > 1}) for one in found]
+    heads = [(at, int(t["n"])) for at, t in tags if t.get("d", "").startswith("timmy/head/")]
+    return max(heads, default=(0, 0))[1]
+
+
+def test_while_no_relay_answers_nothing_is_released_and_people_are_answered(place):
+    """Silence shows nothing: an old copy in a place without a network would sign on."""
+    keeper, agent_home, port = place("keeper").configure(), place("a").configure(), free_port()
+    keeper.run("init").good()
+    agent_home.run("init").good()
+    npub = agent_home.run("soul", "show", "--json").good().json["npub"]
+    settings = SETTINGS.replace("port = 0", f"port = {port}")
+    keeper.configure(f'{settings}\n[relay]\nwriters = ["{npub}"]\n')
+    agent_home.configure(f'{SETTINGS}\n[publish]\nrelays = ["ws://127.0.0.1:{port}/"]\n')
+    with agent_home.running() as node:
+        until(lambda: not node.status()["held"], WAIT, "who was just born has nothing to lose")
+    with agent_home.running() as node:
+        before = node.request("GET", "/v1/head").json["size"]
+        assert node.answer("are you there?")
+        assert "no relay and no peer has answered" in node.status()["held"]
+        shown = agent_home.run("mesh", "witness")
+        assert shown.code == 1
+        assert "timmy mesh witness vouch" in shown.out
+        assert f"ws://127.0.0.1:{port}/: nothing yet" in shown.out
+        assert "mesh witness vouch" in agent_home.run("status").good().out
+        assert "releases nothing" in agent_home.run("doctor").out
+        assert node.request("GET", "/v1/head").json["size"] == before
+        with keeper.running():
+            until(lambda: not node.status()["held"], WAIT, "the relay has nothing against it")
+        said = node.say("and now?")["answer"]["position"]
+        until(lambda: node.request("GET", "/v1/head").json["size"] > said, WAIT, "it is released")
+    agent_home.run("verify").good()
+    agent_home.end()

@@ -1,7 +1,9 @@
 """Nodes as processes: one is the witness of the other, across crashes, old backups and forks."""
 
 import hashlib
+import re
 import shutil
+from pathlib import Path
 
 import pytest
 
@@ -131,8 +133,35 @@ def test_a_machine_rolled_back_whole_releases_nothing(pair, tmp_path):
         assert node.request("GET", "/v1/head").json["size"] == released
         [told] = node.log("witness.disagreed")
         assert told["type"] == "witness.disagreed"
-        agent.run("mesh", "witness", "vouch").refused("it saw", "timmy recover")
         shutil.rmtree(backup.root)
+        hint = agent.run("mesh", "witness", "vouch").refused("it saw", "timmy recover").err
+        assert "recover --kit" in agent.run("status").good().out
+        assert "recover --kit" in agent.run("mesh", "witness").out
+    aside = begins_an_epoch(agent, hint)["aside"]
+    assert "what do I owe you?" in Path(aside).read_text()
+    with agent.running() as node:
+        until(lambda: not node.status()["held"], WAIT, "the witness knows the new epoch")
+        said = node.say("here I am again")["answer"]["position"]
+        until(lambda: cosigned(node, said + 1), WAIT, "the words are cosigned")
+        assert node.status()["head"]["epoch"] == 1
+    assert agent.run("--json", "verify").good().json["verdict"] == "RECOVERED"
+    agent.run("recover", "--kit", kit(agent), "--yes").refused("nothing to recover from")
+
+
+def kit(home):
+    [found] = home.state.glob("recovery-kit-*")
+    return str(found)
+
+
+def begins_an_epoch(home, hint, file=None):
+    """Type what a hint says: it names the kit, and then that what is lost is given up."""
+    [words] = re.findall(r"timmy (recover --kit) FILE", hint)
+    named = str(file or kit(home))
+    home.run(*words.split(), named).refused("gives up", "--yes")
+    begun = home.run("--json", *words.split(), named, "--yes").good()
+    assert "saw more" in begun.err or "a mirror has" in begun.err
+    assert begun.json["epoch"] == 1
+    return begun.json
 
 
 def test_two_copies_of_one_home_are_proven(pair, tmp_path):
@@ -192,3 +221,29 @@ def head_of(home, size):
             ledger_id=log.ledger_id, epoch=0, size=size, root=log.tree.root(size)
         )
         return sign_checkpoint(checkpoint, keys.log).encode()
+
+
+def test_a_witness_that_lies_gives_no_reason_for_an_epoch_once_it_is_not_asked_any_more(
+    pair, tmp_path
+):
+    """What it said stays on record; the head that was released over it ends its weight."""
+    agent, witness = pair
+    asking(agent, witness)
+    with agent.running() as node:
+        until(lambda: cosigned(node, 1), WAIT, "the start is cosigned")
+    backup = agent.copy(tmp_path / "backup")
+    with agent.running() as node:
+        said = node.say("I owe you ten pounds")["answer"]["position"]
+        until(lambda: cosigned(node, said + 1), WAIT, "the words are cosigned")
+    shutil.rmtree(agent.root)
+    shutil.copytree(backup.root, agent.root)
+    shutil.rmtree(backup.root)
+    with agent.running() as node:
+        until(lambda: "it saw" in node.status()["held"], WAIT, "the witness says that it saw more")
+    agent.configure()
+    with agent.running() as node:
+        assert node.status()["held"] == ""
+        head = node.request("GET", "/v1/head").json["size"]
+        [told] = node.log("witness.disagreed")
+        assert told["position"] < head
+    agent.run("recover", "--kit", kit(agent), "--yes").refused("nothing to recover from")

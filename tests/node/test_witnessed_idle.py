@@ -44,7 +44,7 @@ def make(log, release, session, tmp_path, configured, known=None):
         signer=signer("self"), log=log, session=session, fleet=known,
     )  # fmt: skip
     looking = LookingBack(
-        pool=MemoryPool(), relays=False, pubkey="", head_kind=30078, log=log,
+        pool=MemoryPool(), relays=(), pubkey="", head_kind=30078, log=log,
         lineage=Lineage.of(log.read(0)),
     )  # fmt: skip
     return Counted(
