@@ -241,13 +241,7 @@ def _members(found: dict[str, Any]) -> None:
         return
     console.out(f"fleet     {found['fleet']}, manifest {found['number']}")
     for one in found["members"]:
-        here = "this node" if one["self"] else "there" if one["there"] else "not heard of"
-        facts = f"{', '.join(one['roles'])}; {here}"
-        if one["events"] is not None:
-            facts += f"; {one['events']} events"
-        if "home" in one["roles"]:
-            facts += f"; lease {one['lease_s']} s"
-        console.out(one_line(f"{one['name']:9} {one['ledger']} {facts}"))
+        console.out(one_line(f"{one['name']:9} {one['ledger']} {_facts(one)}"))
     if found["since"] > time.time():
         names = ", ".join(found["deciding"])
         console.out(one_line(f"voters    until {console.when(1000 * found['since'])}: {names}"))
@@ -306,6 +300,19 @@ def _witness(home: Home, arguments: argparse.Namespace) -> int:
     _tell(arguments, found, _show)
     witnessed = found["witnessed"]
     return 1 if witnessed is not None and witnessed["held"] else 0
+
+def _facts(one: dict[str, Any]) -> str:
+    """What a member may be, how it is, and what it says that it can do."""
+    here = "this node" if one["self"] else "there" if one["there"] else "not heard of"
+    facts = [", ".join(one["roles"]), here]
+    if one["events"] is not None:
+        facts += [f"{one['events']} events", f"load {one['load']:.2f}"]
+    if one["able"]:
+        facts.append(f"able {', '.join(one['able'])}")
+    if "home" in one["roles"]:
+        facts.append(f"lease {one['lease_s']} s")
+    return "; ".join(facts)
+
 
 
 def _proof(client: Client, arguments: argparse.Namespace, ledger: str) -> int:

@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 
 import aiohttp
@@ -341,3 +342,14 @@ async def test_who_answers_a_conversation_is_shown(founder):
     [row] = found["members"]
     assert row["lease_s"] == founder.times.lease_s + founder.times.slack_s
     assert members_value(founder)["answers"] == []
+
+
+async def test_how_busy_a_member_is_and_what_it_can_do_is_said_and_shown(founder, monkeypatch):
+    """Read anew each time; of itself a node shows it without having heard it from anybody."""
+    founder.able = ("gpu", "model")
+    for load in (0.25, 3.5):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 9.0, 9.0))
+        said = Telling(node=founder)._presence(founder.fleet)
+        assert (said.load, said.able) == (1000 * load, founder.able)
+        [own] = members_value(founder)["members"]
+        assert (own["load"], own["able"]) == (load, founder.able)
