@@ -324,7 +324,9 @@ def _proof(client: Client, arguments: argparse.Namespace, ledger: str) -> int:
 
 
 def _show(found: dict[str, Any]) -> None:
-    own, asked = found["witness"], found["witnessed"]
+    own, asked, log = found["witness"], found["witnessed"], found["log"]
+    console.out(f"origin    {log['origin']}")
+    console.out(f"verifier  {log['key']}")
     if own is None:
         console.out("this node is no witness (witness.enabled)")
     else:
