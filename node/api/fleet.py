@@ -8,7 +8,9 @@
     POST /fleet/gossip      heads and proofs, to and fro, with members (NIP-98)
     POST /fleet/bus         a live word of a member, unless the fleet talks over a server
     GET  /v1/fleet?conversation=NAME   members, who is there, who waits; who answers there
-    POST /v1/fleet {action, ...}   draft {url?, add?, remove?, lead_s?}   take {manifest}
+    POST /v1/fleet {action, ...}   draft {url} of a first one; of the next one
+                                   draft {add?, remove?, lead_s?, quorum?, needed?}
+                                   take {manifest}
                                    approve {manifest: digest}
                                    invite {url?, relays?, roles, hours?}
                                    refuse {npub}
@@ -120,7 +122,7 @@ class FleetApi:
     async def _act(self, request: web.Request) -> web.Response:
         body = await read_body(
             request, action=str, url=str, add=list, remove=list, manifest=str, roles=list,
-            hours=int, npub=str, lead_s=int, relays=list,
+            hours=int, npub=str, lead_s=int, relays=list, quorum=int, needed=int,
         )  # fmt: skip
         match required(body, "action"):
             case "draft":
@@ -135,7 +137,7 @@ class FleetApi:
                 return json_answer({"token": await self._invite(body)})
             case "refuse":
                 return json_answer(
-                    {"refused": self._fleet.refuse(public_key(required(body, "npub")))}
+                    {"refused": self._fleet.refuse(public_key(required(body, "npub"), "npub"))}
                 )
             case action:
                 raise BadRequest(
@@ -157,6 +159,8 @@ class FleetApi:
     async def _draft(self, body: dict[str, Any]) -> bytes:
         fleet = self._fleet.fleet
         if fleet is None:
+            if body.keys() & {"add", "remove", "quorum", "needed"}:
+                raise Refused("this node is of no fleet", hint="timmy mesh found begins one")
             return self._fleet.draft(self._url(body)).encode()
         waiting = {one.ledger: one for one in self._fleet.waiting()}
         add = [
@@ -168,12 +172,18 @@ class FleetApi:
         lead_s = body.get("lead_s")
         if lead_s is not None and not 0 <= lead_s <= _LEAD_S_MAX:
             raise BadRequest(f"lead_s is {lead_s}", hint=f"0 to {_LEAD_S_MAX}")
-        made = next_manifest(fleet.manifest, add=add, remove=remove)
+        wanted: dict[str, Any] = {
+            "add": add, "remove": remove,
+            "quorum": body.get("quorum"), "needed": body.get("needed"),
+        }  # fmt: skip
+        made = next_manifest(fleet.manifest, **wanted)
+        if made == fleet.manifest.following():
+            raise Refused("that is how it is", hint="timmy mesh members shows what holds")
         if made.electorate != fleet.manifest.electorate and self._fleet.vote is not None:
             mine = any(one.ledger == self._fleet.own.ledger for one in fleet.manifest.voters)
             alone = fleet.manifest.quorum <= mine
             since = await self._fleet.vote.since(lead_s, alone=alone)
-            made = next_manifest(fleet.manifest, add=add, remove=remove, since=since)
+            made = next_manifest(fleet.manifest, **wanted, since=since)
         return made.encode()
 
     async def _invite(self, body: dict[str, Any]) -> str:

@@ -20,13 +20,14 @@ from typing import Any, Final
 
 from aiohttp import web
 
+from ledger.core.cosignature import log_key
 from ledger.core.errors import NotFound, Refused
 from mesh.core.errors import InvalidIntroduction, InvalidRequest
 from mesh.core.witnesses.add_checkpoint import PATH, REQUEST_BYTES_MAX, SIZE_TYPE
 from mesh.core.witnesses.witness import Answer
 from mesh.witnesses.witness import INTRODUCTION_BYTES_MAX
 from node.api.http import BadRequest, json_answer, number, read_body, required
-from node.fleet.witnessed import Witnessed
+from node.fleet.witnessed import Witnessed, log_ed25519
 from node.fleet.witnessing import PROOF_BYTES_MAX, Witnessing
 
 PREFIX: Final = "/witness/"
@@ -105,8 +106,12 @@ class WitnessApi:
         return json_answer(self.value())
 
     def value(self) -> dict[str, Any]:
-        """What `timmy mesh witness` shows."""
+        """What `timmy mesh witness` shows. `log`: by what a public witness knows this log."""
+        release = self._witnessed.release
+        origin = release.newest.checkpoint.origin
+        key = log_key(origin, log_ed25519(release).public)
         return {
+            "log": {"origin": origin, "key": key},
             "witness": self._witnessing.value() if self._witnessing.on() else None,
             "witnessed": self._witnessed.value(),
         }

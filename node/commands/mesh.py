@@ -8,6 +8,8 @@ timmy mesh invite --relay wss://HOST     one for who reaches no member: he asks 
 timmy mesh admit [NAME or LEDGER ...]    take in who asked (all, if none is named)
 timmy mesh refuse NPUB                   take who asked under that key from the list; his token ends
 timmy mesh remove NAME or LEDGER         remove a member
+timmy mesh policy --needed 2             so many witnesses sign a head before it goes to relays
+timmy mesh policy --quorum 3             so many voters say yes to a change of who decides
 timmy mesh approve DIGEST                say yes, as a voter, to what the operator proposes
 timmy mesh mirrors                       copies of other ledgers: how much of each, how new
 timmy mesh relays                        how each relay is: queues, faults, what is known of it
@@ -18,8 +20,9 @@ timmy mesh witness ask                   ask them now
 timmy mesh witness vouch                 nobody answers, and this is the newest state: release again
 timmy mesh witness proof LEDGER -o FILE  the file that shows that a log signed two histories
 
-found, admit and remove sign a manifest with the operator's key, on the machine where that key lies.
-One that changes voters or witnesses is proposed, and holds once a quorum of voters said approve.
+found, admit, remove and policy sign a manifest with the operator's key, on the machine where that
+key lies. One that changes voters, witnesses, quorum or needed is proposed, and holds once a quorum
+of voters said approve. admit and remove take --needed and --quorum, too.
 A token leads to this node's address, or with --relay to one or more relays, or with --url too to
 both. What goes by a relay is sealed: it sees neither the token nor the fleet. It has to take gift
 wraps of strangers; this node's own relay does while such a token is good.
@@ -51,6 +54,8 @@ from node.commands.mesh_relays import show_relays
 from node.fleet import mirror_rows
 from node.home import Home
 
+_WORDLESS: Final = ("found", "invite", "policy", "mirrors", "relays", "tasks")
+_CHANGES: Final = ("policy", "admit", "remove")
 _DIGEST_CHARS_MIN: Final = 8
 _RELAYED: Final = ("relays", "task", "tasks")
 _WITNESS: Final = ("show", "ask", "vouch", "proof")
@@ -65,6 +70,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "admit",
         "refuse",
         "remove",
+        "policy",
         "approve",
         "mirrors",
         "relays",
@@ -86,6 +92,12 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="admit, remove: until new voters decide (default 120; at once if nobody else decides)",
     )  # fmt: skip
     parser.add_argument(
+        "--needed", type=int, metavar="N", help="policy, admit, remove: cosignatures under a head"
+    )
+    parser.add_argument(
+        "--quorum", type=int, metavar="N", help="policy, admit, remove: voters for a change"
+    )
+    parser.add_argument(
         "--any", action="store_const", const="any", dest="able",
         help="task: to one member of the fleet that takes it; no npub is named",
     )  # fmt: skip
@@ -98,8 +110,27 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--passphrase-fd", type=int, metavar="N", help="of the operator's key")
 
 
+def _check(arguments: argparse.Namespace) -> None:
+    """Refuse a word or a number that would mean nothing. Raises TimmyError."""
+    what, words = arguments.what, arguments.which
+    if what in _WORDLESS and words:
+        raise TimmyError(f"mesh {what} takes no {words[0]!r}", hint=f"timmy mesh {what}")
+    if what == "refuse" and len(words) != 1:
+        raise TimmyError(
+            f"refuse takes one npub, not {len(words)}",
+            hint="timmy mesh members shows who asks to join",
+        )
+    if what not in _CHANGES and _numbers(arguments):
+        raise TimmyError(
+            f"mesh {what} takes neither --needed nor --quorum", hint="policy, admit and remove do"
+        )
+    if what == "policy" and not _numbers(arguments):
+        raise TimmyError("what is to be the policy?", hint="--needed N, --quorum N or both")
+
+
 def run(arguments: argparse.Namespace) -> int:
     """Ask the node."""
+    _check(arguments)
     home = Home.find(arguments.home)
     if arguments.what == "witness":
         return _witness(home, arguments)
@@ -113,8 +144,8 @@ def run(arguments: argparse.Namespace) -> int:
             where = path("v1", "fleet", conversation=" ".join(arguments.which) or None)
             return _tell(arguments, client.call("GET", where), _members)
         case "refuse":
-            [npub] = arguments.which if len(arguments.which) == 1 else [""]
-            found = client.call("POST", "/v1/fleet", {"action": "refuse", "npub": npub})
+            asked = {"action": "refuse", "npub": arguments.which[0]}
+            found = client.call("POST", "/v1/fleet", asked)
             return _tell(arguments, found, lambda f: console.out(
                 f"{f['refused']} invitations ended; make another: timmy mesh invite"))  # fmt: skip
         case "invite":
@@ -128,6 +159,8 @@ def run(arguments: argparse.Namespace) -> int:
             if client.call("GET", "/v1/fleet")["fleet"] is not None:
                 raise TimmyError("this node is of a fleet", hint="timmy mesh members shows it")
             return _change(client, home, arguments, body)
+        case "policy":
+            return _change(client, home, arguments, {"action": "draft", **_numbers(arguments)})
         case what:
             return _change(client, home, arguments, _wanted(client, arguments, what))
 
@@ -136,10 +169,6 @@ def _relayed(client: Client, arguments: argparse.Namespace) -> int:
     """What goes by relays."""
     if arguments.what == "task":
         return mesh_tasks.give(client, arguments)
-    if arguments.which:
-        raise TimmyError(
-            f"{arguments.what} are shown, no more", hint=f"timmy mesh {arguments.what}"
-        )
     if arguments.what == "tasks":
         return mesh_tasks.show(client, as_json=arguments.json)
     return show_relays(client, as_json=arguments.json)
@@ -156,7 +185,14 @@ def _wanted(client: Client, arguments: argparse.Namespace, what: str) -> dict[st
         text = "nobody asks to join" if what == "admit" else "nobody is named"
         raise TimmyError(text, hint="timmy mesh members shows who is there and who waits")
     lead = {} if arguments.lead is None else {"lead_s": 60 * arguments.lead}
-    return {"action": "draft", "add" if what == "admit" else "remove": found, **lead}
+    whom = {"add" if what == "admit" else "remove": found}
+    return {"action": "draft"} | whom | lead | _numbers(arguments)
+
+
+def _numbers(arguments: argparse.Namespace) -> dict[str, int]:
+    """Of the policy's numbers, those that are given."""
+    given = {"needed": arguments.needed, "quorum": arguments.quorum}
+    return {name: number for name, number in given.items() if number is not None}
 
 
 def _proposed(client: Client, arguments: argparse.Namespace) -> str:
@@ -241,14 +277,13 @@ def _members(found: dict[str, Any]) -> None:
         _unheard(found)
         return
     console.out(f"fleet     {found['fleet']}, manifest {found['number']}")
+    voters, witnesses = (
+        sum(role in one["roles"] for one in found["members"]) for role in ("voter", "witness")
+    )
+    console.out(f"policy    quorum {found['quorum']} of {voters} voters; "
+                f"{found['needed']} of {witnesses} witnesses needed under a head")  # fmt: skip
     for one in found["members"]:
-        here = "this node" if one["self"] else "there" if one["there"] else "not heard of"
-        facts = f"{', '.join(one['roles'])}; {here}"
-        if one["events"] is not None:
-            facts += f"; {one['events']} events"
-        if "home" in one["roles"]:
-            facts += f"; lease {one['lease_s']} s"
-        console.out(one_line(f"{one['name']:9} {one['ledger']} {facts}"))
+        console.out(one_line(f"{one['name']:9} {one['ledger']} {_facts(one)}"))
     if found["since"] > time.time():
         names = ", ".join(found["deciding"])
         console.out(one_line(f"voters    until {console.when(1000 * found['since'])}: {names}"))
@@ -267,6 +302,19 @@ def _members(found: dict[str, Any]) -> None:
     for one in found["waiting"]:
         who = f"{one['ledger']} {one['npub']} {one['name']}"
         console.out(one_line(f"asks      {who}: {', '.join(one['roles'])}"))
+
+
+def _facts(one: dict[str, Any]) -> str:
+    """What a member may be, how it is, and what it says that it can do."""
+    here = "this node" if one["self"] else "there" if one["there"] else "not heard of"
+    facts = [", ".join(one["roles"]), here]
+    if one["events"] is not None:
+        facts += [f"{one['events']} events", f"load {one['load']:.2f}"]
+    if one["able"]:
+        facts.append(f"able {', '.join(one['able'])}")
+    if "home" in one["roles"]:
+        facts.append(f"lease {one['lease_s']} s")
+    return "; ".join(facts)
 
 
 def _unheard(found: dict[str, Any]) -> None:
@@ -320,7 +368,9 @@ def _proof(client: Client, arguments: argparse.Namespace, ledger: str) -> int:
 
 
 def _show(found: dict[str, Any]) -> None:
-    own, asked = found["witness"], found["witnessed"]
+    own, asked, log = found["witness"], found["witnessed"], found["log"]
+    console.out(f"origin    {log['origin']}")
+    console.out(f"verifier  {log['key']}")
     if own is None:
         console.out("this node is no witness (witness.enabled)")
     else:
@@ -339,6 +389,10 @@ def _show(found: dict[str, Any]) -> None:
             console.out(one_line(f"asked     {one['url']}: {one['said']}"))
     for one in asked["asked"]:
         console.out(one_line(f"asked     {one['name']}: {one['outcome']} {one['reason']}"))
+    if (needed := asked["needed"]) > (count := len(asked["asked"])):
+        console.out(f"TOO FEW   {needed} have to sign, {count} are asked: nothing goes to relays")
+    elif needed:
+        console.out(f"needed    {needed} of {count}")
     if asked["newest"] is not None:
         names = ", ".join(one["name"] for one in asked["newest"]["witnesses"])
         console.out(one_line(f"cosigned  {asked['newest']['size']} events, by {names}"))

@@ -19,6 +19,7 @@ import structlog
 from ledger.core.cosignature import Witness
 from ledger.core.errors import NotFound, TimmyError
 from ledger.core.keys import Signer
+from ledger.core.limits import NOTE_SIGNATURES_MAX
 from ledger.log import Log
 from mesh.core.errors import (
     InvalidManifest,
@@ -57,6 +58,8 @@ _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 _INVITES_MAX: Final = 64
 _TOLD_MAX: Final = 64
 """Proposals of one number, with the approvals that each has: more are of somebody who plays."""
+_COSIGNATURES_MAX: Final = NOTE_SIGNATURES_MAX - 1
+"""What a note has room for under the log's own line."""
 _OK: Final = 200
 _WHY_BYTES_MAX: Final = 200
 _MANIFESTS: Final = "/fleet/manifest"
@@ -413,23 +416,45 @@ def _named(secret: bytes) -> str:
 
 
 def next_manifest(
-    manifest: Manifest, *, add: list[Member], remove: set[bytes], since: int = 0
+    manifest: Manifest,
+    *,
+    add: list[Member],
+    remove: set[bytes],
+    since: int = 0,
+    quorum: int | None = None,
+    needed: int | None = None,
 ) -> Manifest:
-    """The manifest after one, with some taken in and some removed, and the least quorum.
+    """The manifest after one, with some taken in and some removed.
 
     `since`: from when on its voters decide, if they are others.
+    `quorum`, `needed`: how many voters a change takes, how many cosignatures a head; None leaves
+    them, as far as they are possible with these members. Raises Refused for one that is not.
     """
     added = {one.ledger: one for one in add}
     kept = [m for m in manifest.members if m.ledger not in remove | added.keys()]
     members = (*kept, *added.values())
     voters = sum(VOTER in one.roles for one in members)
     witnesses = sum(WITNESS in one.roles for one in members)
-    quorum = max(min(manifest.quorum, voters), voters // 2 + 1 if voters else 0)
-    changes = {"members": members, "quorum": quorum, "needed": min(manifest.needed, witnesses)}
-    made = manifest.following(**changes)
+    least = voters // 2 + 1 if voters else 0
+    most = min(witnesses, _COSIGNATURES_MAX)
+    if quorum is None:
+        quorum = max(min(manifest.quorum, voters), least)
+    if needed is None:
+        needed = min(manifest.needed, most)
+    if not least <= quorum <= voters:
+        raise Refused(
+            f"a quorum of {quorum}, and {voters} vote", hint=f"--quorum {least} to {voters}"
+        )
+    if not 0 <= needed <= most:
+        raise Refused(
+            f"{needed} cosignatures needed, and {witnesses} are witnesses",
+            hint=f"--needed 0 to {most}",
+        )
+    changes = {"quorum": quorum, "needed": needed}
+    made = manifest.following(members=members, **changes)
     if made.electorate == manifest.electorate:
         return made
-    return manifest.following(**changes, since=max(since, manifest.since))
+    return manifest.following(members=members, **changes, since=max(since, manifest.since))
 
 
 def make_fleet(opened: Opened) -> FleetNode:

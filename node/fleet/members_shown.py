@@ -76,7 +76,7 @@ def _shown(node: FleetNode, member: Member) -> dict[str, Any]:
         "lease_s": max(0, leases(node)[member.ledger] + node.times.slack_s - now_ms() // 1000),
         "seen_s": None if seen is None else ago,
         "events": node.log.size if own else seen.events if seen else None,
-        "load": seen.load / 1000 if seen else None,
+        "load": node.load() if own else seen.load / 1000 if seen else None,
         "able": node.able if own else seen.able if seen else (),
         "number": seen.number if seen else None,
     }

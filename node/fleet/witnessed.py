@@ -195,7 +195,10 @@ class Witnessed:
         await asyncio.sleep(min(max(0.0, interval - since), interval))
 
     def _is_new(self) -> bool:
+        """Whether there are words that too few have seen: who comes back is asked about them."""
         size = self.log.size
+        if self._signed_by < self.needed:
+            return True
         if any(event.type not in types.HOUSEKEEPING for event in self.log.events(self._seen, size)):
             return True
         self._seen = size
@@ -221,7 +224,8 @@ class Witnessed:
                 introduction=self.introduction(),
             )
             await self._judge(found)
-            if not self.release.held:
+            enough = sum(len(end.lines) for end in found.values()) >= self.needed
+            if not self.release.held and enough:
                 self._seen = max(self._seen, min(size, head.size))
             await self._keep(head, found)
 
@@ -278,8 +282,18 @@ class Witnessed:
         """
         same = self.newest is not None and self.newest.checkpoint == head.checkpoint
         if self.needed:
-            return self.newest
+            return self.newest if self._signed_by >= self.needed else None
         return self.newest if same else head
+
+    @property
+    def _signed_by(self) -> int:
+        """How many of those asked now signed the newest head that is kept, maybe when fewer had to.
+
+        Their lines were verified when they came.
+        """
+        keys = {(one.witness.name, one.witness.id) for one in self.asked}
+        signed = () if self.newest is None else self.newest.note.signatures
+        return len(keys & {(line.name, line.key_id) for line in signed})
 
     async def vouch(self) -> None:
         """The operator answers in the place of a witness. Raises Refused against one that did."""

@@ -15,13 +15,14 @@ from genesis.keys import keystore
 from ledger.core.errors import TimmyError
 from ledger.core.event import Envelope
 from ledger.core.upcast import UPCASTERS, Standing
+from mesh.core.fleet.manifest import Fleet
 from node import console
 from node.agent import constitution
 from node.agent.architecture import present_software
 from node.agent.permitting import load_permissions
 from node.client import Client, NotRunning
 from node.commands.bus import text as bus_text
-from node.config import load
+from node.config import Config, load
 from node.fleet.bus import server_of
 from node.fleet.files import fleet_files
 from node.home import Home
@@ -410,6 +411,12 @@ def _diverged(home: Home, name: str) -> Finding:
 def _noticed(home: Home, name: str) -> Finding:
     """Who else would know that this home is an old copy, or one of two (ADR 28)."""
     config, fleet = load(home.config), fleet_files(home).load()
+    if (needed := config.witness.needed) > (there := _witnesses(home, config, fleet)):
+        return Finding(
+            name=name, ok=False,
+            text=f"{needed} witnesses have to sign a head, {there} are there: none goes to relays",
+            hint="ask more, be of a fleet that has more, or set witness.needed lower",
+        )  # fmt: skip
     asked = {
         "witnesses": len(config.witness.ask),
         "relays": len(config.publish.relays),
@@ -437,6 +444,15 @@ def _manifests(home: Home, name: str) -> Finding:
         name=name, ok=False, text=f"the operator signed others beside the chain: {named}",
         hint=f"ask him, and compare digests with the other members: {found[0].parent}",
     )  # fmt: skip
+
+
+def _witnesses(home: Home, config: Config, fleet: Fleet | None) -> int:
+    """How many can sign our heads: those of node.toml, and the fleet's others."""
+    if fleet is None:
+        return len(config.witness.ask)
+    with open_log(home) as log:
+        others = [one for one in fleet.manifest.witnesses if one.ledger != log.ledger_id]
+    return len(config.witness.ask) + len(others)
 
 
 def _asked_lately(row: dict[str, Any]) -> bool:

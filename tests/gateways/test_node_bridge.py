@@ -10,13 +10,13 @@ PEER, STRANGER = bytes([21]) * 32, bytes([22]) * 32
 DIGEST, HERS = "3f" * 20, "4e" * 32
 
 
-def settings(url, peer):
+def settings(url, peer, *, heartbeat_s=300):
     return f"""{SETTINGS}
 [publish]
 relays = ["{url}"]
 [bridge]
 peers = ["{peer}"]
-heartbeat_s = 300
+heartbeat_s = {heartbeat_s}
 """
 
 
@@ -83,6 +83,36 @@ async def test_signs_of_life_and_of_work_and_their_receipts(born):
             refused.refused("an artifact's type")
             await asyncio.to_thread(node.stop)
     born.run("replay").good()
+
+
+async def test_it_beats_again_and_acknowledges_what_a_peer_says_of_itself(born):
+    """Over a relay: each beat is an event of its own, and a stranger's is answered by nobody."""
+    with relay() as url:
+        async with Person(PEER, url) as ada, Person(STRANGER, url) as eve:
+            born.configure(settings(url, ada.npub, heartbeat_s=1))
+            node = await asyncio.to_thread(born.start)
+
+            async def three():
+                found = await ada.find(kinds=[1], tag_t=["timmy-heartbeat"])
+                return found if len(found) >= 3 else []
+
+            beats = await eventually(three)
+            [author] = {beat.author().to_hex() for beat in beats}
+            times = {json.loads(beat.as_json())["created_at"] for beat in beats}
+            assert len(times) == len(beats), "one a second at most"
+            alive = (["t", "timmy-heartbeat"], ["p", author])
+            await eve.publish(1, "eve is alive", *alive)
+            hers = await ada.publish(1, "ada is alive", *alive)
+            acks = await eventually(
+                lambda: ada.find(kinds=[1], tag_t=["timmy-ack"], authors=[author])
+            )
+            [ack] = acks
+            assert ["e", hers.id().to_hex(), "", "reply"] in tags(ack)
+            assert ["p", ada.key.to_hex()] in tags(ack)
+            status = await asyncio.to_thread(node.status)
+            at = json.loads(hers.as_json())["created_at"]
+            assert status["bridge"]["heard"] == {f"nostr/{ada.npub}": at}
+            await asyncio.to_thread(node.stop)
 
 
 async def test_without_peers_and_interval_nothing_is_said(born):

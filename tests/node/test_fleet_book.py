@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import os
 import time
 from dataclasses import replace
 
@@ -405,3 +406,37 @@ async def test_who_answers_a_conversation_is_shown(founder):
     [row] = found["members"]
     assert row["lease_s"] == founder.times.lease_s + founder.times.slack_s
     assert members_value(founder)["answers"] == []
+
+
+async def test_how_busy_a_member_is_and_what_it_can_do_is_said_and_shown(founder, monkeypatch):
+    """Read anew each time; of itself a node shows it without having heard it from anybody."""
+    founder.able = ("gpu", "model")
+    for load in (0.25, 3.5):
+        monkeypatch.setattr(os, "getloadavg", lambda load=load: (load, 9.0, 9.0))
+        said = Telling(node=founder)._presence(founder.fleet)
+        assert (said.load, said.able) == (1000 * load, founder.able)
+        [own] = members_value(founder)["members"]
+        assert (own["load"], own["able"]) == (load, founder.able)
+
+
+async def test_how_many_have_to_agree_is_what_the_operator_says(founder):
+    """The quorum is a majority at least; more cannot be needed than there are."""
+    for name in ("one", "two"):
+        asks(founder, founder.invite(URL, (VOTER, WITNESS), hours=1), name)
+    waiting = founder.waiting()
+    now, nobody = founder.fleet.manifest, {"add": [], "remove": set()}
+    made = next_manifest(now, add=waiting, remove=set(), quorum=3, needed=2)
+    assert (made.quorum, made.needed, len(made.members)) == (3, 2, 3)
+    assert next_manifest(now, add=waiting, remove=set()).quorum == 2
+    more = next_manifest(made, **nobody, needed=3)
+    assert (more.quorum, more.needed, more.members) == (3, 3, made.members)
+    assert next_manifest(more, **nobody, quorum=2).quorum == 2
+    gone = next_manifest(more, add=[], remove={waiting[0].ledger, waiting[1].ledger})
+    assert (gone.quorum, gone.needed) == (1, 1), "as far as it goes with who is left"
+    for wrong, hint in (
+        ({"quorum": 1}, "--quorum 2 to 3"), ({"quorum": 4}, "--quorum 2 to 3"),
+        ({"needed": 4}, "--needed 0 to 3"), ({"needed": -1}, "--needed 0 to 3"),
+    ):  # fmt: skip
+        with pytest.raises(TimmyError) as caught:
+            next_manifest(made, **nobody, **wrong)
+        assert caught.value.hint == hint

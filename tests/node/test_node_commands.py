@@ -150,6 +150,15 @@ def test_a_release_tells_a_person_where_the_hold_began(home, node):
     home.run("release", "zoe").refused("zoe is not held", "timmy status")
 
 
+def test_a_fleet_s_policy_and_a_refusal_name_what_is_wrong(home, node):
+    """Said by the node: of no fleet nothing is drafted, least of all a first manifest."""
+    home.run("mesh", "policy", "--needed", "1").refused("of no fleet", "timmy mesh found")
+    home.run("mesh", "refuse", "bea").refused("npub: 'bea' is not a public key", "npub1")
+    draft = {"action": "draft", "add": []}
+    node.request("POST", "/v1/fleet", draft).refused(422, "of no fleet")
+    assert node.request("GET", "/v1/fleet").json["fleet"] is None
+
+
 class _Documents:
     """Run commands with --json and return the one document each prints."""
 
@@ -210,6 +219,15 @@ WRONG = [
     (["anchor", "export-ots", "-o", "x"], "no checkpoint is in a block or with a calendar yet"),
     (["anchor", "export-ots", "4", "-o", "x"], "no calendar has stamped a checkpoint over event 4"),
     (["anchor", "export-ots", "999999", "-o", "x"], "999999"),
+    (["mesh", "members"], "no node is running"),
+    (["mesh", "invite", "bea"], "mesh invite takes no 'bea'"),
+    (["mesh", "found", "x"], "mesh found takes no 'x'"),
+    (["mesh", "mirrors", "x"], "mesh mirrors takes no 'x'"),
+    (["mesh", "relays", "x"], "mesh relays takes no 'x'"),
+    (["mesh", "refuse"], "refuse takes one npub, not 0"),
+    (["mesh", "refuse", "a", "b"], "refuse takes one npub, not 2"),
+    (["mesh", "policy"], "what is to be the policy?"),
+    (["mesh", "members", "--needed", "2"], "mesh members takes neither --needed nor --quorum"),
 ]
 
 

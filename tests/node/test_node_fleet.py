@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import re
 import time
 from dataclasses import replace
 
@@ -47,13 +48,14 @@ def start(home, *argv):
     return node
 
 
-def joined(place, name, founder):
-    home = place(name).configure(QUICK)
+def joined(place, name, founder, text=QUICK, *more):
+    """A newcomer that was taken in; `more` is said with admit."""
+    home = place(name).configure(text)
     home.run("init", "--name", name).good()
     token = founder.home.run("mesh", "invite").good().out.strip()
     node = start(home, "--join", token)
     until(lambda: [one["name"] for one in fleet(founder)["waiting"]] == [name], WAIT, "it asks")
-    founder.home.run("mesh", "admit", name).good()
+    founder.home.run("mesh", "admit", name, *more).good()
     until(lambda: me(node) is not None, WAIT, "it is taken in")
     return node
 
@@ -69,13 +71,17 @@ def there(node, count):
 
 def test_a_newcomer_given_one_address_finds_the_rest(founder, place):
     """And is witnessed by all of them, without a line of configuration."""
-    one = joined(place, "one", founder)
+    one = joined(place, "one", founder, f'{QUICK}[mesh]\nable = ["gpu"]\n')
     two = joined(place, "two", founder)
     for node in (founder, one, two):
         until(lambda node=node: there(node, 3), WAIT, "all three are there")
     numbers = {fleet(node)["digest"] for node in (founder, one, two)}
     assert len(numbers) == 1
-    assert "there" in two.home.run("mesh", "members").good().out
+    told = two.home.run("mesh", "members").good().out
+    assert re.search(
+        r"^one .*; there; \d+ events; load \d+\.\d\d; able gpu; lease", told, re.MULTILINE
+    )
+    assert re.search(r"^two .*; this node; \d+ events; load \d+\.\d\d; lease", told, re.MULTILINE)
     until(lambda: cosigners(two) == 2, WAIT, "both others cosigned")
     two.home.run("mesh", "witness").good()
     graph = two.home.run("--json", "trust", "show").good().json

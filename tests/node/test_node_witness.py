@@ -9,30 +9,37 @@ import pytest
 
 from genesis.keys.keystore import agent_path, unlock_root
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
-from ledger.core.cosignature import Witness, cosignatures
+from ledger.core.cosignature import Witness, cosignatures, log_key
 from ledger.core.note import parse_note
 from mesh.core.witnesses.add_checkpoint import AddCheckpoint
 from node.home import Home as Places
 from node.open import open_log
+from tests.node.public_witness import PublicWitness
 from tests.node.world import PASSPHRASE, SETTINGS, until
 from tests.spec.make_equivocations import ONE_SIZE
 
 WAIT = 60.0
+RFC_8032_KEY = "d75a980182b10ab7d54bfed3c964073a0ee172f3daa62325af021a68f707511a"
+"""Section 7.1, test 1."""
 
 
 def ledger_of(home):
     return home.guard.parent.name
 
 
-def asking(home, witness, *, needed=0):
-    """Configure `home` to ask a running witness."""
-    key = witness.request("GET", "/witness/key").body.decode().strip()
-    url = f"http://127.0.0.1:{witness.port}/witness"
+def ask(home, url, key):
+    """Configure `home` to ask a witness."""
     home.configure(
         f"{SETTINGS}\n[publish]\ninterval_s = 1\n"
-        f'[witness]\ninterval_s = 1\nneeded = {needed}\nask = [{{ url = "{url}", key = "{key}" }}]\n'
+        f'[witness]\ninterval_s = 1\nask = [{{ url = "{url}", key = "{key}" }}]\n'
     )
     return Witness.parse(key)
+
+
+def asking(home, witness):
+    """Configure `home` to ask a running witness."""
+    key = witness.request("GET", "/witness/key").body.decode().strip()
+    return ask(home, f"http://127.0.0.1:{witness.port}/witness", key)
 
 
 @pytest.fixture
@@ -94,6 +101,40 @@ def test_a_head_is_cosigned_and_anybody_can_check_it(pair, tmp_path):
     note = parse_note((agent.path / "witnessed.note").read_bytes())
     [found] = cosignatures(note, [key])
     assert found.witness == key
+
+
+def test_a_public_witness_takes_the_log_by_the_key_that_is_shown(born, tmp_path):
+    """It was enrolled with what `timmy mesh witness` printed, and verifies by Ed25519 alone."""
+    with born.configure().running() as node:
+        log = shown(node)["log"]
+        told = born.run("mesh", "witness").good().out.splitlines()
+        assert told[:2] == [f"origin    {log['origin']}", f"verifier  {log['key']}"]
+        assert log["origin"] == f"timmy/{ledger_of(born)}/0"
+    witness, stranger = PublicWitness(log["key"]), PublicWitness(other_key(log["origin"]))
+    with witness.serving() as url:
+        key = ask(born, url, witness.key)
+        with born.running() as node:
+            position = node.say("the roof needs new tiles")["answer"]["position"]
+            until(
+                lambda: witness.refused or cosigned(node, position + 1),
+                WAIT,
+                "it was shown the words",
+            )
+            assert witness.refused == []
+            born.run("prove", str(position), "-o", str(tmp_path / "said.proof")).good()
+    found = born.run("verify", str(tmp_path / "said.proof"), "--witness", witness.key).good()
+    assert "1 of 1 cosigned the head" in found.out
+    with stranger.serving() as url:
+        ask(born, url, stranger.key)
+        with born.running() as node:
+            until(lambda: stranger.refused, WAIT, "one that knows another key was asked")
+            assert node.status()["held"], "and signed nothing"
+    assert key.encode() == witness.key
+
+
+def other_key(origin):
+    """The verifier key of a log of this name whose secret is another."""
+    return log_key(origin, bytes.fromhex(RFC_8032_KEY))
 
 
 def test_nothing_is_released_until_a_witness_answers(pair):

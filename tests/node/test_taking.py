@@ -5,7 +5,7 @@ With three nodes as processes it is in test_node_taking.py.
 
 import asyncio
 import json
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from types import SimpleNamespace
 
 import pytest
@@ -17,6 +17,7 @@ from mesh.fleet.local_bus import LocalBus
 from node.fleet.taking import BUSY_MESSAGES, GROUP, TRIES_MAX, Taking
 from tests.mesh.natsd import NatsServer
 from tests.mesh.test_bus import LONG, nats_bus, running, state
+from tests.mesh.test_duties import Clock, direct_buses
 
 KEYS = {name: Signer(bytes([number]) * 32) for number, name in enumerate(("ann", "bea", "cid"), 1)}
 
@@ -34,15 +35,16 @@ FLEET = SimpleNamespace(
 )
 
 
-def taking(name, bus, *, able=(), agents=tuple(KEYS), waiting=0):
+def taking(name, bus, *, able=(), agents=tuple(KEYS), waiting=0, live=None, seen=None):
     settled = asyncio.Event()
     fleet = SimpleNamespace(
-        fleet=FLEET, settled=settled, signer=KEYS[name], able=able, seen={},
+        fleet=FLEET, settled=settled, signer=KEYS[name], able=able, seen=seen or {},
         own=SimpleNamespace(ledger=KEYS[name].public),
     )  # fmt: skip
     trusted = {hexed(one) for one in agents}
+    count = waiting if callable(waiting) else lambda: waiting
     return Taking(
-        bus=bus, live=bus, fleet=fleet, is_agent=trusted.__contains__, waiting=lambda: waiting
+        bus=bus, live=live or bus, fleet=fleet, is_agent=trusted.__contains__, waiting=count
     )
 
 
@@ -157,3 +159,50 @@ async def test_a_fleet_of_one_says_that_there_is_nobody():
     )
     with pytest.raises(Refused, match="there is nobody"):
         await alone.find("any")
+
+
+def loads(**said):
+    """What members said of their load, in thousandths of a core."""
+    return {KEYS[name].public: SimpleNamespace(load=load) for name, load in said.items()}
+
+
+async def listening(bus, name):
+    """Return when a member hears who asks it straight."""
+    asked = json.dumps({"giver": hexed("ann")}).encode()
+    async with asyncio.timeout(LONG):
+        while True:
+            with suppress(NobodyThere):
+                await bus.request(f"take.any.{hexed(name)}", asked, seconds=LONG)
+                return
+            await asyncio.sleep(0.01)
+
+
+async def test_without_a_server_the_idlest_is_asked_first():
+    """Straight over HTTP, one after the other; of whom nothing was heard comes last."""
+    order = []
+
+    def busy(name):
+        return lambda: order.append(name) or BUSY_MESSAGES
+
+    async with (
+        direct_buses(*KEYS.values(), manifest=FLEET.manifest, clock=Clock()) as (ann, *others),
+        asyncio.TaskGroup() as group,
+    ):
+        tasks = [
+            group.create_task(taking(name, LocalBus(), live=end, waiting=busy(name)).run())
+            for name, end in zip(("bea", "cid"), others, strict=True)
+        ]
+        for name in ("bea", "cid"):
+            await listening(ann, name)
+        for seen, wanted in (
+            (loads(bea=900, cid=100), ["cid", "bea"]),
+            (loads(bea=100, cid=900), ["bea", "cid"]),
+            (loads(bea=999_999), ["bea", "cid"]),
+            (loads(cid=999_999), ["cid", "bea"]),
+        ):
+            order.clear()
+            with pytest.raises(Refused, match="8 messages wait there"):
+                await taking("ann", LocalBus(), live=ann, seen=seen).find("any")
+            assert order == wanted
+        for task in tasks:
+            task.cancel()

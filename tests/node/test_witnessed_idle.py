@@ -8,13 +8,14 @@ import aiohttp
 import pytest
 
 from ledger.core.checkpoint import open_checkpoint
-from ledger.core.cosignature import Witness
+from ledger.core.cosignature import Witness, cosign, cosignatures
 from ledger.core.lineage import Lineage
 from ledger.release import Release
 from mesh.core.fleet.manifest import Fleet, sign_manifest
 from mesh.core.witnesses.asking import Ended, Outcome
 from mesh.pool.port import MemoryPool
 from mesh.witnesses.asking import Asked
+from node.fleet.ed25519 import Ed25519Key
 from node.fleet.files import FleetFiles
 from node.fleet.looking_back import LookingBack
 from node.fleet.members import FleetNode
@@ -104,3 +105,68 @@ async def test_a_head_with_many_witnesses_can_be_read(tmp_path):
             await asking._keep(head, found)
         assert len(asking.newest.note.signatures) == 64
         assert open_checkpoint((tmp_path / "note").read_bytes(), agent.LOG.public)
+
+
+WITNESSES = {
+    name: Witness(name=f"{name}.example", public=Ed25519Key.derive(digest(name), "witness").public)
+    for name in "abc"
+}
+
+
+def signed(head, *names):
+    """How it ended with witnesses that sign for real, each as `_keep` is told of it."""
+    return {
+        name: Ended(outcome=Outcome.COSIGNED, size=head.size, lines=(cosign(
+            head.note.text, WITNESSES[name], 1_700_000_000,
+            Ed25519Key.derive(digest(name), "witness").sign,
+        ),))
+        for name in names
+    }  # fmt: skip
+
+
+def needing(count):
+    return WitnessSection(enabled=False, logs=[], ask=[], needed=count, interval_s=1)
+
+
+def signers(head):
+    return {one.witness.name[0] for one in cosignatures(head.note, WITNESSES.values())}
+
+
+async def test_what_goes_to_relays_was_signed_by_as_many_as_are_needed_now(tmp_path):
+    with open_log() as log:
+        log.append_now(agent.genesis_draft(), message("one"))
+        release = Release.begin(log, tmp_path / "state", agent.LOG)
+        asked = tuple(Asked(witness=one, url="http://127.0.0.1:1") for one in WITNESSES.values())
+        async with aiohttp.ClientSession() as session:
+            one = make(log, release, session, tmp_path, asked)
+            old = release.head()
+            assert one.publishable(old) == old, "nobody has to sign"
+            await one._keep(old, signed(old, "a"))
+            assert signers(one.publishable(old)) == {"a"}, "and who did is shown"
+
+            one._seen = log.size
+            assert not one._is_new()
+            one.section = needing(2)
+            assert one.publishable(old) is None, "kept when fewer were needed"
+            assert one._is_new(), "so they are asked again, with nothing new said"
+            await one._keep(old, signed(old, "b"))
+            assert one.publishable(old) is None
+            await one._keep(old, signed(old, "a", "c"))
+            assert signers(one.publishable(old)) == {"a", "c"}
+
+            log.append_now(message("two"))
+            new = release.head()
+            assert one.publishable(new).checkpoint == old.checkpoint, (
+                "the newest that enough signed"
+            )
+            await one._keep(new, signed(new, "b"))
+            assert one.publishable(new).checkpoint == old.checkpoint
+            await one._keep(new, signed(new, "c", "b"))
+            assert one.publishable(new).checkpoint == new.checkpoint
+            one.configured = asked[:2]
+            assert one.publishable(new) is None, "c is asked no more, and does not count"
+            again = make(log, release, session, tmp_path, asked)
+            again.section = needing(3)
+            again.begin()
+            assert again.newest == one.newest, "what was kept is taken up"
+            assert again.publishable(new) is None

@@ -1,8 +1,8 @@
 """What a member says of itself now and then: that it is there, what it knows, how busy it is.
 
 Signed by its Nostr key, with the digest of the manifest it goes by, so that whoever hears it sees
-who is behind. A presence is a word, kept in memory. Over HTTP it is said every third of a lease and
-stale after it (`mesh.core.fleet.routing`); on a bus, after three times its interval.
+who is behind. A presence is a word, kept in memory; it is said every third of a lease, and is stale
+after it (`mesh.core.fleet.routing`).
 """
 
 from dataclasses import dataclass
@@ -14,9 +14,6 @@ from ledger.core.keys import Signer, verify
 from mesh.core.errors import InvalidPresence
 
 TAG: Final = "timmy/presence/v1"
-INTERVAL_SECONDS: Final = 60
-STALE_SECONDS: Final = 3 * INTERVAL_SECONDS
-"""Two lost in a row are a bad network, three a node that is gone."""
 SKEW_SECONDS_MAX: Final = 3600
 """Clocks of cheap machines; more is a replay."""
 BYTES_MAX: Final = 4096
