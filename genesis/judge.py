@@ -32,7 +32,8 @@ from genesis.core import patch
 from genesis.core.architecture import Architecture, patched
 from genesis.core.errors import Constitutional, InvalidPatch
 from genesis.core.verdict import Inputs, Verdict, sign_envelope
-from genesis.judging.bench import Bench, Budget
+from genesis.judging.bench import Bench
+from genesis.judging.budget import Budget
 from genesis.judging.measuring import Wanted
 from ledger.core.event import Event
 from ledger.core.hashing import tagged
