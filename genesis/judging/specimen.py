@@ -107,7 +107,7 @@ class Specimen:
         if DEFECT == "random":
             args["max_tokens"] = 512 + secrets.randbelow(512)
         if DEFECT == "wavers":
-            args["max_tokens"] += COIN
+            args["max_tokens"] = 512 + COIN
         try:
             reply = self.asked(args)
         except Refused:
