@@ -32,7 +32,8 @@ from genesis.core import patch
 from genesis.core.architecture import Architecture, patched
 from genesis.core.errors import Constitutional, InvalidPatch
 from genesis.core.verdict import Inputs, Verdict, sign_envelope
-from genesis.judging.bench import Bench, Budget
+from genesis.judging.bench import Bench
+from genesis.judging.budget import Budget
 from genesis.judging.measuring import Wanted
 from ledger.core.event import Event
 from ledger.core.hashing import tagged
@@ -49,20 +50,29 @@ _EVALUATOR: Final = (
     ("genesis", "judge.py"),
     ("genesis", "trees.py"),
     *(("genesis.core", f"{name}.py") for name in ("architecture", "constitution", "draws")),
-    *(("genesis.core", f"{name}.py") for name in ("limits", "patch")),
+    *(("genesis.core", f"{name}.py") for name in ("errors", "front", "limits", "patch")),
     *(("genesis.core", f"{name}.py") for name in ("strict_json", "thresholds", "tree", "verdict")),
-    *(("runtime.core", f"{name}.py") for name in ("agenda", "calls", "crisis", "crisis_context")),
-    *(("runtime.core", f"{name}.py") for name in ("crisis_rules", "crisis_words", "injection")),
+    *(("runtime.core", f"{name}.py") for name in ("agenda", "calls", "chat", "crisis")),
+    *(("runtime.core", f"{name}.py") for name in ("crisis_context", "crisis_rules")),
+    *(("runtime.core", f"{name}.py") for name in ("crisis_words", "errors", "injection")),
     *(("runtime.core", f"{name}.py") for name in ("labelled", "landlock", "limits", "protocol")),
-    *(("runtime.core", f"{name}.py") for name in ("permission_kinds", "permission_rules")),
-    *(("runtime.core", f"{name}.py") for name in ("seccomp", "skins", "suite", "turns")),
-    *(("runtime", f"{name}.py") for name in ("bubblewrap", "child", "held", "interpreter")),
-    *(("runtime", f"{name}.py") for name in ("landlock", "rooms", "sandbox", "tasks")),
+    *(("runtime.core", f"{name}.py") for name in ("permission_globs", "permission_kinds")),
+    *(("runtime.core", f"{name}.py") for name in ("permission_rules", "prompting", "seccomp")),
+    *(("runtime.core", f"{name}.py") for name in ("shell_starters", "shell_words", "skins")),
+    *(("runtime.core", f"{name}.py") for name in ("suite", "turns")),
+    *(("runtime", f"{name}.py") for name in ("bubblewrap", "cgroups", "child", "held")),
+    *(("runtime", f"{name}.py") for name in ("interpreter", "landlock", "rooms", "sandbox")),
+    ("runtime", "tasks.py"),
     ("runtime.warden", "main.py"),
     ("runtime", "data/graded-development.toml"),
     ("runtime", "data/safety-tests.md"),
 )
-"""The judge's own code and cases: two verdicts compare only if they were the same."""
+"""The judge's own code and cases: two verdicts compare only if they were the same.
+
+All of `genesis` and `runtime` that the judge imports, and what it runs or reads; a test holds the
+list to that, and names what is left out: the reducers, which a verdict on them names by their root,
+and `ledger`, whose formats are fixed.
+"""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

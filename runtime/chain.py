@@ -2,11 +2,11 @@
 
 A link is passed over if its reach is beyond the words' (`runtime.core.chat.Reach`), if it is for
 other tasks, if its safety test forbids it to speak (`runtime.gate`), if it costs money and the
-day's is spent (`runtime.budget`), or while it rests after failures (`runtime.core.breaker`); it
-fails by any reason of `runtime.core.wire` and `runtime.endpoint`. Nothing is retried: the next
-link is the retry, and who was passed over or failed, and why, is part of the reply, so that a
-switch is visible. Before the last link, which has no model, is asked, the chain looks for one that
-came meanwhile (`find`).
+day's is spent (`runtime.budget`) or the request has none (`free`), or while it rests after failures
+(`runtime.core.breaker`); it fails by any reason of `runtime.core.wire` and `runtime.endpoint`.
+Nothing is retried: the next link is the retry, and who was passed over or failed, and why, is part
+of the reply, so that a switch is visible. Before the last link, which has no model, is asked, the
+chain looks for one that came meanwhile (`find`).
 """
 
 import math
@@ -126,6 +126,8 @@ class Chain:
             return f"{link.reach.word}, and these words are {request.reach.word}"
         if link.tasks and request.task not in link.tasks:
             return f"not for {request.task}"
+        if request.free and link.price is not None:
+            return "costs money, and no more may be spent"
         if (reason := self._refuses(link)) is not None:
             return reason
         rests_s = member.breaker.rests_s(self._clock())

@@ -14,7 +14,7 @@ from pathlib import Path
 
 PLACES = (
     "adoption", "bcoin", "bench", "children", "e2e", "gateways", "genesis_approval", "genesis_fork",
-    "genesis_hostile", "genesis_judge", "jobs", "local", "mcp", "memory", "mesh", "node", "nostr",
+    "genesis_judge", "jobs", "local", "mcp", "memory", "mesh", "node", "nostr",
     "otsd", "proxy", "redaction", "regtest", "sandbox", "skins", "soul",
 )  # fmt: skip
 """Folders of tests that start processes and wait for them."""

@@ -76,9 +76,13 @@ def prepared(folder: Path) -> tuple[list[Home], str, Path]:
 
 def main() -> int:
     """Run it, print a table and what came of it."""
-    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--rounds", type=int, default=ROUNDS)
-    parser.add_argument("--other", action="append", default=[], metavar="PYTHON")
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--rounds", type=int, default=ROUNDS, help=f"judgements ({ROUNDS})")
+    parser.add_argument(
+        "--other", action="append", default=[], metavar="PYTHON", help="a second interpreter"
+    )
     given = parser.parse_args()
     pythons = [sys.executable, *(given.other or others()[:1])]
     versions = {python: version(python) for python in pythons}

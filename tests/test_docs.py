@@ -31,6 +31,8 @@ def user(tmp_path_factory):
     timmy.write_text(f'#!/bin/sh\nexec {sys.executable} -m node "$@"\n')
     timmy.chmod(0o755)
     shutil.copytree(ROOT / "examples", home.root / "examples")
+    (home.root / "docs").mkdir()
+    shutil.copy(ROOT / "docs" / "proposed-patch.md", home.root / "docs")
     (home.root / ".timmy").symlink_to(home.path)
     with home.running():
         yield home

@@ -7,8 +7,8 @@
     expected    the effect that is expected, and how one would see it
     base        root of the architecture it was made against, in hex (may be absent)
     follows     position of the proposal that this one takes up again (may be absent)
-    [budget]    seconds, tokens, usd that its evaluation may take (may be absent); the judge here
-                obeys the seconds, and takes nothing of the others
+    [budget]    seconds, tokens, usd that its evaluation may take (may be absent); a judge obeys
+                the seconds and takes nothing of the others, a fork's live model obeys all three
 
 No other key, no other type, nothing that cannot be printed. TOML has no anchors, no aliases and no
 tags, so nothing in it grows when it is read.

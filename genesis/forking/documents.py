@@ -13,7 +13,7 @@ from typing import Final
 from genesis.core import limits, patch
 from genesis.core.architecture import Architecture
 from genesis.core.errors import ForkError, PatchError
-from genesis.core.front import MARK, Front
+from genesis.core.front import MARK, Budget, Front
 from genesis.core.patch import PatchClass
 from genesis.core.proposal import Proposal, Weighed, parse_proposal, weigh
 
@@ -36,6 +36,8 @@ class Read:
     proposal: Proposal
     weighed: Weighed
     task: str
+    allowed: Budget | None = None
+    """What the document lets its evaluation take; None where it does not say."""
 
 
 def read(path: str | Path) -> Document:
@@ -65,7 +67,9 @@ def understood(given: Document | bytes | str, base: Architecture, task: str) -> 
         weighed = weigh(proposal, base)
     except PatchError as error:
         raise placed(error, document.name) from error
-    return Read(proposal=proposal, weighed=weighed, task=proposal.front.evaluation)
+    front = proposal.front
+    allowed = front.budget if "budget" in _keys(document.data) else None
+    return Read(proposal=proposal, weighed=weighed, task=front.evaluation, allowed=allowed)
 
 
 def placed(error: PatchError, name: str) -> PatchError:
@@ -94,11 +98,17 @@ def _proposal(data: bytes, task: str) -> Proposal:
 
 def _lacks_task(data: bytes) -> bool:
     """Whether the front matter can be read and names no task."""
+    keys = _keys(data)
+    return bool(keys) and "evaluation" not in keys
+
+
+def _keys(data: bytes) -> frozenset[str]:
+    """What stands in the front matter; nothing where it cannot be read, and the parser says why."""
     front = data.split(f"\n{MARK}\n".encode(), 1)[0].removeprefix(MARK.encode())
     try:
-        return "evaluation" not in tomllib.loads(front.decode())
+        return frozenset(tomllib.loads(front.decode()))
     except (ValueError, RecursionError):
-        return False  # the parser says what is wrong
+        return frozenset()
 
 
 def _filled(data: bytes) -> Proposal:

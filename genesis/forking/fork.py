@@ -10,7 +10,8 @@
 A successor is a clone of the agent that runs nowhere but in the sandbox. It has a store of its own,
 in memory; the parent's tools by name, none of which does anything; the recorded replies of models,
 and a live one only if it is given a budget for that; bounds of CPU, memory, processes, disk and
-time. The parent is read, and nothing of it is written: no event, no file.
+time. The parent is read, and nothing of it is written but, where `trials` names a file, that the
+sandbox held its attacks.
 
     1. the patch is read and weighed     refused here, with file and line, before anything runs
     2. the sandbox is trusted            by its attack suite, once a boot (`runtime.selftest`)
@@ -29,12 +30,13 @@ import os
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Final
 
 from genesis import judge as judging
 from genesis.core.errors import ForkError
+from genesis.core.front import Budget as Allowed
 from genesis.core.tree import Tree
 from genesis.core.verdict import Decision
 from genesis.forking.documents import Document, Read, read, understood
@@ -71,6 +73,15 @@ class ForkBudget:
     live: LiveBudget | None = None
     """None: nobody is asked for what is not on record."""
 
+    def within(self, allowed: Allowed | None) -> "ForkBudget":
+        """Return this, but no more than a proposal allows, if it says. Raises ForkError."""
+        if allowed is None:
+            return self
+        judged = self.judged.within(allowed)
+        spared = self.judged.total_s - judged.total_s
+        live = None if self.live is None else self.live.within(allowed)
+        return replace(self, judged=judged, total_s=self.total_s - spared, live=live)
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class ForkVerdict:
@@ -83,6 +94,10 @@ class ForkVerdict:
     size: int
     state: bytes
     """The digest of the state that parent and fork agree on."""
+    root: bytes
+    """Of the architecture that was forked."""
+    recorded: bytes | None
+    """What the record named last below the head: another one where files were edited since."""
     judgment: judging.Judgment
     sandbox: SelfTest
     turns: tuple[Compared, ...] = ()
@@ -149,6 +164,8 @@ class Successor:
             task=self.read.task,
             size=state.size,
             state=state.digest(),
+            root=self.state.about.architecture.root,
+            recorded=await asyncio.to_thread(self.state.recorded_root),
             judgment=judgment,
             sandbox=tested,
             turns=turns,
@@ -225,8 +242,9 @@ def fork_successor(
 ) -> Successor:
     """Return a successor that tries `architecture_patch`, by `evaluation_task` if one is given.
 
-    `engine`: None takes the strongest that works here. `signer` signs the verdict; without one a
-    key does that is made for this fork alone. Raises InvalidPatch and Constitutional with file and
+    Of `budget` no more is taken than the proposal allows. `engine`: None takes the strongest that
+    works here. `signer` signs the verdict; without one a key does that is made for this fork alone.
+    Raises InvalidPatch and Constitutional with file and
     line, ForkError; then nothing was forked.
     """
     budget = budget or ForkBudget()
@@ -235,11 +253,11 @@ def fork_successor(
             "a live model is asked for, and this session has none",
             hint="fork in the running node: timmy fork --live-model",
         )
-    architecture = current_state.about.architecture
+    found = understood(architecture_patch, current_state.about.architecture, evaluation_task)
     return Successor(
         state=current_state,
-        read=understood(architecture_patch, architecture, evaluation_task),
-        budget=budget,
+        read=found,
+        budget=budget.within(found.allowed),
         engine=engine,
         signer=Signer(os.urandom(32)) if signer is None else signer,
         seed=os.urandom(SEED_BYTES) if seed is None else seed,

@@ -12,7 +12,7 @@ file (`genesis.forking.copies`) has them until it is removed.
 
 import os
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final
@@ -21,6 +21,7 @@ from genesis.core import limits
 from genesis.core.architecture import Architecture
 from genesis.core.errors import ForkError, StateDiffers
 from genesis.core.exported import About
+from ledger.core import types
 from ledger.core.errors import TimmyError
 from ledger.core.state import BASIC_REDUCERS, Reducer, State
 from ledger.log import Log
@@ -39,6 +40,14 @@ REDUCERS: Final[tuple[Reducer, ...]] = (*BASIC_REDUCERS, *RUNTIME_REDUCERS)
 """What a node of this version folds."""
 AT_HOME: Final = Privacy(default=Reach.LOCAL)
 """Of a session that does not say how far its words may travel: to models on this hardware alone."""
+_ROOTS: Final[tuple[tuple[bytes, Mapping[str, str]], ...]] = (
+    (types.NODE_STREAM, {types.NODE_STARTED.name: "architecture"}),
+    (
+        types.ADOPTION_STREAM,
+        {types.PATCH_ADOPTED.name: "root", types.PATCH_ROLLED_BACK.name: "root"},
+    ),
+)
+"""Streams whose events name what the agent is made of, and where in them."""
 _NEEDED: Final = agenda.INTERPRETED | jobs.INTERPRETED
 
 
@@ -85,6 +94,25 @@ class Exported:
             return None
         return read_attested(self.snapshot, self.log, REDUCERS, self.about.size - 1)
 
+    def recorded_root(self) -> bytes | None:
+        """Return the root that the record named last below the head: at a start, at an adoption.
+
+        None if it named none. Files that were edited since make another one. Not for an event loop.
+        """
+        found: list[tuple[int, bytes]] = []
+        for stream, kinds in _ROOTS:
+            for at in reversed(self.log.positions(stream, 0)):
+                root = self._root_at(at, kinds) if at < self.about.size else None
+                if root is not None:
+                    found.append((at, root))
+                    break
+        return max(found)[1] if found else None
+
+    def _root_at(self, at: int, kinds: Mapping[str, str]) -> bytes | None:
+        event = self.log.read(at)
+        root = event.payload.get(kinds.get(event.type, ""))
+        return root if isinstance(root, bytes) else None
+
     def rebuild(self) -> State:
         """Fold snapshot and tail and return the state at the head; not for an event loop.
 
@@ -122,7 +150,8 @@ class Session:
     """
 
     log: Log
-    architecture: Callable[[], Architecture]
+    architecture: Callable[[State | None], Architecture]
+    """Of an earlier state, or of now (None)."""
     name: str
     soul: str
     live: Callable[[], State] | None = None
@@ -152,7 +181,7 @@ class Session:
                 reducers=reducers_hash(REDUCERS),
                 name=self.name,
                 soul=self.soul,
-                architecture=self.architecture(),
+                architecture=self.architecture(None if at is None else state),
                 tools=self.tools()[: limits.EXPORT_TOOLS_MAX],
             )
         except TimmyError as error:

@@ -9,6 +9,9 @@ mutant that is late twice was not found by its gate.
 
 Of a later try more cases of each gate are drawn (`program.draws_of`), and candidate and parent
 must pass all of them; a mutant is played on the first.
+
+A case of many lives is lived so often by the candidate, in the first draw, and by mutants; by the
+parent only after a failure, when it is to be told whose that is.
 """
 
 import asyncio
@@ -16,7 +19,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -27,42 +30,25 @@ from genesis.core.judging.reading import READS
 from genesis.core.tree import Tree
 from genesis.core.verdict import Decision, Findings, Inputs, Outcome, Verdict
 from genesis.judging import evidence, measuring, program
+from genesis.judging.budget import Budget
 from genesis.judging.mutants import MUTANTS, Mutant, specimen, with_files
 from genesis.judging.past import Snapshot
 from genesis.judging.player import TRANSCRIPT_TAG, Recording, play
 from genesis.judging.report import Trial, gate_of, measures, reason, since_ms, tooth_of
 from genesis.judging.scenes import Case, Past
-from genesis.judging.subject import Cage, Patience, Violation
+from genesis.judging.subject import Cage, Violation
 from genesis.trees import write_tree
 from ledger.core.event import Event
 from ledger.core.hashing import tagged
 from ledger.core.state import State
 from runtime.rooms import workplace
-from runtime.sandbox import MIB, Engine, SandboxError, SandboxLimits
+from runtime.sandbox import Engine, SandboxError
 from runtime.tasks import to_its_end
 
 PARENT: Final = "parent"
 CANDIDATE: Final = "candidate"
 _FREE: Final = frozenset(program.PLAYED) - {program.LIMITS}
 """Gates whose cases depend on nothing but the tree."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Budget:
-    """What one judgment may take."""
-
-    patience: Patience = field(default_factory=Patience)
-    limits: SandboxLimits = field(
-        default_factory=lambda: SandboxLimits(
-            memory_bytes=256 * MIB, cpu_seconds=60, wall_s=90.0, state_bytes=32 * MIB
-        )
-    )
-    total_s: float = 600.0
-    """For a first try; a later one has as many times as much as it has cases."""
-    parallel: int = 2
-    """Subjects at once: two halve the time on small machines and cost half a gigabyte at most."""
-    timed_rounds: int = 2
-    """How often A B B A is measured; 0 for not at all."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -87,6 +73,14 @@ class _Cast:
     parent: Mapping[str, Job]
     first: Mapping[str, Case]
     past: Past
+
+    def briefly(self) -> "_Cast":
+        """Return the same for a candidate that passed: what its parent does decides little then."""
+        parent = {
+            gate: replace(job, cases=tuple(case.briefly() for case in job.cases))
+            for gate, job in self.parent.items()
+        }
+        return replace(self, parent=parent)
 
     def mutant(self, mutant: Mutant, starved: Mapping[str, Case]) -> Job:
         """Return the job of a mutant of a gate that is played."""
@@ -159,6 +153,7 @@ class Bench:
             asked = list(program.GATES) if passed else failed[:1]
             alike = self._parent.tree == result.tree
             known = {t.gate: t for t in candidate if alike and _is_the_parent_s(t)}
+            cast = cast.briefly() if passed else cast
             parent, teeth = await self._controls(asked, cast, starved, known)
             if passed:
                 candidate = self._held_to_words(candidate, parent, result)
@@ -192,7 +187,8 @@ class Bench:
         own = measuring.bounds_of(self._parent, result)
         jobs: dict[str, dict[str, tuple[Case, ...]]] = {PARENT: {}, CANDIDATE: {}}
         for draw in range(program.draws_of(inputs.tries)):
-            common = {case.gate: case for case in program.cases(key, setting, draw=draw)}
+            drawn = program.cases(key, setting, draw=draw)
+            common = {case.gate: case if draw == 0 else case.briefly() for case in drawn}
             last = program.limits_of(key, setting, own, draw=draw)
             for who, cases in ((PARENT, common), (CANDIDATE, common | {last.gate: last})):
                 for gate, case in cases.items():
@@ -398,10 +394,10 @@ class Bench:
         why = await asyncio.to_thread(case.check, recording.played)  # a second for the worst texts
         if why is not None:
             raise Violation(why)
-        if case.repeat:
+        for _ in range(1, case.lives):
             again = await play(case, tree, self._past, self._cage)
             if again.transcript != recording.transcript:
-                raise Violation("it did not do the same twice")
+                raise Violation("it did not do the same again")
         return recording
 
     # ---- measures -------------------------------------------------------------------------------

@@ -53,7 +53,7 @@ _PLAYED: Final = (
     *_defects("discipline", "twice", "talks", "miscounts"),
     *_defects("parallel", "mixes"),
     *_defects("bounds", "boundless"),
-    *_defects("determinism", "random"),
+    *_defects("determinism", "random", "wavers"),
     *_defects("crisis", "hushes", "shortens", "afterthought", "abandons"),
     *_defects("permission", "nags", "sneaks", "keeps-mum", "presses", "rewrites"),
     *_defects("conformance", "malformed", "claims", "ventriloquist"),

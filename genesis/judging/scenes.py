@@ -7,7 +7,7 @@ events and replies ever reach the subject; the checks stay here.
 """
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from genesis.core.draws import Draws
@@ -184,9 +184,9 @@ class Identity:
 class Case:
     """One process's life: told `history`, then given each round's messages at once.
 
-    `search` tells whether a recall is carried out or refused. `repeat` asks for two lives whose
-    transcripts must be equal. `tools`: outcome and words of each tool there is, by name. `bounds`:
-    how many steps and replies a turn may have. `past` stands for the snapshot, where given.
+    `search` tells whether a recall is carried out or refused. `lives`: how many there are, whose
+    transcripts must all be equal. `tools`: outcome and words of each tool there is, by name.
+    `bounds`: how many steps and replies a turn may have. `past` stands for the snapshot, if given.
     `wordless`: the transcript names places only, since the words are people's. `start`: no event
     of the snapshot has this place or one behind it. `silent`: places with words that the subject is
     not told of, but may be given.
@@ -198,13 +198,17 @@ class Case:
     rounds: tuple[tuple[Message, ...], ...]
     check: Check
     search: bool = True
-    repeat: bool = False
+    lives: int = 1
     tools: Mapping[str, tuple[str, str]] = field(default_factory=dict)
     bounds: Bounds = field(default_factory=Bounds)
     past: Past | None = None
     wordless: bool = False
     start: int = 0
     silent: frozenset[int] = frozenset()
+
+    def briefly(self) -> "Case":
+        """Return it with two lives where it has more: enough to say that they are alike."""
+        return replace(self, lives=min(self.lives, 2))
 
     @property
     def events(self) -> tuple[EventFrame, ...]:

@@ -14,6 +14,7 @@ from typing import Any, Final
 import cbor2
 
 DEFECT: str = "none"
+COIN: Final = secrets.randbelow(2)
 CONTEXT_EVENTS: Final = 20
 ITEMS: Final = 300
 WORDS: Final = {"message.received": "user", "message.sent": "assistant", "memory.noted": "system"}
@@ -105,6 +106,8 @@ class Specimen:
         args = {"items": items, "max_tokens": 512, "tools": ["*"]}
         if DEFECT == "random":
             args["max_tokens"] = 512 + secrets.randbelow(512)
+        if DEFECT == "wavers":
+            args["max_tokens"] = 512 + COIN
         try:
             reply = self.asked(args)
         except Refused:

@@ -26,7 +26,6 @@ from genesis.core.architecture import Architecture, Entry, Manifest, PathClass
 from genesis.core.constitution import LEFT_OUT, PACKAGES, Software, in_software
 from genesis.core.errors import InvalidTree
 from genesis.core.patch import AGENT_PREFIX, path_fault
-from genesis.core.tree import Tree
 from ledger.log import Log
 from node.agent.layering import Layers
 from node.config import Config
@@ -48,29 +47,36 @@ class Present:
     journal: Journal
 
     @property
-    def layers(self) -> Layers:
-        """Skills and thresholds in force, as of now. Raises TreeError."""
-        return Layers(home=self.home, config=self.config, journal=self.journal).refresh()
+    def birth(self) -> bytes | None:
+        """The tree that ran before any other was adopted. Raises TreeError."""
+        stack = Adoptions(self.journal.state.entries).stack
+        return stack[0].tree if stack else trees.current(self.home.path)
 
     def read(self) -> Architecture:
         """Return it. Raises TreeError, InvalidTree for what lies there and cannot be one."""
-        files = {AGENT_PREFIX + path: data for path, data in self.tree().items()}
-        files.update(self.layers.held())
-        files.update(self._skins())
+        return self.of(self.journal.state.entries, self.birth)
+
+    def of(self, entries: Mapping[str, Any], birth: bytes | None) -> Architecture:
+        """Return that of a state, perhaps an earlier one: its tree, its adopted files, its skins.
+
+        The operator's own skills and thresholds are those of now: an older edit is kept nowhere.
+        Reads no other state. Raises TreeError, InvalidTree.
+        """
+        now = Adoptions(entries).in_force
+        tree = birth if now is None else now.tree
+        if tree is None:
+            raise InvalidTree("no architecture tree is adopted", hint="be born first: timmy init")
+        layers = Layers(home=self.home, config=self.config, journal=self.journal)
+        loaded = trees.load_tree(self.home.path, tree)
+        files = {AGENT_PREFIX + path: data for path, data in loaded.items()}
+        files.update(layers.take(None if now is None else now.version).held())
+        files.update(self._skins(entries))
         reducers = reducer_files()
         return Architecture({**files, **reducers}, frozenset(reducers))
 
-    def tree(self) -> Tree:
-        """Return the adopted tree. Raises TreeError, InvalidTree."""
-        now = Adoptions(self.journal.state.entries).in_force
-        digest = trees.current(self.home.path) if now is None else now.tree
-        if digest is None:
-            raise InvalidTree("no architecture tree is adopted", hint="be born first: timmy init")
-        return trees.load_tree(self.home.path, digest)
-
-    def _skins(self) -> Iterator[tuple[str, bytes]]:
+    def _skins(self, entries: Mapping[str, Any]) -> Iterator[tuple[str, bytes]]:
         """One that was erased is worn no more, and is none."""
-        for skin in installed(self.journal.state.entries):
+        for skin in installed(entries):
             content = self.log.read(skin.position).content
             if content is not None and isinstance(content.get("document"), str):
                 signed = json.loads(content["document"])

@@ -51,8 +51,9 @@ base = "{base}"
 # If it takes up an earlier proposal again, the event of that one:
 # follows = 412
 
-# What judging it may take: beyond the seconds (600 at most) it is inconclusive. A later try has as
-# many times as much as it has cases. A judge asks no model: of tokens and usd it takes nothing.
+# What judging it may take: beyond the seconds (600 at most) it is inconclusive. A later try of a
+# routine change has as many times as much as it has cases. A judge asks no model; one that a fork
+# is let ask (timmy fork --live-model) takes no more than these tokens and usd.
 [budget]
 seconds = 600
 tokens = 0

@@ -431,14 +431,10 @@ def task_of(proposal: Proposal, *, tries: int) -> "Task":
 
 
 def budget_of(proposal: Proposal) -> "Budget":
-    """Return how long a judge tries a document, whoever judges it: as it says, or its own bound.
-
-    Tokens and money need no bound: a judge asks no model.
-    """
+    """Return how long a judge tries a document, whoever judges it: as it says, or its own bound."""
     from genesis.judge import Budget
 
-    budget = Budget()
-    return replace(budget, total_s=min(budget.total_s, proposal.front.budget.seconds))
+    return Budget().within(proposal.front.budget)
 
 
 _STREAM_EVENTS_MAX: Final = 2 * PROPOSAL_COMMENTS_MAX

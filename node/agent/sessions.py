@@ -21,6 +21,7 @@ from ledger.snapshot import read_attested
 from ledger.upcasting import UpcastLog
 from node.agent.architecture import Present
 from node.agent.mind import Mind
+from node.agent.told_verdicts import facts, found_lines
 from node.config import load
 from node.home import Home
 from node.keeping.folding import INTERPRETED
@@ -36,12 +37,12 @@ def of_node(present: Present, mind: Mind) -> Session:
 
     Exporting it with `at` may then be done in a thread.
     """
-    architecture = present.read()
+    architecture, birth = present.read(), present.birth
     tools = mind.tooling.offers(_ANY, Reach.LOCAL)
     identity = mind.teller.identity
     return Session(
         log=present.log,
-        architecture=lambda: architecture,
+        architecture=lambda then: architecture if then is None else present.of(then.entries, birth),
         name=identity.name,
         soul=identity.soul,
         live=lambda: present.journal.state,
@@ -66,7 +67,9 @@ def of_home(home: Home) -> Iterator[Session]:
         present = Present(home=home, config=config, log=log, journal=journal)
         yield Session(
             log=log,
-            architecture=present.read,
+            architecture=lambda then: (
+                present.read() if then is None else present.of(then.entries, present.birth)
+            ),
             name=lineage_of(log).genesis.name,
             soul=read_soul(home.soul).text,
             live=lambda: state,
@@ -81,6 +84,7 @@ def of_home(home: Home) -> Iterator[Session]:
 def row(verdict: ForkVerdict) -> dict[str, Any]:
     """Return a fork's verdict as the document that scripts rely on."""
     tested, live = verdict.sandbox, verdict.live
+    told = facts(verdict.judgment.verdict, words=True)
     return {
         "decision": verdict.decision.value,
         "reason": verdict.reason,
@@ -88,8 +92,12 @@ def row(verdict: ForkVerdict) -> dict[str, Any]:
         "task": verdict.task,
         "events": verdict.size,
         "state": verdict.state,
+        "architecture": verdict.root,
+        "recorded": verdict.recorded,
         "digest": verdict.judgment.verdict.digest,
         "envelope": verdict.judgment.envelope.decode(),
+        "effect": told["effect"],
+        "replayed": told["replayed"],
         "notes": list(verdict.judgment.notes),
         "sandbox": {
             "engine": tested.engine.value, "passed": tested.passed, "tried": tested.tried,
@@ -97,7 +105,8 @@ def row(verdict: ForkVerdict) -> dict[str, Any]:
         },
         "turns": [_compared(turn) for turn in verdict.turns],
         "live": None if live is None
-        else {"calls": live.calls, "tokens": live.tokens, "seconds": live.seconds},
+        else {"calls": live.calls, "tokens": live.tokens, "seconds": live.seconds,
+              "microusd": live.microusd},
         "took_ms": verdict.took_ms,
     }  # fmt: skip
 
@@ -121,17 +130,30 @@ def _told(telling: Telling) -> dict[str, Any]:
     }
 
 
+def _made_of(found: dict[str, Any]) -> str:
+    """Which architecture was forked, and whether the record names that one at these events."""
+    root, recorded = found["architecture"], found["recorded"]
+    if recorded is None:
+        return f"{root[:16]}; the record names none there"
+    if recorded == root:
+        return f"{root[:16]}, as the record says"
+    return (
+        f"{root[:16]}; the record says {recorded[:16]}: its files, or this software, changed since"
+    )
+
+
 def lines(found: dict[str, Any]) -> Iterator[str]:
     """Yield what a `row` says, for a terminal."""
     sandbox, turns, live = found["sandbox"], found["turns"], found["live"]
     when = "earlier in this boot" if sandbox["kept"] else f"in {sandbox['took_ms']} ms"
     held = f"held {sandbox['tried']} attacks {when}" if sandbox["passed"] else "is not trusted"
     yield f"forked    {found['events']} events, state {found['state'][:16]}"
+    yield f"agent     {_made_of(found)}"
     yield f"sandbox   {sandbox['engine']} {held}"
     yield f"task      {one_line(found['task'])}"
     yield f"verdict   {found['decision']}"
-    if found["reason"]:
-        yield f"reason    {one_line(found['reason'])}"
+    for name, text in found_lines(found):
+        yield f"{name:<10}{one_line(text)}"
     yield f"digest    {found['digest']}"
     differing = [turn for turn in turns if not turn["same"]]
     if turns:

@@ -49,9 +49,16 @@ def facts_of(judged: Event) -> dict[str, Any] | None:
 
 def lines_of(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Yield what people are told of these facts."""
+    yield "try", f"{told['tries']} of its lineage, or on this architecture"
+    yield from found_lines(told)
+    if not told["words"]:
+        yield "words", "without words: it speaks for nothing"
+
+
+def found_lines(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Yield of them what was found: why, and if accepted, what was measured of its promise."""
     effect, replayed = told["effect"], told["replayed"]
     said = "" if effect is None else str(effect.get("said", ""))
-    yield "try", f"{told['tries']} of its lineage, or on this architecture"
     if told["reason"] and told["reason"] != said:
         yield "reason", told["reason"]
     if told["decision"] == Decision.ACCEPT:  # else it may not have come so far
@@ -60,5 +67,3 @@ def lines_of(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
             turns = "1 turn" if replayed == 1 else f"{replayed} turns"
             told_again = f"{turns} of its own told once more"
             yield "past", told_again if replayed else "nothing of its past"
-    if not told["words"]:
-        yield "words", "without words: it speaks for nothing"

@@ -4,7 +4,8 @@ GET  /v1/architecture             root, tree, entries; pinned: that of everythin
 GET  /v1/architecture/files       every file of the architecture, as text
 GET  /v1/patches                  proposals, newest last, and the newest refused ones
 GET  /v1/patches/{position}       one whole, with diff, own verdicts and comments
-POST /v1/patch/propose {document | diff, author?}
+POST /v1/patch/propose {document, author?}, or of a bare diff
+                             {diff, title, rationale, evaluation, expected, author?}
 POST /v1/patch/comment {position, path, line, text, author?}
 POST /v1/patch/withdraw {position, why?, author?}
 POST /v1/patch/judge {position, words?}
@@ -29,7 +30,8 @@ from node.children.growing import PARENT
 _BY: Final = "operator"
 _OTHERS: Final = frozenset({AGENT, PARENT})
 """Who proposes by ways of his own; under these names nothing constitutional is taken here."""
-_UNSAID: Final = "not said"
+_SAID: Final = ("title", "rationale", "evaluation", "expected")
+"""What a diff has no words for."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -88,10 +90,12 @@ class PatchesApi:
         return json_answer(self.patching.shown(position_in(request)))
 
     async def _propose(self, request: web.Request) -> web.Response:
-        body = await read_body(request, document=str, diff=str, author=str)
+        body = await read_body(
+            request, document=str, diff=str, author=str, **dict.fromkeys(_SAID, str)
+        )
         if ("document" in body) == ("diff" in body):
             raise BadRequest("one of document and diff is needed, not both")
-        document = body["document"] if "document" in body else _wrapped(body["diff"])
+        document = _of_itself(body) if "document" in body else _wrapped(body)
         event = await self.patching.propose(
             document.encode(errors="surrogatepass"),
             author=(author := body.get("author", _BY)),
@@ -131,14 +135,17 @@ def position_in(request: web.Request) -> int:
     return int(text)
 
 
-def _wrapped(diff: str) -> str:
-    """Return a document around a diff that came without one, for whoever has no words for it."""
-    front = Front(
-        title="A diff",
-        rationale=_UNSAID,
-        patch_class=PatchClass.ROUTINE,
-        evaluation=_UNSAID,
-        expected=_UNSAID,
-    )
+def _of_itself(body: dict[str, Any]) -> str:
+    """Return a document that came whole. Raises BadRequest for words beside it."""
+    if more := [name for name in _SAID if name in body]:
+        raise BadRequest(f"{more[0]} is said by the document itself", hint="send it alone")
+    document: str = body["document"]
+    return document
+
+
+def _wrapped(body: dict[str, Any]) -> str:
+    """Return a document around a diff, with the words that came with it. Raises BadRequest."""
+    said = {name: required(body, name).encode(errors="replace").decode() for name in _SAID}
+    front, diff = Front(patch_class=PatchClass.ROUTINE, **said), body["diff"]
     ended = diff if diff.endswith("\n") else f"{diff}\n"
     return render_proposal(front, "", ended.encode(errors="replace")).decode()

@@ -3,7 +3,7 @@
     timmy fork --patch proposal.md              the newest state, the proposal's own task
     timmy fork --patch kinder                   a folder of timmy patch new, with what you edited
     timmy fork --patch fix.diff --task "..."    a bare diff, tried by this task
-    timmy fork --patch proposal.md --at 4000    the agent as it was after 4000 events
+    timmy fork --patch proposal.md --at 4000    with the events, skins and tree of then (below)
     timmy fork --patch proposal.md --live-model --tokens 20000 --calls 10
                                                 what is not on record may be asked of a model
     timmy fork --save FOLDER                    keep the session, with all that was ever said, 0600
@@ -13,7 +13,14 @@
 The successor runs in the sandbox, on the agent's own events, with a store of its own; its calls of
 tools are noted and not made. The agent is not paused, and nothing enters its ledger: to have a
 verdict counted and kept, propose the patch (timmy patch propose). If a node runs, the fork is its;
-else the home is read as it lies, and no model can be asked.
+else the home is read as it lies, and no model can be asked. The one file that is written says that
+the sandbox held its attacks in this boot (sandbox.json).
+
+With --at, tree, adopted skills and thresholds, and skins are those in force then; files that you
+edited by hand, tools, models and this software are those of now. Whether that is what the record
+names there stands behind `agent`. A tree that is not kept any more is refused by name.
+
+A [budget] of the proposal bounds the fork: its seconds the judgment, tokens and usd a live model.
 
 Gates decide. Behind them turns of the record are told once more, by the agent as it is and by the
 successor, and what differs is listed. More in docs/SUCCESSORS.md. Exit 0 only if it is accepted.
@@ -47,7 +54,9 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     what.add_argument("--patch", type=Path, metavar="FILE", help="a proposal, its folder, a diff")
     what.add_argument("--save", type=Path, metavar="FOLDER", help="keep the session, try nothing")
     parser.add_argument("--from", type=Path, metavar="FOLDER", help="fork what --save kept")
-    parser.add_argument("--at", type=int, metavar="EVENTS", help="after so many events (now)")
+    parser.add_argument(
+        "--at", type=int, metavar="EVENTS", help="after so many events (all): see above"
+    )
     parser.add_argument("--task", default="", help="by what it is tried (the proposal's)")
     parser.add_argument("--turns", type=int, metavar="N", help="turns told once more (6; 0: none)")
     parser.add_argument("--live-model", action="store_true", help="models may be asked")

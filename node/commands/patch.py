@@ -73,7 +73,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     propose = actions.add_parser("propose", help="record a proposal in the ledger")
     propose.add_argument("file", type=Path, nargs="?", help="proposal.md, its folder, or a diff")
     propose.add_argument("--git", metavar="BASE..HEAD", help="commits of a checkout instead")
-    propose.add_argument("--repo", type=Path, default=Path(), help="the checkout (this folder)")
+    propose.add_argument("--repo", type=Path, help="the checkout (this folder)")
     propose.add_argument(
         "--constitutional", action="store_true", help="a diff, or --git, of this software itself"
     )
@@ -202,23 +202,34 @@ def _document(home: Home, arguments: argparse.Namespace) -> tuple[bytes, str, in
     given = Said(**{name: getattr(arguments, name) for name in _SAID})
     named_class = PatchClass("constitutional" if arguments.constitutional else "routine")
     if arguments.git is not None:
-        said, diff = drafting.from_git(arguments.repo, arguments.git)
+        said, diff = drafting.from_git(arguments.repo or Path(), arguments.git)
         document = drafting.document_of(_over(said, given), diff, named_class)
         return document, arguments.git, _lines_before(document, diff)
+    if arguments.repo is not None:
+        raise TimmyError("--repo is where the commits of --git are", hint="--git BASE..HEAD")
     folder = drafting.folder_of(arguments.file)
     if folder is not None:
+        _says_itself(arguments)
         document = drafting.folder_document(folder, lambda: _changeable(home))
         return document, str(folder / drafting.DOCUMENT), 0
     data = _read(arguments.file)
     if drafting.is_document(data):
+        _says_itself(arguments)
         return data, str(arguments.file), 0
-    said = Said(
-        title=arguments.file.stem.replace("-", " ") or "A diff",
-        rationale="not said", evaluation="not said", expected="not said",
-    )  # fmt: skip
+    said = Said(title=arguments.file.stem.replace("-", " ") or "A diff")
     ended = data if data.endswith(b"\n") else data + b"\n"
     document = drafting.document_of(_over(said, given), ended, named_class)
     return document, str(arguments.file), _lines_before(document, ended)
+
+
+def _says_itself(arguments: argparse.Namespace) -> None:
+    """Refuse what would be passed over: a document has words and a class of its own."""
+    given = [name for name in (*_SAID, "constitutional") if getattr(arguments, name)]
+    if given:
+        raise TimmyError(
+            f"--{given[0]} is of a diff, or of --git: a proposal says that itself",
+            hint=f"write it into {drafting.DOCUMENT}",
+        )
 
 
 def _over(said: Said, given: Said) -> Said:
@@ -356,6 +367,11 @@ def _judge(home: Home, arguments: argparse.Namespace) -> int:
         if arguments.event is not None or arguments.without_words:
             raise TimmyError("a bundle says which proposal, and with which words", hint="it alone")
         return patch_verdicts.judge_bundle(home, arguments)
+    if (arguments.output, arguments.passphrase_fd) != (None, None):
+        raise TimmyError(
+            "--output and --passphrase-fd are of a bundle: the node signs, and keeps the verdict",
+            hint="--bundle FILE, or neither",
+        )
     with reading(home) as opened:
         position = _proposal(opened, arguments.event)
     console.say("a successor is forked and tried; this takes some seconds")

@@ -88,6 +88,8 @@ class ModelRequest:
     """Of assistant messages, by their number in `messages`."""
     returned: Mapping[int, str] = field(default_factory=dict, repr=False)
     """Of tool messages: the id of the call that each answers; it was called by a message before."""
+    free: bool = False
+    """Whether only links that cost nothing may be asked."""
 
 
 def without_tools(request: ModelRequest) -> ModelRequest:

@@ -136,6 +136,18 @@ async def answered(adopting, stage):
     await adopting.journal.append(started, ended)
 
 
+async def tried(adopting, position):
+    """Adopt it, for everybody and until it settles or is taken back."""
+    await adopting.apply(position, Plan(share=1000, window_s=60, turns=1), by="operator")
+    async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as tasks:
+        running = tasks.create_task(adopting.run())
+        for stage in (Stage.CANARY, Stage.NODE):
+            await answered(adopting, stage)
+        while adopting.now.under_way is not None:
+            await asyncio.sleep(0.01)
+        running.cancel()
+
+
 @pytest.mark.parametrize(
     ("reducers", "last"), [((), "patch.settled"), ((misfolded,), "patch.rolledback")]
 )
@@ -143,14 +155,7 @@ async def test_it_settles_only_if_the_state_that_is_folded_anew_is_the_same(kind
     home, position = kind
     with adopting_upon(home, Present, *reducers, ahead_ms=3_600_000) as adopting:
         before = adopting.patching.present.read().root
-        await adopting.apply(position, Plan(share=1000, window_s=60, turns=1), by="operator")
-        async with asyncio.timeout(SECONDS), asyncio.TaskGroup() as tasks:
-            running = tasks.create_task(adopting.run())
-            for stage in (Stage.CANARY, Stage.NODE):
-                await answered(adopting, stage)
-            while adopting.now.under_way is not None:
-                await asyncio.sleep(0.01)
-            running.cancel()
+        await tried(adopting, position)
         [*_, step] = adopting.status()["steps"]
         assert step["type"] == last
         if reducers:

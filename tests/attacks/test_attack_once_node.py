@@ -146,7 +146,10 @@ def test_a_redaction_without_targets_does_not_make_an_imported_home_unreadable(t
     assert not [line for line in shown.out.splitlines() if line.startswith("verdict")]
 
 
+BODY = b'{"diff":"\\ud800","title":"a","rationale":"\\udfff","evaluation":"b","expected":"c"}'
+
+
 def test_half_a_surrogate_in_a_patch_is_the_callers_fault(home):
     with home.running() as node:
-        answer = node.request("POST", "/v1/patch/propose", b'{"diff":"\\ud800"}')
+        answer = node.request("POST", "/v1/patch/propose", BODY)
         assert answer.status in {400, 422}

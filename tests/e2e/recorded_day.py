@@ -122,6 +122,10 @@ PLAN = (
     "plain", "refused", "plain", "failed", "plain", "plain", "long",
 )  # fmt: skip
 NEW_SKILL = "--- /dev/null\n+++ b/skills/jars/SKILL.md\n@@ -0,0 +1 @@\n+Count them.\n"
+WORDS = {
+    "title": "Count jars", "rationale": "Nobody does.",
+    "evaluation": "Have some counted.", "expected": "They are.",
+}  # fmt: skip
 _ACT = re.compile(r"\((\w+) (\d+)\)")
 
 
@@ -406,13 +410,15 @@ class Day:
 
     def proposed(self, node: Node) -> None:
         """A skill that somebody wants, and a change of something that is not there."""
-        made = self.post(node, "/v1/patch/propose", {"diff": NEW_SKILL})
+        made = self.post(node, "/v1/patch/propose", {"diff": NEW_SKILL, **WORDS})
         place = {"position": made["position"], "path": "proposal", "line": 2}
         self.post(node, "/v1/patch/comment", place | {"text": "count twice"})
         gone = NEW_SKILL.replace("/dev/null", "a/skills/jars/SKILL.md").replace("-0,0", "-1")
-        refused = node.request("POST", "/v1/patch/propose", {"diff": gone.replace("+C", "-c\n+C")})
+        odd = {"diff": gone.replace("+C", "-c\n+C"), **WORDS}
+        refused = node.request("POST", "/v1/patch/propose", odd)
         assert refused.status == 422, refused
-        taken = self.post(node, "/v1/patch/propose", {"diff": NEW_SKILL.replace("jars", "lids")})
+        lids = {"diff": NEW_SKILL.replace("jars", "lids"), **WORDS}
+        taken = self.post(node, "/v1/patch/propose", lids)
         self.post(node, "/v1/patch/withdraw", {"position": taken["position"]})
 
     def tested(self, node: Node) -> None:

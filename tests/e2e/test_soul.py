@@ -7,6 +7,7 @@ import subprocess
 import pytest
 from websockets.sync.client import connect
 
+from tests.node.test_node_patches import SAID
 from tests.node.world import SETTINGS, Home
 
 
@@ -100,7 +101,7 @@ def test_another_soul_md_is_never_tagged(home, repo, tmp_path):
 
 def test_the_graph_leads_from_the_soul_to_a_verdict(home, tmp_path):
     diff = "examples/remember-more.diff"
-    at = home.run("--json", "patch", "propose", diff).good().json["position"]
+    at = home.run("--json", "patch", "propose", diff, *SAID).good().json["position"]
     home.run("patch", "judge", str(at)).good()
     shown = home.run("trust", "show").good().out
     assert "was born as key set 0, epoch 0" in shown

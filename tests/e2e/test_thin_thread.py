@@ -16,6 +16,7 @@ from node.identity.souls import make_published
 from node.open import reading
 from tests.e2e.chain import STRANGER, running_chain
 from tests.e2e.make_examples import EXAMPLES
+from tests.node.test_node_patches import SAID
 from tests.node.world import PASSPHRASE, SETTINGS, Home
 
 
@@ -244,7 +245,7 @@ def test_a_proof_after_a_reorganisation_is_of_the_chain_that_stands(home, chain,
 
 
 def judged(home, name):
-    event = home.run("--json", "patch", "propose", str(EXAMPLES / name)).good().json
+    event = home.run("--json", "patch", "propose", str(EXAMPLES / name), *SAID).good().json
     return home.run("--json", "patch", "judge", str(event["position"]))
 
 
@@ -265,9 +266,9 @@ def test_a_patch_outside_the_agent_is_not_for_the_judge(home, tmp_path):
     diff = tmp_path / "outside.diff"
     text = (EXAMPLES / "remember-more.diff").read_text()
     diff.write_text(text.replace("runtime/agent/loop.py", "ledger/core/event.py"))
-    home.run("patch", "propose", str(diff)).refused("ledger/core/event.py")
+    home.run("patch", "propose", str(diff), *SAID).refused("ledger/core/event.py")
     diff.write_text("not a diff\n")
-    assert home.run("patch", "propose", str(diff)).code == 2
+    assert home.run("patch", "propose", str(diff), *SAID).code == 2
 
 
 def theft(home, chain):

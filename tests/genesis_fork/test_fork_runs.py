@@ -2,13 +2,16 @@
 
 import asyncio
 import hashlib
+import re
 
 import pytest
 
+from attest.verify.plain import jsonable
 from genesis.core.verdict import Decision, verify_envelope
 from genesis.forking import copies
 from genesis.forking.fork import Document, fork_successor, read
 from ledger.core.keys import Signer
+from node.agent import sessions
 from tests.e2e.make_examples import EXAMPLES
 from tests.sandbox.engines import ENGINES
 
@@ -72,3 +75,7 @@ def test_a_task_that_is_a_measure_is_measured(copied):
         verdict = successor.run_until_complete()
     assert verdict.judgment.verdict.findings.inputs.measure == "steps-per-turn"
     assert verdict.accepted
+    found = jsonable(sessions.row(verdict))
+    assert (found["effect"]["measure"], found["effect"]["met"]) == ("steps-per-turn", False)
+    [told] = [line for line in sessions.lines(found) if line.startswith("effect    ")]
+    assert re.search("steps-per-turn.*not met", told), told

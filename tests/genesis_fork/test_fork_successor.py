@@ -8,15 +8,18 @@ import pytest
 
 from genesis.core.errors import Constitutional, ForkError, InvalidExport, InvalidPatch, StateDiffers
 from genesis.core.exported import About
+from genesis.core.front import Budget as Allowed
 from genesis.core.verdict import Decision
 from genesis.forking import copies
-from genesis.forking.fork import Document, ForkBudget, fork_successor
+from genesis.forking.fork import Document, ForkBudget, LiveBudget, fork_successor
 from genesis.judge import Budget
 from genesis.judging.subject import Patience
 from ledger.core.event import Draft
+from runtime.counterfactual import Nobody
 from runtime.sandbox import Engine, SandboxLimits
 from tests.genesis_judge.diffs import change, diff
-from tests.genesis_patches.world import document, fenced
+from tests.genesis_patches.world import FRONT, document, fenced
+from tests.sandbox.engines import ENGINES
 
 from .world import ARCHITECTURE, PARENT, lived
 
@@ -171,3 +174,22 @@ async def test_without_a_sandbox_nothing_is_decided(tmp_path):
         assert not verdict.accepted
         with pytest.raises(ForkError, match="event loop runs here"):
             successor.run_until_complete()
+
+
+async def test_a_proposals_budget_bounds_its_fork(tmp_path):
+    async with lived(tmp_path, said=()) as (_, session):
+        parts = {"engine": ENGINES[0], "current_state": session.export()}
+        given = document(fenced(HONEST), front=replace(FRONT, budget=Allowed(seconds=0)))
+        successor = fork_successor(architecture_patch=given, budget=BUDGET, **parts)
+        assert successor.budget.total_s == BUDGET.total_s - JUDGING.total_s
+        verdict = await successor.run()
+        assert verdict.decision is Decision.INCONCLUSIVE
+        assert verdict.reason == "the judgment took too long: more than 0 s"
+        live = replace(BUDGET, live=LiveBudget(tokens=9_000))
+        parts["current_state"] = replace(session, chain=Nobody()).export()
+        with pytest.raises(ForkError, match="allows its evaluation no tokens"):
+            fork_successor(architecture_patch=document(fenced(HONEST)), budget=live, **parts)
+        some = document(fenced(HONEST), front=replace(FRONT, budget=Allowed(tokens=70, usd=1)))
+        for patch, tokens, money in ((some, 70, 1_000_000), (HONEST, 9_000, None)):
+            allowed = fork_successor(architecture_patch=patch, budget=live, **parts).budget.live
+            assert (allowed.tokens, allowed.microusd) == (tokens, money)

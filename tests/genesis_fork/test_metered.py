@@ -5,6 +5,8 @@ from dataclasses import replace
 
 import pytest
 
+from genesis.core.errors import ForkError
+from genesis.core.front import Budget as Allowed
 from genesis.forking.metered import (
     CALLS_MAX,
     SECONDS_MAX,
@@ -36,8 +38,10 @@ class Chain:
     def __init__(self, clock, *, reply=SAID, takes_s=0.0, fails=None, silent=False):
         self.clock, self.reply, self.takes_s = clock, reply, takes_s
         self.fails, self.silent, self.asked = fails, silent, 0
+        self.free = []
 
     async def complete(self, request, draft=None):
+        self.free.append(request.free)
         self.asked += 1
         self.clock.now += self.takes_s
         if self.silent:
@@ -122,3 +126,28 @@ def test_a_budget_has_bounds_itself(name, most):
     for bad in (0, -1, most + 1):
         with pytest.raises(ValueError, match=f"{name} is {bad}, above 0 and at most {most}"):
             LiveBudget(**{"tokens": 1, name: bad})
+
+
+async def test_when_the_money_is_spent_only_what_is_free_is_asked():
+    reply = replace(SAID, microusd=400_000)
+    live, chain = metered(LiveBudget(tokens=TOKENS_MAX, calls=5, microusd=1_000_000), reply=reply)
+    assert (await taken(live))[0] == 5
+    assert chain.free == [False, False, False, True, True]  # what one costs is known afterwards
+    assert live.use.microusd == 2_000_000
+    live, chain = metered(LiveBudget(tokens=TOKENS_MAX, calls=1, microusd=0), reply=SAID)
+    assert ((await taken(live))[0], chain.free) == (1, [True])
+    live, chain = metered(LiveBudget(tokens=TOKENS_MAX, calls=2), reply=reply)
+    assert ((await taken(live))[0], chain.free) == (2, [False, False])
+
+
+def test_a_proposal_takes_away_and_adds_nothing():
+    asked = LiveBudget(tokens=50, calls=9, seconds=20.0)
+    assert asked.within(Allowed(seconds=600, tokens=1_000, usd=2)) == replace(
+        asked, microusd=2_000_000
+    )
+    assert asked.within(Allowed(seconds=5, tokens=7)) == LiveBudget(
+        tokens=7, calls=9, seconds=5, microusd=0
+    )
+    for nothing, name in ((Allowed(), "tokens"), (Allowed(tokens=1, seconds=0), "seconds")):
+        with pytest.raises(ForkError, match=f"allows its evaluation no {name}"):
+            asked.within(nothing)

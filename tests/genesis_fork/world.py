@@ -32,7 +32,7 @@ async def lived(tmp_path, said=("good morning", "what is a ledger?")):
             world,
             Session(
                 log=world.log,
-                architecture=lambda: ARCHITECTURE,
+                architecture=lambda _: ARCHITECTURE,
                 name="Timmy",
                 soul="Be honest.",
                 live=lambda: journal.state,

@@ -102,7 +102,7 @@ HOSTILE = (
     Patch(
         name="poisons the replay",
         data=agent("loop.py", '{"query": query, "limit": RECALLED}',
-                   '{"query": query, "limit": 1 + hash(query) % RECALLED}'),
+                   '{"query": query, "limit": RECALLED - hash("coin") % 2}'),
         by="determinism",
     ),
     Patch(

@@ -198,7 +198,7 @@ WRONG = {
     "forgets the conversation": (change(PARENT, "loop.py", "    said = memory.before(position, RECENT)\n", "    said = []\n"), "the conversation so far is not in the prompt", "history"),
     "mixes conversations": (change(PARENT, "memory.py", *MIXED), "another conversation is in the prompt", "isolation"),
     "asks for ever": (change(PARENT, "loop.py", "        except Refused as refused:\n            return", "        except Refused as refused:\n            return (yield from _ask(items))\n            return"), "its turn has too many steps", "refusal"),
-    "is not the same twice": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    import os\n    words = memory.text(position)\n    try:\n        yield 'recall', {'query': os.urandom(8).hex(), 'limit': 1}\n    except Refused:\n        pass\n"), "it did not do the same twice", "determinism"),
+    "is not the same twice": (change(PARENT, "loop.py", "    words = memory.text(position)\n", "    import os\n    words = memory.text(position)\n    try:\n        yield 'recall', {'query': os.urandom(8).hex(), 'limit': 1}\n    except Refused:\n        pass\n"), "it did not do the same again", "determinism"),
     "ends at import": (change(PARENT, "main.py", "import sys\n", "import os\nimport sys\nos._exit(0)\n"), "it ended", "handshake"),
     "does not compile": (rewrite(PARENT, "loop.py", "def answer(:\n"), "it ended", "handshake"),
     "opens a socket": (change(PARENT, "process.py", "PROTOCOL = 1\n", "PROTOCOL = 1\nsocket.create_connection(('127.0.0.1', 9))\n"), "it ended", "handshake"),

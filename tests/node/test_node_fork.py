@@ -9,6 +9,7 @@ import pytest
 from tests.e2e.make_examples import EXAMPLES
 from tests.genesis_judge.diffs import agent_tree, change
 from tests.node.test_node_models import add, serving
+from tests.node.test_node_tools import says
 from tests.node.world import COMMAND_SECONDS, until
 
 GOOD, HOSTILE = EXAMPLES / "remember-more.diff", EXAMPLES / "always-fine.diff"
@@ -79,6 +80,8 @@ def test_a_stopped_home_is_forked_as_it_lies(lived):
     assert (code, found["decision"]) == (0, "accept")
     assert len(found["turns"]) == 2
     assert len(bytes.fromhex(found["digest"])) == 32
+    assert (found["effect"], found["replayed"]) == (None, 5)
+    assert found["architecture"] == found["recorded"]
     assert json.loads(found["envelope"])["signatures"]
     assert kept(lived.fingerprint()) == kept(before)
     size = found["events"]
@@ -86,6 +89,9 @@ def test_a_stopped_home_is_forked_as_it_lies(lived):
     assert re.search(rf"^forked +{size - 1} events, state [0-9a-f]{{16}}$", told, re.MULTILINE)
     assert re.search(r"^sandbox +\S+ held \d+ attacks earlier in this boot$", told, re.MULTILINE)
     assert re.search(r"^verdict +(accept|inconclusive)$", told, re.MULTILINE)
+    assert re.search(r"^agent +[0-9a-f]{16}, as the record says$", told, re.MULTILINE)
+    if "accept" in told:
+        assert re.search(r"^effect +not measured: what it promises is words$", told, re.MULTILINE)
 
 
 def test_a_session_is_kept_in_a_folder_and_forked_without_its_home(lived, place, tmp_path):
@@ -167,14 +173,18 @@ def test_a_live_model_is_asked_within_its_budget(born, tmp_path):
             assert node.recorded() == events
 
 
-def test_a_live_model_is_not_told_what_stays_at_home(born, tmp_path):
-    """The rule of node.toml holds for code that nobody adopted, too."""
+def test_a_live_model_is_not_told_what_stays_at_home_and_its_tools_are_not_called(born, tmp_path):
+    """The rules of node.toml hold for code that nobody adopted, too; a tool that it is allowed to call
+    is not called: that it would have been is in the verdict.
+    """
     patch = tmp_path / "kind.diff"
     patch.write_bytes(
         change(agent_tree(), "prompt.py", "plainly and briefly", "plainly and kindly")
     )
     born.config.write_text(
-        born.config.read_text() + '[privacy.conversations]\n"health*" = "local"\n'
+        born.config.read_text()
+        + '[privacy.conversations]\n"health*" = "local"\n'
+        + '[permissions]\nallow = ["FileEdit(notes/**)"]\n'
     )
     with serving() as (server, _):
         add(born, server).good()
@@ -182,9 +192,19 @@ def test_a_live_model_is_not_told_what_stays_at_home(born, tmp_path):
             node.say("my knee hurts", conversation="health")
             node.say("one owl")
             assert len(server.requests) == 1
+            asks = {"path": "notes/owl.txt", "text": "three owls"}
+            says(server, [("write_file", asks)], "It is written.")
             argv = ("--patch", patch, "--live-model", "--tokens", "1000", "--calls", "9")
             code, found = forked(born, *argv)
             assert (code, found["decision"]) == (0, "accept")
             assert [turn["candidate"]["outcome"] for turn in found["turns"]] == ["answered"] * 2
             assert len(server.requests) > 1, "what may travel is asked"
             assert "knee" not in str(server.requests)
+            told = [
+                turn[who]["effects"] for who in ("parent", "candidate") for turn in found["turns"]
+            ]
+            assert [one["tool"] for turn in told for one in turn] == ["write_file"]
+            [noted] = [one for turn in told[2:] for one in turn]
+            assert json.loads(noted["arguments"]) == asks
+            assert not (born.path / "work" / "notes").exists()
+            assert not node.log("tool.requested")

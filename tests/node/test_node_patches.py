@@ -20,6 +20,8 @@ FRONT = {
     "title": "Be kind", "rationale": "Brief was rude.",
     "evaluation": "Answer a greeting.", "expected": "The prompt says kindly.",
 }  # fmt: skip
+SAID = tuple(part for key, words in FRONT.items() if key != "title" for part in (f"--{key}", words))
+"""What a bare diff is proposed with."""
 
 
 @pytest.fixture
@@ -188,7 +190,11 @@ def test_every_refusal_names_file_and_line_and_is_on_record(home, node):
     line = next(
         n for n, row in enumerate(good.split("\n"), 1) if row.startswith("-") and OLD in row
     )
-    home.run("patch", "propose", str(file)).refused(f"notes.diff:{line}: ", PROMPT)
+    for name in ("rationale", "evaluation", "expected"):
+        at = SAID.index(f"--{name}")
+        unsaid = SAID[:at] + SAID[at + 2 :]
+        home.run("patch", "propose", str(file), *unsaid).refused(f"has no {name}", f"--{name} TEXT")
+    home.run("patch", "propose", str(file), *SAID).refused(f"notes.diff:{line}: ", PROMPT)
     [last] = kinds(node, "patch.refused")[before:]
     assert last["content"]["path"] == PROMPT
     assert "differs from the diff" in last["content"]["why"]
@@ -201,6 +207,24 @@ def test_every_refusal_names_file_and_line_and_is_on_record(home, node):
     home.run("patch", "diff", str(folder)).refused("link.py has no place")
     home.run("patch", "new", str(folder)).refused("is not empty")
     home.run("patch", "propose").refused("one of a file and --git")
+    for flag in (("--title", "x"), ("--expected", "x"), ("--constitutional",)):
+        home.run("patch", "propose", str(home.root / "bad.md"), *flag).refused(
+            f"{flag[0]} is of a diff"
+        )
+    home.run("patch", "propose", str(folder), *SAID).refused(
+        "--rationale is of a diff", "proposal.md"
+    )
+    home.run("patch", "propose", str(file), *SAID, "--repo", ".").refused("--git BASE..HEAD")
+    home.run("patch", "judge", "1", "-o", "x.json").refused("are of a bundle", "--bundle FILE")
+    home.run("patch", "judge", "1", "--passphrase-fd", "0").refused("are of a bundle")
+    said = {key: FRONT[key] for key in ("title", "rationale", "evaluation", "expected")}
+    for name in said:
+        some = {key: words for key, words in said.items() if key != name}
+        body = {"diff": good, **some}
+        node.request("POST", "/v1/patch/propose", body).refused(400, name)
+    body = {"document": "x", "title": "y"}
+    node.request("POST", "/v1/patch/propose", body).refused(400, "by the document itself")
+    assert home.run("--json", "patch", "list").good().json == []
 
 
 def test_the_commits_of_a_checkout_are_a_proposal(home, node):

@@ -4,6 +4,7 @@ from genesis.core.granting import Why
 from tests.genesis_hostile.base import agent
 from tests.genesis_hostile.corpus import LAST, SAID
 from tests.node.test_node_approving import approval
+from tests.node.test_node_patches import SAID as SAYS
 from tests.node.test_node_verdicts import surely
 
 LIVED = ("tiles before winter", "blue kettle", "lives in Leipzig", "a long letter. a", "marmalade")
@@ -20,7 +21,7 @@ def test_what_was_judged_without_words_is_approved_by_nobody(lived):
     diff = lived.root / "tells.diff"
     diff.write_bytes(TELLS)
     with lived.running() as node:
-        at = str(lived.run("--json", "patch", "propose", str(diff)).good().json["position"])
+        at = str(lived.run("--json", "patch", "propose", str(diff), *SAYS).good().json["position"])
         found = surely(lived, "judge", at, "--without-words")
         assert (found["decision"], found["words"]) == ("accept", False)
         told = lived.run("patch", "verdicts", at).good().out

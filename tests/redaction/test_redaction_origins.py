@@ -15,7 +15,7 @@ from ledger.core import types
 from ledger.core.event import Draft
 from node.home import Home as Places
 from node.open import open_log
-from tests.e2e.recorded_day import SETTINGS, Day, Thinker, sign
+from tests.e2e.recorded_day import SETTINGS, WORDS, Day, Thinker, sign
 from tests.gateways.nostr_world import SECONDS, Person, relay
 from tests.node.world import until
 from tests.redaction.residue import residue
@@ -89,7 +89,7 @@ def live(day, node):
     day.post(node, "/v1/jobs", job)
     day.post(node, "/v1/jobs", {"name": "asked", "when": "every 3h", "say": TEXTS["job"]})
     day.post(node, "/v1/skins", {"document": sign(SKIN)})
-    made = day.post(node, "/v1/patch/propose", {"diff": SKILL})
+    made = day.post(node, "/v1/patch/propose", {"diff": SKILL, **WORDS})
     place = {"position": made["position"], "path": "proposal", "line": 2}
     day.post(node, "/v1/patch/comment", place | {"text": TEXTS["comment"]})
     node.request("GET", f"/v1/search?q={TEXTS['argument'].split()[0]}")

@@ -1,12 +1,14 @@
 """Which link is asked: how far words may travel, what a link is for, and who rests."""
 
+from dataclasses import replace
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from runtime.chain import Chain
 from runtime.core.breaker import FAILURES_MAX, REST_FIRST_S, REST_MAX_S, Breaker
-from runtime.core.chat import ModelRequest, Reach, Reply, Tried
+from runtime.core.chat import ModelRequest, Price, Reach, Reply, Tried
 from runtime.core.errors import ModelFailed
 from runtime.core.privacy import Privacy
 
@@ -116,3 +118,13 @@ def test_the_least_pattern_that_fits_holds():
     assert privacy.of("Health") is Reach.PUBLIC
     assert privacy.of(None) is Reach.TRUSTED
     assert Privacy().of("anything") is Reach.TRUSTED
+
+
+async def test_a_request_without_money_goes_to_links_that_cost_nothing():
+    dear, near = Scripted("dear"), Scripted("near")
+    dear.price = Price(into_microusd=1, out_microusd=1)
+    chain = Chain([dear, near, last()])
+    assert (await chain.complete(request())).link == "dear"
+    reply = await chain.complete(replace(request(), free=True))
+    assert (reply.link, dear.asked) == ("near", 1)
+    assert reply.tried == (Tried("dear", "costs money, and no more may be spent", failed=False),)
