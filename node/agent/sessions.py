@@ -19,7 +19,7 @@ from genesis.forking.told import Compared, Telling
 from genesis.soul import read_soul
 from ledger.snapshot import read_attested
 from ledger.upcasting import UpcastLog
-from node.agent.architecture import Present
+from node.agent.architecture import Present, present_software
 from node.agent.mind import Mind
 from node.config import load
 from node.home import Home
@@ -52,6 +52,7 @@ def of_node(present: Present, mind: Mind) -> Session:
         search=mind.teller.search,
         chain=mind.chain,
         privacy=mind.service.asking.privacy,
+        software=present_software,
     )
 
 
@@ -72,6 +73,7 @@ def of_home(home: Home) -> Iterator[Session]:
             live=lambda: state,
             snapshot=home.snapshot,
             trials=home.trials,
+            software=present_software,
         )
 
 
@@ -83,6 +85,8 @@ def row(verdict: ForkVerdict) -> dict[str, Any]:
     tested, live = verdict.sandbox, verdict.live
     return {
         "decision": verdict.decision.value,
+        "for_people": verdict.for_people,
+        "migration": verdict.migration or None,
         "reason": verdict.reason,
         "title": verdict.title,
         "task": verdict.task,
@@ -129,7 +133,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"forked    {found['events']} events, state {found['state'][:16]}"
     yield f"sandbox   {sandbox['engine']} {held}"
     yield f"task      {one_line(found['task'])}"
-    yield f"verdict   {found['decision']}"
+    yield f"verdict   {'for people' if found['for_people'] else found['decision']}"
+    if found["migration"]:
+        yield f"migration {one_line(found['migration'])}"
     if found["reason"]:
         yield f"reason    {one_line(found['reason'])}"
     yield f"digest    {found['digest']}"
