@@ -6,6 +6,7 @@ It stands as main.py in a folder with `migration.py`, the module that a proposal
 other state: what the new state does not hold cannot come back.
 """
 
+import importlib
 import socket
 from pathlib import Path
 
@@ -13,10 +14,11 @@ from pathlib import Path
 def inverted(folder: Path) -> bytes:
     """Return the entries of the old state, as CBOR."""
     import cbor2
-    import migration
 
+    migration = importlib.import_module("migration")
     entries = cbor2.loads((folder / "_state").read_bytes())
-    return cbor2.dumps(migration.inverse(entries), canonical=True)
+    said: bytes = cbor2.dumps(migration.inverse(entries), canonical=True)
+    return said
 
 
 if __name__ == "__main__":
