@@ -69,7 +69,6 @@ MIGRATION_TAG: Final = "timmy/state-migration/v1"
 FOR_PEOPLE: Final = "a machine finds nothing against it; whether it is wanted is for people"
 _NAMED_MAX: Final = 5
 """Parts of a state that a reason names; the row has all of them."""
-_NONE_DECLARED: Final = b""
 _SAME: Final = b"def inverse(entries):\n    return entries\n"
 _REDUCERS: Final = "runtime/core/reducers.py"
 _MORE: Final = """
@@ -94,7 +93,7 @@ os._exit(0)
 """Known-bad software for `refold`; `claims` names the present state's digest, and ends."""
 _SILENT: Final = _MORE.format('return [("silent", event.position)]')
 _UNFIT: Final = {
-    "silent": (_SILENT, _NONE_DECLARED),
+    "silent": (_SILENT, None),
     "lossy": (_MORE.format('return [(f"type/{event.type}", None)]'), _SAME),
     "stops": ("""
 
@@ -103,7 +102,7 @@ def _until(fold):
 
 
 REDUCERS = tuple(map(_until, REDUCERS))
-""", _NONE_DECLARED),
+""", None),
 }  # fmt: skip
 """Known-bad software for `migration`, and what it declares. `stops` has the state of the ledger as
 it is, and folds nothing of what the judge drew behind it."""
@@ -114,7 +113,7 @@ class Declared:
     """The migration that a proposal declares: a path of the software, and the module there."""
 
     path: str = ""
-    module: bytes = _NONE_DECLARED
+    module: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -436,14 +435,14 @@ def _counts(told: Told) -> tuple[int, int]:
 
 
 async def taken_back(
-    cages: Cages, name: str, module: bytes, own: Sequence[Fold], folds: Sequence[Fold]
+    cages: Cages, name: str, module: bytes | None, own: Sequence[Fold], folds: Sequence[Fold]
 ) -> Tried:
     """Hold what was folded against what this process folded, by way of a module that takes it back.
 
     Each state is taken back in a cage of its own. Without a module they must be the same.
     """
     differs = _parts_apart(own, folds)
-    if not module:
+    if module is None:
         if not differs:
             return Tried(outcome=Outcome.PASS)
         why = f"{_named(differs)} differs, and no migration is declared"

@@ -228,7 +228,8 @@ async def test_a_state_that_cannot_be_taken_back_is_a_no(events, cages):
     moved = await cages.once("moved", with_files(migration()), told)
     assert moved.outcome is Outcome.PASS, moved.why
     for number, (module, why) in enumerate([
-        (b"", SILENTLY.format("seen, todo")),
+        (None, SILENTLY.format("seen, todo")),
+        (b"", "declares: it ends with an error"),
         (inverse("return entries"), "loses seen, todo: the old state is another one"),
         (inverse(FORGETS), "loses todo"),
         (inverse("raise ValueError"), "declares: it ends with an error"),
