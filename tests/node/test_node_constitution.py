@@ -357,6 +357,18 @@ def test_another_home_judges_it_from_the_bundle(home, at, judged_seed, tmp_path)
         home.run("patch", "take", str(verdict), "--on", at).good()
 
 
+def test_a_fork_tries_it_before_it_is_proposed(born):
+    """It is for people, and accepted by nobody: the command does not exit 0."""
+    with born.running() as node:
+        folder = draft(born, migration(), declares=BACK)
+        done = born.run("fork", "--patch", str(folder))
+        assert done.code == 1, done.err
+        assert "verdict   for people" in done.out, done.out
+        assert f"migration {BACK}\n" in done.out
+        assert f"the migration {BACK} is invertible over" in done.out
+        assert not kinds(node, "patch.proposed")
+
+
 def test_what_may_not_be_proposed_and_by_whom(home, at):
     screen = "runtime/core/crisis_words.py"
     changes = {screen: (ROOT / screen).read_bytes() + b"\n# A word more.\n"}
