@@ -79,12 +79,13 @@ and `ledger`, whose formats are fixed.
 class Task:
     """What a proposal asks for: a measure, empty for none, and the effect that it promises.
 
-    `tries`: which try it is, from 1.
+    `tries`: which try it is, from 1. `migration`: what a constitutional one declares, or empty.
     """
 
     measure: str = ""
     wanted: Wanted = field(default_factory=Wanted)
     tries: int = 1
+    migration: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

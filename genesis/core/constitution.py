@@ -140,6 +140,23 @@ def check_path(base: Architecture, change: FileChange) -> None:
         )  # fmt: skip
 
 
+def migration_of(software: Software, patch: Patch, path: str, *, line: int = 0) -> bytes:
+    """Return the module that a proposal declares as its migration, as `patch` leaves it.
+
+    `software`: what the patch makes. Raises InvalidPatch, at `line`, unless it is a Python module
+    of it that the patch brings or changes: what nobody looks at with the change declares nothing.
+    """
+    touched = {change.path for change in patch.changes}
+    data = software.get(path)
+    if data is None or path not in touched or not path.endswith(".py"):
+        raise InvalidPatch(
+            f"the migration {path!r} is no Python module that it brings or changes",
+            reason=Reason.FRONT, line=line, path=path,
+            hint="declare a module of the same proposal: docs/spec/proposal.md",
+        )  # fmt: skip
+    return data
+
+
 def change_digest(before: bytes, after: bytes) -> bytes:
     """Return the 32 bytes by which a verdict names a change: of the roots before and after."""
     return tagged(CHANGE_TAG, before + after)

@@ -7,6 +7,8 @@
     expected    the effect that is expected, and how one would see it
     base        root of the architecture it was made against, in hex (may be absent)
     follows     position of the proposal that this one takes up again (may be absent)
+    migration   of a constitutional one: path of the module that takes the new state back to the
+                old one (may be absent; `genesis.core.constitution.migration_of`)
     [budget]    seconds, tokens, usd that its evaluation may take (may be absent); a judge obeys
                 the seconds and takes nothing of the others, a fork's live model obeys all three
 
@@ -22,7 +24,7 @@ from typing import Any, Final
 
 from genesis.core import limits
 from genesis.core.errors import InvalidPatch, Reason
-from genesis.core.patch import PatchClass
+from genesis.core.patch import PatchClass, path_fault
 from ledger.core.limits import INT_MAX
 
 MARK: Final = "+++"
@@ -31,9 +33,10 @@ _KEYS: Final = {
     **dict.fromkeys(("title", "class", *_TEXTS), str),
     "base": str,
     "follows": int,
+    "migration": str,
     "budget": dict,
 }
-_OPTIONAL: Final = frozenset({"base", "follows", "budget"})
+_OPTIONAL: Final = frozenset({"base", "follows", "migration", "budget"})
 _BUDGET: Final = {
     "seconds": limits.BUDGET_SECONDS_MAX,
     "tokens": limits.BUDGET_TOKENS_MAX,
@@ -76,6 +79,8 @@ class Front:
     expected: str
     base: bytes | None = None
     follows: int | None = None
+    migration: str = ""
+    """Path of a module; empty: none is declared."""
     budget: Budget = field(default_factory=Budget)
 
 
@@ -103,6 +108,8 @@ def parse_front(text: str, *, first_line: int) -> Front:
     follows = values.get("follows")
     if follows is not None and not 0 <= follows <= INT_MAX:
         raise reading.error("follows is not the position of an event", "follows")
+    if "migration" in values:
+        _check_migration(reading, values["migration"], PatchClass(values["class"]))
     return Front(
         title=values["title"],
         rationale=values["rationale"],
@@ -111,6 +118,7 @@ def parse_front(text: str, *, first_line: int) -> Front:
         expected=values["expected"],
         base=None if base is None else bytes.fromhex(base),
         follows=follows,
+        migration=values.get("migration", ""),
         budget=_budget(reading, values.get("budget", {})),
     )
 
@@ -125,6 +133,13 @@ def _check_text(reading: "_Reading", key: str, text: str) -> None:
         raise reading.error("title is more than one line", key)
     if hidden_in(text) is not None:
         raise reading.error(f"{key} holds a sign that cannot be seen", key, Reason.HIDDEN)
+
+
+def _check_migration(reading: "_Reading", path: str, patch_class: PatchClass) -> None:
+    if patch_class is not PatchClass.CONSTITUTIONAL:
+        raise reading.error("migration is of a constitutional change, this is routine", "migration")
+    if fault := path_fault(path):
+        raise reading.error(f"migration: {fault}", "migration")
 
 
 def _budget(reading: "_Reading", values: Mapping[str, Any]) -> Budget:
@@ -180,6 +195,8 @@ def render_front(front: Front) -> str:
         lines.append(f'base = "{front.base.hex()}"')
     if front.follows is not None:
         lines.append(f"follows = {front.follows}")
+    if front.migration:
+        lines.append(f"migration = {_quoted(front.migration)}")
     budget = front.budget
     lines += ["", "[budget]", f"seconds = {budget.seconds}", f"tokens = {budget.tokens}"]
     return "\n".join([*lines, f"usd = {budget.usd}", MARK, ""])

@@ -108,5 +108,8 @@ EXPORT_TOOLS_MAX = 512
 FORK_TURNS_MAX = 64
 """Recorded turns that a fork tells once more: each is two processes."""
 
+FORK_FOLDED_EVENTS_MAX = 4_000
+"""Newest events that a fork folds with changed reducers: as many as the judge is given."""
+
 FORK_EFFECTS_MAX = 256
 """Effects of one turn that are kept in a report: a turn has fewer steps."""

@@ -27,7 +27,7 @@ from typing import Final
 
 from genesis.core import limits
 from genesis.core.architecture import ROUTINE, Architecture, PathClass, patched, touched
-from genesis.core.constitution import Software, check_path, constituted
+from genesis.core.constitution import Software, check_path, constituted, migration_of
 from genesis.core.errors import Constitutional, InvalidPatch, Reason
 from genesis.core.front import MARK, Front, hidden_in, parse_front, render_front
 from genesis.core.patch import (
@@ -145,6 +145,9 @@ def weigh(proposal: Proposal, base: Architecture, software: Software | None = No
             reason=Reason.PINNED, line=change.line, path=change.path,
         )  # fmt: skip
     made = constituted(base, software, proposal.patch)
+    if front.migration:
+        line = _front_line(proposal, "migration")
+        migration_of(made.software, proposal.patch, front.migration, line=line)
     return Weighed(result=made.architecture, classes=classes, software=made.software)
 
 

@@ -6,12 +6,14 @@ file and its line, before anything was forked.
 """
 
 import tomllib
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
 from genesis.core import limits, patch
 from genesis.core.architecture import Architecture
+from genesis.core.constitution import Software
 from genesis.core.errors import ForkError, PatchError
 from genesis.core.front import MARK, Budget, Front
 from genesis.core.patch import PatchClass
@@ -31,13 +33,17 @@ class Document:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Read:
-    """A document that fits the parent. `task` is what it is to be tried by."""
+    """A document that fits the parent. `task` is what it is to be tried by.
+
+    `software`: what a constitutional one changes, as it is; None of a routine one.
+    """
 
     proposal: Proposal
     weighed: Weighed
     task: str
     allowed: Budget | None = None
     """What the document lets its evaluation take; None where it does not say."""
+    software: Software | None = None
 
 
 def read(path: str | Path) -> Document:
@@ -53,8 +59,15 @@ def read(path: str | Path) -> Document:
     return Document(name=str(path), data=data)
 
 
-def understood(given: Document | bytes | str, base: Architecture, task: str) -> Read:
-    """Return what `given` changes of `base`. Raises PatchError, with the file and its line."""
+def understood(
+    given: Document | bytes | str,
+    base: Architecture,
+    task: str,
+    software: Callable[[], Software] | None = None,
+) -> Read:
+    """Return what `given` changes of `base`; a constitutional one, of `software`, which is read
+    then. Raises PatchError, with the file and its line.
+    """
     match given:
         case Document():
             document = given
@@ -64,12 +77,19 @@ def understood(given: Document | bytes | str, base: Architecture, task: str) -> 
             document = Document(name=_UNNAMED, data=given)
     try:
         proposal = _proposal(document.data, task)
-        weighed = weigh(proposal, base)
+        wanted = proposal.front.patch_class is PatchClass.CONSTITUTIONAL
+        here = software() if wanted and software is not None else None
+        weighed = weigh(proposal, base, here)
     except PatchError as error:
         raise placed(error, document.name) from error
     front = proposal.front
-    allowed = front.budget if "budget" in _keys(document.data) else None
-    return Read(proposal=proposal, weighed=weighed, task=front.evaluation, allowed=allowed)
+    return Read(
+        proposal=proposal,
+        weighed=weighed,
+        task=front.evaluation,
+        allowed=front.budget if "budget" in _keys(document.data) else None,
+        software=here,
+    )
 
 
 def placed(error: PatchError, name: str) -> PatchError:

@@ -17,12 +17,14 @@ sandbox held its attacks.
     2. the sandbox is trusted            by its attack suite, once a boot (`runtime.selftest`)
     3. the state is rebuilt              snapshot and tail must give the parent's digest
     4. the gates                         `genesis.judge`: these decide
+                                         or, where reducers change, `genesis.judging.constitution`:
+                                         the same state, or a declared migration that takes it back
     5. recorded turns, told once more    `genesis.forking.told`: these are reported
 
 A sandbox that does not hold, or that no attack suite passed, makes every verdict inconclusive.
 
-Not covered: adopting (people decide that); a migration of the state, which only a change of the
-reducers needs: that is constitutional and refused; whatever `genesis.judge` does not cover.
+Not covered: adopting (people decide that; of a change of this software nobody else decides
+anything); whatever `genesis.judge` does not cover.
 """
 
 import asyncio
@@ -32,9 +34,10 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Final
+from typing import Any, Final
 
 from genesis import judge as judging
+from genesis.core import limits
 from genesis.core.errors import ForkError
 from genesis.core.front import Budget as Allowed
 from genesis.core.tree import Tree
@@ -44,6 +47,7 @@ from genesis.forking.events import Events
 from genesis.forking.metered import LiveBudget, LiveUse, Metered
 from genesis.forking.session import Exported, now_ms
 from genesis.forking.told import Compared, Retelling
+from genesis.judging.constitution import judge_constitution
 from genesis.judging.measuring import measure_of, wanted_of
 from genesis.trees import write_tree
 from ledger.core.keys import Signer
@@ -103,6 +107,13 @@ class ForkVerdict:
     turns: tuple[Compared, ...] = ()
     live: LiveUse | None = None
     took_ms: int = 0
+    migration: str = ""
+    """The path of what was declared to take the state back; empty: nothing was."""
+
+    @property
+    def for_people(self) -> bool:
+        """Whether it changes this software, and a machine finds nothing against it."""
+        return self.judgment.verdict.findings.for_people
 
     @property
     def accepted(self) -> bool:
@@ -170,6 +181,7 @@ class Successor:
             sandbox=tested,
             turns=turns,
             live=None if live is None else live.use,
+            migration=self.read.proposal.front.migration,
             took_ms=(time.perf_counter_ns() - began) // 1_000_000,
         )
 
@@ -182,18 +194,28 @@ class Successor:
 
     async def _judgment(self, tested: SelfTest, state: State) -> judging.Judgment:
         about, front = self.state.about, self.read.proposal.front
+        asked: dict[str, Any] = {
+            "head": judging.Head(size=about.size, root=about.root), "signer": self.signer,
+            "seed": self.seed, "engine": tested.holds, "clock": self.clock,
+            "budget": self.budget.judged, "distrust": tested.reason,
+        }  # fmt: skip
+        diff, events = self.read.proposal.patch.data, Events(self.state.reading(), about.size)
+        if self.read.software is not None:
+            newest = events[-limits.FORK_FOLDED_EVENTS_MAX :]
+            return await judge_constitution(
+                diff,
+                about.architecture,
+                self.read.software,
+                snapshot=await asyncio.to_thread(list, newest),
+                migration=front.migration,
+                **asked,
+            )
         return await judging.judge(
-            self.read.proposal.patch.data,
+            diff,
             about.architecture,
-            snapshot=Events(self.state.reading(), about.size),
+            snapshot=events,
             state=state,
-            head=judging.Head(size=about.size, root=about.root),
-            signer=self.signer,
-            seed=self.seed,
-            engine=tested.holds,
-            clock=self.clock,
-            budget=self.budget.judged,
-            distrust=tested.reason,
+            **asked,
             task=judging.Task(
                 measure=measure_of(self.read.task), wanted=wanted_of(front.expected), tries=1
             ),
@@ -253,7 +275,8 @@ def fork_successor(
             "a live model is asked for, and this session has none",
             hint="fork in the running node: timmy fork --live-model",
         )
-    found = understood(architecture_patch, current_state.about.architecture, evaluation_task)
+    base, software = current_state.about.architecture, current_state.software
+    found = understood(architecture_patch, base, evaluation_task, software)
     return Successor(
         state=current_state,
         read=found,

@@ -19,6 +19,7 @@ from typing import Final
 
 from genesis.core import limits
 from genesis.core.architecture import Architecture
+from genesis.core.constitution import Software
 from genesis.core.errors import ForkError, StateDiffers
 from genesis.core.exported import About
 from ledger.core import types
@@ -79,6 +80,8 @@ class Exported:
     """The host's models, for a fork that is let ask them."""
     privacy: Privacy = AT_HOME
     """How far words may travel to them: what the host itself keeps to."""
+    software: Callable[[], Software] | None = None
+    """Reads the software that runs here, for a fork by changed reducers; None: none is made."""
 
     def reading(self) -> UpcastLog:
         """The log as this version reads it, newer events included."""
@@ -122,8 +125,9 @@ class Exported:
         if about.reducers != mine:
             raise StateDiffers(
                 f"the state was folded by {about.reducers.hex()[:16]}, and this version folds by "
-                f"{mine.hex()[:16]}: other reducers are a migration, and none was declared",
-                hint="fork with the version that exported it",
+                f"{mine.hex()[:16]}: another version's state is not taken up",
+                hint="fork with the version that exported it; a change of the reducers is tried "
+                "as a constitutional proposal that declares its migration",
             )
         state = fold(self.log, self.snapshot_state(), about.size)
         if state.digest() != about.digest:
@@ -163,6 +167,7 @@ class Session:
     search: Search = no_search
     chain: Completes | None = None
     privacy: Privacy = AT_HOME
+    software: Callable[[], Software] | None = None
 
     def export(self, at: int | None = None) -> Exported:
         """Return the session as it is now, or as it was after `at` events.
@@ -189,7 +194,8 @@ class Session:
         more = {} if self.digest_key is None else {"digest_key": self.digest_key}
         return Exported(
             about=about, log=self.log, snapshot=self.snapshot, trials=self.trials,
-            search=self.search, chain=self.chain, privacy=self.privacy, **more,
+            search=self.search, chain=self.chain, privacy=self.privacy, software=self.software,
+            **more,
         )  # fmt: skip
 
     def _state(self, at: int | None) -> State:

@@ -1,17 +1,21 @@
 """Judges a change of this software: the old evaluator, and never the changed code outside its cage.
 
     parses, record, help   read (genesis.core.judging.constitution)
-    refold                 the changed software folds the events that a judge is given, in the
-                           sandbox, twice: it comes to an end, and to one state
+    refold                 the changed software folds the events that a judge is given, and others
+                           behind them that the judge draws, in the sandbox, twice: it comes to an
+                           end, to one state, and hands that state over
+    migration              that state is the present one, or the module that the proposal declares
+                           takes it back to the present one, in a cage of its own
     people                 no machine's to pass: its transcript names the software before and after
 
 The last gate is never run, so by the arithmetic of every verdict the best that comes of it is
 `inconclusive`; whether all the others speak and were passed is `Findings.for_people`, and then
-people are asked. What the state was and would be, and which parts of it differ, is measured and not
-decided by: a reducer that folds otherwise is what a migration is.
+people are asked. A state that differs, and no declared way back, is a reducer that was changed
+silently: a no. Which parts of the state differ is measured and told.
 
 The records that are folded hold nobody's words: reducers see none. The parent is folded in the same
-cage and held against this process' own fold of the same events.
+cage and held against this process' own fold of the same events; nothing is believed of what a
+subject says (`genesis.judging.refolding`).
 
 Not covered: whether the changed program starts; events before those that a judge is given; changed
 code that waits for something else than it is shown. It is told nothing that it could take along.
@@ -19,16 +23,10 @@ code that waits for something else than it is shown. It is told nothing that it 
 
 import asyncio
 import hashlib
-import importlib.util
 import platform
-import re
-import shutil
-import socket
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, replace
-from importlib import resources
-from pathlib import Path
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from genesis.core import patch
@@ -39,7 +37,9 @@ from genesis.core.constitution import (
     change_digest,
     changed_paths,
     constituted,
+    migration_of,
 )
+from genesis.core.draws import case_key
 from genesis.core.errors import Constitutional, InvalidPatch
 from genesis.core.judging.constitution import BAD, READS, kind_of
 from genesis.core.verdict import (
@@ -53,36 +53,25 @@ from genesis.core.verdict import (
     sign_envelope,
 )
 from genesis.judge import Budget, Head, Judgment, evaluator_digest
+from genesis.judging.refolding import BUSY, Cages, Fold, Told, Tried, Unsound, transcript_of
 from genesis.judging.report import since_ms
-from ledger.core.codec import decode, encode
-from ledger.core.errors import InvalidCbor
+from genesis.judging.tails import drawn_tail
+from ledger.core.codec import encode
 from ledger.core.event import Event
 from ledger.core.hashing import tagged
 from ledger.core.keys import Signer
-from ledger.core.state import BASIC_REDUCERS, PART_DIGEST_BYTES, State
-from runtime.core.reducers import REDUCERS
 from runtime.rooms import workplace
-from runtime.sandbox import Engine, SandboxError, spawn
-from runtime.tasks import to_its_end
+from runtime.sandbox import Engine, SandboxError
 
 REFOLD: Final = "refold"
-FOLD_TAG: Final = "timmy/refold/v1"
+MIGRATION: Final = "migration"
+MIGRATION_TAG: Final = "timmy/state-migration/v1"
 FOR_PEOPLE: Final = "a machine finds nothing against it; whether it is wanted is for people"
-_LIBRARIES: Final = (
-    *("blake3", "cbor2", "croniter", "dateutil", "msgspec", "six", "typing_extensions"),
-)
-"""What folding imports beside Python's own library."""
-_FOLDING: Final = ("ledger/", "runtime/")
-"""Packages that a reducer may import from."""
-_SAID_BYTES_MAX: Final = 64 * 1024
-"""A size, a digest, and the name and digest of each part: sixty of forty bytes."""
-_PARTS_MAX: Final = 1_024
-_PART: Final = re.compile(r"[A-Za-z0-9_.-]{1,64}")
-_DEFECTS: Final = {
-    "chokes": "raise ValueError(event.type)",
-    "random": 'return [("random", __import__("os").urandom(8))]',
-}
-_DEFECT: Final = """
+_NAMED_MAX: Final = 5
+"""Parts of a state that a reason names; the row has all of them."""
+_SAME: Final = b"def inverse(entries):\n    return entries\n"
+_REDUCERS: Final = "runtime/core/reducers.py"
+_MORE: Final = """
 
 def _bad(entries, event):
     {}
@@ -90,31 +79,51 @@ def _bad(entries, event):
 
 REDUCERS = (*REDUCERS, _bad)
 """
+_DEFECTS: Final = {
+    "chokes": _MORE.format("raise ValueError(event.type)"),
+    "random": _MORE.format('return [("random", __import__("os").urandom(8))]'),
+    "claims": """
+
+import os
+
+os.write(0, bytes.fromhex("{said}"))
+os._exit(0)
+""",
+}
+"""Known-bad software for `refold`; `claims` names the present state's digest, and ends."""
+_SILENT: Final = _MORE.format('return [("silent", event.position)]')
+_UNFIT: Final = {
+    "silent": (_SILENT, None),
+    "lossy": (_MORE.format('return [(f"type/{event.type}", None)]'), _SAME),
+    "stops": ("""
+
+def _until(fold):
+    return lambda entries, event: fold(entries, event) if event.position < {head} else ()
+
+
+REDUCERS = tuple(map(_until, REDUCERS))
+""", None),
+}  # fmt: skip
+"""Known-bad software for `migration`, and what it declares. `stops` has the state of the ledger as
+it is, and folds nothing of what the judge drew behind it."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Fold:
-    """What folding came to: events, digest of the state, digest of each part of it."""
+class Declared:
+    """The migration that a proposal declares: a path of the software, and the module there."""
 
-    size: int
-    digest: bytes
-    parts: Mapping[str, bytes]
-
-    @property
-    def transcript(self) -> bytes:
-        """The 32 bytes that name it."""
-        parts = [[name, self.parts[name]] for name in sorted(self.parts)]
-        return tagged(FOLD_TAG, encode([self.size, self.digest, parts]))
+    path: str = ""
+    module: bytes | None = None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class _Tried:
-    """How a subject came out of `refold`. `late`: it may be the machine's doing."""
+class _Folded:
+    """How parent, candidate and its migration came out, and over which events."""
 
-    outcome: Outcome
-    fold: Fold | None = None
-    why: str = ""
-    late: bool = False
+    told: Told = field(default_factory=lambda: Told(events=(), sizes=()))
+    parent: Tried = field(default_factory=lambda: Tried(outcome=Outcome.NOT_RUN))
+    tried: Tried = field(default_factory=lambda: Tried(outcome=Outcome.NOT_RUN))
+    moved: Tried = field(default_factory=lambda: Tried(outcome=Outcome.NOT_RUN))
 
 
 async def judge_constitution(
@@ -131,14 +140,22 @@ async def judge_constitution(
     budget: Budget | None = None,
     tries: int = 1,
     distrust: str = "",
+    migration: str = "",
 ) -> Judgment:
     """Judge the diff `data`, a change of `software`. Arguments as of `genesis.judge.judge`.
 
-    Raises InvalidVerdict for a malformed head or seed; everything else ends in a verdict.
+    `migration`: path of the module that its proposal declares, empty for none. Raises
+    InvalidVerdict for a malformed head or seed; everything else ends in a verdict.
     """
     made: Constituted | None = None
+    declared = Declared()
     try:
-        made, why = constituted(parent, software, patch.parse(data)), distrust
+        parsed = patch.parse(data)
+        becomes, why = constituted(parent, software, parsed), distrust
+        if migration:
+            module = migration_of(becomes.software, parsed, migration)
+            declared = Declared(path=migration, module=module)
+        made = becomes
     except (InvalidPatch, Constitutional) as error:
         why = str(error)
     inputs = Inputs(
@@ -153,7 +170,7 @@ async def judge_constitution(
         seed=seed,
         tries=tries,
     )
-    court = _Court(parent, software, budget or Budget(), engine, clock())
+    court = _Court(parent, software, declared, budget or Budget(), engine, clock())
     verdict = await court.verdict(inputs, made, snapshot, why)
     return Judgment(
         envelope=sign_envelope(verdict, [signer]), verdict=verdict, notes=tuple(court.notes)
@@ -164,15 +181,21 @@ class _Court:
     """One judgment under way. `notes` are for the operator of this node only."""
 
     def __init__(
-        self, parent: Architecture, software: Software, budget: Budget, engine: Engine, now_ms: int
+        self,
+        parent: Architecture,
+        software: Software,
+        declared: Declared,
+        budget: Budget,
+        engine: Engine,
+        now_ms: int,
     ) -> None:
         self._parent = parent
         self._software = software
+        self._declared = declared
         self._budget = budget
         self._engine = engine
         self._started_ms = now_ms
         self._started = time.perf_counter_ns()
-        self._folder = Path()
         self.notes: list[str] = []
 
     async def verdict(
@@ -193,93 +216,134 @@ class _Court:
         except (SandboxError, OSError) as error:
             self.notes.append(f"the machine: {error}")
             return self._conclude(nothing, "it could not be tried here", made=made)
+        except Unsound as error:
+            self.notes.append(f"the state that is here: {error}")
+            return self._conclude(nothing, "the state is beyond what a judge folds", made=made)
 
     async def _run(self, inputs: Inputs, made: Constituted, snapshot: Sequence[Event]) -> Verdict:
         after = made.software
         read, teeth = await asyncio.to_thread(_read, self._software, after)
         whys = [why for why in read.values() if why]
-        with workplace("constitution") as folder:
-            self._folder = folder
-            tried = _Tried(outcome=Outcome.NOT_RUN)
-            parent = _Tried(outcome=Outcome.NOT_RUN)
-            if not whys:
-                records = _records(snapshot)
-                own = await asyncio.to_thread(_folded, snapshot)
-                parent = _held_to(await self._folds("parent", self._software, records), own)
-                tried = await self._surely(after, records)
-                teeth += await self._bitten(records)
+        folded = _Folded()
+        if not whys:
+            told = await asyncio.to_thread(_told, snapshot, inputs)
+            with workplace("constitution") as folder:
+                cages = Cages(
+                    folder=folder, budget=self._budget, engine=self._engine, note=self._note
+                )
+                folded = await self._folded(cages, after, told)
+                teeth += await self._bitten(cages, folded)
         gates = [_read_gate(name, why) for name, why in read.items()]
-        transcript = None if tried.fold is None else tried.fold.transcript
-        gates.append(
-            Gate(name=REFOLD, parent=parent.outcome, candidate=tried.outcome, transcript=transcript)
-        )
+        gates += self._gates(folded)
         change = change_digest(self._software.root, after.root)
         gates.append(
             Gate(name=PEOPLE, parent=Outcome.NOT_RUN, candidate=Outcome.NOT_RUN, transcript=change)
         )
         findings = Findings(inputs=inputs, gates=tuple(gates), teeth=tuple(teeth))
-        why = "; ".join(whys) or _reason(findings, parent, tried)
-        state = _state_row(parent.fold, tried.fold, snapshot)
-        return self._conclude(findings, why, made=made, state=state)
+        why = "; ".join(whys) or self._reason(findings, folded)
+        return self._conclude(findings, why, made=made, state=self._state_row(folded))
+
+    def _note(self, name: str, words: str) -> None:
+        """Known-bad software may say what it likes."""
+        if name.startswith(("parent", "candidate")):
+            self.notes.append(f"{name}: {words}")
 
     # ---- folding --------------------------------------------------------------------------------
 
-    async def _surely(self, software: Software, records: bytes) -> _Tried:
-        """Fold twice, and once more what failed: once bad and once good says nothing."""
-        first = await self._twice("candidate", software, records)
+    async def _folded(self, cages: Cages, after: Software, told: Told) -> _Folded:
+        """Fold with what is and with what would be, and take the one back to the other."""
+        own = await asyncio.to_thread(told.folded)
+        parent = _held_to(await cages.once("parent", self._software, told), own)
+        tried = await cages.surely("candidate", after, told)
+        moved = Tried(outcome=Outcome.NOT_RUN)
+        if parent.outcome is tried.outcome is Outcome.PASS:
+            moved = await self._moved_surely(cages, own, tried.folds)
+        return _Folded(told=told, parent=parent, tried=tried, moved=moved)
+
+    async def _moved_surely(
+        self, cages: Cages, own: Sequence[Fold], folds: Sequence[Fold]
+    ) -> Tried:
+        """Take the candidate's states back, and once more what failed."""
+        first = await taken_back(cages, "candidate", self._declared.module, own, folds)
         if first.outcome is Outcome.PASS:
             return first
-        again = await self._twice("candidate-again", software, records)
-        failed = again.outcome is Outcome.FAIL and not (first.late or again.late)
-        if failed and first.outcome is Outcome.FAIL:
-            return again
-        return _Tried(outcome=Outcome.NOT_RUN, why="the machine may have been too busy", late=True)
+        again = await taken_back(cages, "candidate-again", self._declared.module, own, folds)
+        return again if again.outcome is Outcome.FAIL and not (first.late or again.late) else BUSY
 
-    async def _twice(self, name: str, software: Software, records: bytes) -> _Tried:
-        one = await self._folds(name, software, records)
-        if one.outcome is not Outcome.PASS:
-            return one
-        two = await self._folds(name, software, records)
-        if two.outcome is Outcome.PASS and two.fold != one.fold:
-            return _Tried(outcome=Outcome.FAIL, why="it did not fold to the same state twice")
-        return two
-
-    async def _bitten(self, records: bytes) -> list[Tooth]:
-        """Fold with reducers that are known to be bad: each must be found."""
-        path, teeth = "runtime/core/reducers.py", []
+    async def _bitten(self, cages: Cages, folded: _Folded) -> list[Tooth]:
+        """Fold with software that is known to be bad: each must be found."""
+        told, own, teeth = folded.told, folded.parent.folds, []
+        if not own:
+            return []
+        said = encode([own[-1].size, own[-1].digest, dict(own[-1].parts)]).hex()
         for name, defect in _DEFECTS.items():
-            text = self._software.get(path, b"") + _DEFECT.format(defect).encode()
-            tried = await self._twice(name, Software({**self._software, path: text}), records)
-            outcome = Outcome.NOT_RUN if tried.late else tried.outcome
-            teeth.append(Tooth(mutant=name, gate=REFOLD, outcome=outcome))
+            bad = self._with(defect.replace("{said}", said))
+            tried = await cages.twice(name, bad, told)
+            teeth.append(_tooth(name, REFOLD, tried))
+        for name, (defect, module) in _UNFIT.items():
+            bad = self._with(defect.replace("{head}", str(told.sizes[0])))
+            tried = await cages.once(name, bad, told)
+            if tried.outcome is Outcome.PASS:
+                tried = await taken_back(cages, name, module, own, tried.folds)
+            else:  # it folds: else it shows nothing of this gate
+                tried = Tried(outcome=Outcome.NOT_RUN)
+            teeth.append(_tooth(name, MIGRATION, tried))
         return teeth
 
-    async def _folds(self, name: str, software: Software, records: bytes) -> _Tried:
-        """Have `software` fold, in the cage. Raises SandboxError, OSError."""
-        folder = self._folder / name
-        if not folder.exists():
-            await to_its_end(asyncio.to_thread(_write, software, records, folder))
-        ours, theirs = socket.socketpair()
-        with ours:
-            ours.setblocking(False)  # noqa: FBT003 - the socket module's own signature
-            limits = replace(self._budget.limits, memory_bytes=2 * self._budget.limits.memory_bytes)
-            child = await spawn(folder, theirs, limits=limits, engine=self._engine)
-            try:
-                async with asyncio.timeout(self._budget.patience.case_s):
-                    said = await _all(ours)
-                    status = await child.wait()
-            except TimeoutError:
-                return _Tried(outcome=Outcome.FAIL, why="it was late", late=True)
-            finally:
-                await child.end()
-        fold = _parsed(said)
-        if fold is None or status:
-            words = child.stderr_tail().strip()[-1_000:]
-            if words and name.startswith(("parent", "candidate")):
-                self.notes.append(f"{name}: exit status {status}: {words}")
-            why = "it does not fold the events that are there"
-            return _Tried(outcome=Outcome.FAIL, why=why, late=child.timed_out)
-        return _Tried(outcome=Outcome.PASS, fold=fold)
+    def _with(self, defect: str) -> Software:
+        text = self._software.get(_REDUCERS, b"") + defect.encode()
+        return Software({**self._software, _REDUCERS: text})
+
+    # ---- what is said of it ---------------------------------------------------------------------
+
+    def _gates(self, folded: _Folded) -> list[Gate]:
+        parent, tried, moved = folded.parent, folded.tried, folded.moved
+        transcript = transcript_of(tried.folds) if tried.folds else None
+        way = None
+        if self._declared.path and moved.outcome is not Outcome.NOT_RUN:
+            states = [one.digest for one in tried.folds]
+            way = tagged(MIGRATION_TAG, encode([self._declared.path, states]))
+        return [
+            Gate(
+                name=REFOLD, parent=parent.outcome, candidate=tried.outcome, transcript=transcript
+            ),
+            Gate(name=MIGRATION, parent=parent.outcome, candidate=moved.outcome, transcript=way),
+        ]
+
+    def _reason(self, findings: Findings, folded: _Folded) -> str:
+        if findings.for_people:
+            return f"{FOR_PEOPLE}{self._way_back(folded)}"
+        if folded.parent.outcome is not Outcome.PASS:
+            return f"the software as it is: {folded.parent.why}"
+        if why := folded.tried.why or folded.moved.why:
+            return why
+        blunt = [tooth.mutant for tooth in findings.teeth if tooth.outcome is not Outcome.FAIL]
+        return f"known-bad changes were not found: {', '.join(blunt)}"
+
+    def _way_back(self, folded: _Folded) -> str:
+        if not self._declared.path:
+            return ""
+        count, drawn = _counts(folded.told)
+        path = self._declared.path
+        return f"; the migration {path} is invertible over {count} events and {drawn} drawn ones"
+
+    def _state_row(self, folded: _Folded) -> dict[str, Any] | None:
+        if not folded.parent.folds or not folded.tried.folds:
+            return None
+        before, after = folded.parent.folds, folded.tried.folds
+        count, drawn = _counts(folded.told)
+        found = {Outcome.PASS: True, Outcome.FAIL: False}.get(folded.moved.outcome)
+        return {
+            "first": folded.told.first,
+            "events": count,
+            "drawn": drawn,
+            "before": before[0].digest.hex(),
+            "after": after[0].digest.hex(),
+            "differs": _parts_apart(before, after),
+            "migration": {"path": self._declared.path, "invertible": found}
+            if self._declared.path
+            else None,
+        }
 
     def _conclude(
         self,
@@ -351,110 +415,67 @@ def _read_gate(name: str, why: str | None) -> Gate:
     return Gate(name=name, parent=Outcome.PASS, candidate=candidate)
 
 
-def _reason(findings: Findings, parent: _Tried, tried: _Tried) -> str:
-    if findings.for_people:
-        return FOR_PEOPLE
-    if parent.outcome is not Outcome.PASS:
-        return f"the software as it is: {parent.why}"
-    if tried.why:
-        return tried.why
-    blunt = [tooth.mutant for tooth in findings.teeth if tooth.outcome is not Outcome.FAIL]
-    return f"known-bad changes were not found: {', '.join(blunt)}"
+def _tooth(name: str, gate: str, tried: Tried) -> Tooth:
+    outcome = Outcome.NOT_RUN if tried.late else tried.outcome
+    return Tooth(mutant=name, gate=gate, outcome=outcome)
 
 
-def _state_row(
-    before: Fold | None, after: Fold | None, snapshot: Sequence[Event]
-) -> dict[str, Any] | None:
-    if before is None or after is None:
-        return None
-    names = sorted({*before.parts, *after.parts})
-    return {
-        "first": snapshot[0].position if snapshot else 0,
-        "events": len(snapshot),
-        "before": before.digest.hex(),
-        "after": after.digest.hex(),
-        "differs": [name for name in names if before.parts.get(name) != after.parts.get(name)],
-    }
+def _told(snapshot: Sequence[Event], inputs: Inputs) -> Told:
+    """Return the events to fold, the judge's own behind them: the state is asked for at both."""
+    key = case_key(inputs.seed, inputs.patch_sha256)
+    events = [*snapshot, *drawn_tail(key, snapshot)]
+    first = events[0].position
+    return Told(events=events, sizes=(first + len(snapshot), first + len(events)))
 
 
-def _records(snapshot: Sequence[Event]) -> bytes:
-    first = snapshot[0].position if snapshot else 0
-    rows: list[Any] = [
-        [one.position, one.record.envelope, one.record.salt, one.record.payload] for one in snapshot
-    ]
-    return encode([first, rows])
+def _counts(told: Told) -> tuple[int, int]:
+    """Return how many events of the ledger are folded, and how many drawn ones."""
+    head, end = told.sizes
+    return head - told.first, end - head
 
 
-def _folded(snapshot: Sequence[Event]) -> Fold:
-    """Fold here, with the software that judges: what the parent in the cage must come to."""
-    first = snapshot[0].position if snapshot else 0
-    state = State((*BASIC_REDUCERS, *REDUCERS), size=first)
-    for event in snapshot:
-        bare = event.record._replace(content=None, content_salt=None)
-        state.apply(Event.open(bare))
-    return Fold(size=state.size, digest=state.digest(), parts=state.parts())
+async def taken_back(
+    cages: Cages, name: str, module: bytes | None, own: Sequence[Fold], folds: Sequence[Fold]
+) -> Tried:
+    """Hold what was folded against what this process folded, by way of a module that takes it back.
+
+    Each state is taken back in a cage of its own. Without a module they must be the same.
+    """
+    differs = _parts_apart(own, folds)
+    if module is None:
+        if not differs:
+            return Tried(outcome=Outcome.PASS)
+        why = f"{_named(differs)} differs, and no migration is declared"
+        return Tried(outcome=Outcome.FAIL, why=f"it changes a reducer silently: {why}")
+    old: list[Fold] = []
+    for number, fold in enumerate(folds):
+        tried = await cages.back(f"{name}-back-{number}", module, fold)
+        if tried.outcome is not Outcome.PASS:
+            return tried
+        old += tried.folds
+    if lost := _parts_apart(own, old):
+        why = f"the migration that it declares loses {_named(lost)}: the old state is another one"
+        return Tried(outcome=Outcome.FAIL, why=why)
+    return Tried(outcome=Outcome.PASS)
 
 
-def _held_to(tried: _Tried, own: Fold) -> _Tried:
-    if tried.outcome is Outcome.PASS and tried.fold != own:
+def _parts_apart(before: Sequence[Fold], after: Sequence[Fold]) -> list[str]:
+    """Return the parts that differ in one of the states, which were folded side by side."""
+    pairs = zip(before, after, strict=True)
+    return sorted({name for one, other in pairs for name in one.differs(other)})
+
+
+def _named(parts: Sequence[str]) -> str:
+    more = len(parts) - _NAMED_MAX
+    return ", ".join(parts[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
+
+
+def _held_to(tried: Tried, own: tuple[Fold, ...]) -> Tried:
+    if tried.outcome is Outcome.PASS and tried.folds != own:
         return replace(
             tried, outcome=Outcome.FAIL, why="what lies on disk folds otherwise than what runs"
         )
     return tried
 
 
-def _parsed(said: bytes) -> Fold | None:
-    try:
-        value = decode(said, bytes_max=_SAID_BYTES_MAX)
-    except InvalidCbor:
-        return None
-    match value:
-        case [int(size), bytes(digest), dict(parts)] if len(digest) == 32:
-            good = len(parts) <= _PARTS_MAX and all(
-                _PART.fullmatch(name) and type(one) is bytes and len(one) == PART_DIGEST_BYTES
-                for name, one in parts.items()
-            )
-            return Fold(size=size, digest=digest, parts=parts) if good and size >= 0 else None
-    return None
-
-
-async def _all(channel: socket.socket) -> bytes:
-    """Read until the other end closes, or has said more than a fold is."""
-    loop, said = asyncio.get_running_loop(), b""
-    while len(said) <= _SAID_BYTES_MAX:
-        try:
-            data = await loop.sock_recv(channel, _SAID_BYTES_MAX)
-        except OSError:  # it went away with something unread
-            break
-        if not data:
-            break
-        said += data
-    return said
-
-
-def _write(software: Software, records: bytes, folder: Path) -> None:
-    """Write what a fold needs. Not durable: it is gone with the judgment."""
-    for path, data in software.items():
-        if not path.startswith(_FOLDING):
-            continue
-        target = folder / path
-        target.parent.mkdir(parents=True, exist_ok=True)
-        target.write_bytes(data)
-    driver = resources.files("genesis.judging").joinpath("folding.py").read_bytes()
-    (folder / "main.py").write_bytes(driver)
-    (folder / "_events").write_bytes(records)
-    site = folder / "_site"
-    site.mkdir()
-    for name in _LIBRARIES:
-        spec = importlib.util.find_spec(name)
-        if spec is None or spec.origin is None:
-            continue
-        origin = Path(spec.origin)
-        if spec.submodule_search_locations is None:
-            shutil.copy(origin, site / origin.name)
-        else:
-            skipped = shutil.ignore_patterns("__pycache__")
-            shutil.copytree(origin.parent, site / name, ignore=skipped)
-
-
-__all__ = ["FOR_PEOPLE", "REFOLD", "Fold", "judge_constitution", "software_row"]
+__all__ = ["FOR_PEOPLE", "MIGRATION", "REFOLD", "judge_constitution", "software_row", "taken_back"]

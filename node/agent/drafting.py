@@ -50,6 +50,8 @@ expected = ""
 base = "{base}"
 # If it takes up an earlier proposal again, the event of that one:
 # follows = 412
+# If reducers fold otherwise, the module of this change that takes the new state back:
+# migration = "runtime/core/back.py"
 
 # What judging it may take: beyond the seconds (600 at most) it is inconclusive. A later try of a
 # routine change has as many times as much as it has cases. A judge asks no model; one that a fork

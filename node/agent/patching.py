@@ -355,7 +355,9 @@ class Patching:
         task = task_of(document, tries=self._tries(position))
         if proposal.payload.get("class") == PatchClass.CONSTITUTIONAL:
             software = await asyncio.to_thread(present_software)
-            judgment = await judge_constitution(diff, base, software, tries=task.tries, **asked)
+            judgment = await judge_constitution(
+                diff, base, software, tries=task.tries, migration=task.migration, **asked
+            )
         else:
             judgment = await judge(diff, base, task=task, **asked)
         verdict = judgment.verdict
@@ -427,7 +429,12 @@ def task_of(proposal: Proposal, *, tries: int) -> "Task":
     from genesis.judging.measuring import measure_of, wanted_of
 
     front = proposal.front
-    return Task(measure=measure_of(front.evaluation), wanted=wanted_of(front.expected), tries=tries)
+    return Task(
+        measure=measure_of(front.evaluation),
+        wanted=wanted_of(front.expected),
+        tries=tries,
+        migration=front.migration,
+    )
 
 
 def budget_of(proposal: Proposal) -> "Budget":

@@ -19,7 +19,7 @@ from genesis.forking.told import Compared, Telling
 from genesis.soul import read_soul
 from ledger.snapshot import read_attested
 from ledger.upcasting import UpcastLog
-from node.agent.architecture import Present
+from node.agent.architecture import Present, present_software
 from node.agent.mind import Mind
 from node.agent.told_verdicts import facts, found_lines
 from node.config import load
@@ -53,6 +53,7 @@ def of_node(present: Present, mind: Mind) -> Session:
         search=mind.teller.search,
         chain=mind.chain,
         privacy=mind.service.asking.privacy,
+        software=present_software,
     )
 
 
@@ -75,6 +76,7 @@ def of_home(home: Home) -> Iterator[Session]:
             live=lambda: state,
             snapshot=home.snapshot,
             trials=home.trials,
+            software=present_software,
         )
 
 
@@ -87,6 +89,8 @@ def row(verdict: ForkVerdict) -> dict[str, Any]:
     told = facts(verdict.judgment.verdict, words=True)
     return {
         "decision": verdict.decision.value,
+        "for_people": verdict.for_people,
+        "migration": verdict.migration or None,
         "reason": verdict.reason,
         "title": verdict.title,
         "task": verdict.task,
@@ -151,7 +155,9 @@ def lines(found: dict[str, Any]) -> Iterator[str]:
     yield f"agent     {_made_of(found)}"
     yield f"sandbox   {sandbox['engine']} {held}"
     yield f"task      {one_line(found['task'])}"
-    yield f"verdict   {found['decision']}"
+    yield f"verdict   {'for people' if found['for_people'] else found['decision']}"
+    if found["migration"]:
+        yield f"migration {one_line(found['migration'])}"
     for name, text in found_lines(found):
         yield f"{name:<10}{one_line(text)}"
     yield f"digest    {found['digest']}"

@@ -52,7 +52,8 @@ class ForksApi:
         here = session.export() if at is None else await asyncio.to_thread(session.export, at)
         named = body.get("name", _UNNAMED)[:NAME_CHARS_MAX]
         document = required(body, "document").encode(errors="surrogatepass")
-        return fork_successor(
+        return await asyncio.to_thread(
+            fork_successor,
             current_state=here,
             architecture_patch=Document(name=named, data=document),
             evaluation_task=body.get("task", ""),

@@ -96,6 +96,9 @@ def _show_constitution(told: dict[str, Any]) -> None:
     if state := told.get("state"):
         parts = ", ".join(state["differs"]) or "nothing"
         console.out(f"folds     {state['events']} events from {state['first']}: {parts} differs")
+        if way := state["migration"]:
+            found = "takes the state back" if way["invertible"] else "does not take the state back"
+            console.out(f"migration {way['path']} {found}")
 
 
 def judge_bundle(home: Home, arguments: argparse.Namespace) -> int:
@@ -170,10 +173,12 @@ async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgm
         "distrust": tested.reason,
         "budget": budget_of(bundle.proposal),
     }
-    diff, tries = bundle.proposal.patch.data, inputs.tries
+    diff, task = bundle.proposal.patch.data, task_of(bundle.proposal, tries=inputs.tries)
     if bundle.software is not None:
-        return await judge_constitution(diff, bundle.base, bundle.software, tries=tries, **asked)
-    return await judge(diff, bundle.base, task=task_of(bundle.proposal, tries=tries), **asked)
+        return await judge_constitution(
+            diff, bundle.base, bundle.software, tries=task.tries, migration=task.migration, **asked
+        )
+    return await judge(diff, bundle.base, task=task, **asked)
 
 
 def verify(_home: Home, arguments: argparse.Namespace) -> int:

@@ -30,6 +30,8 @@ FILES_OF_SOFTWARE = {
 BASE = Architecture(FILES, frozenset({TODOS}))
 SOFTWARE = Software(FILES_OF_SOFTWARE)
 HEAD = replace(FRONT, patch_class=PatchClass.CONSTITUTIONAL)
+BACK = "runtime/core/migrated.py"
+MOVES = replace(HEAD, migration=BACK)
 FOLD = diff(TODOS, FILES[TODOS], b"def reduce_todos(): return ()\n")
 
 
@@ -63,6 +65,14 @@ CASES: dict[str, bytes] = {
     "a file and a folder": told(new(f"{TODOS}/more.py")),
     "what is there": told(new("genesis/judge.py")),
     "what is not there": told(fenced(diff("genesis/no.py", b"x\n", b"y\n"))),
+    "a reducer with its migration": told(fenced(FOLD), new(BACK), front=MOVES),
+    "a migration that changes": told(fenced(FOLD), front=replace(HEAD, migration=TODOS)),
+    "a migration that is not there": told(fenced(FOLD), front=MOVES),
+    "a migration of before": told(fenced(FOLD), front=replace(HEAD, migration="genesis/judge.py")),
+    "a migration that is no module": told(
+        fenced(FOLD), new("node/way.css"), front=replace(HEAD, migration="node/way.css")
+    ),
+    "a migration that leads out": told(fenced(FOLD), front=replace(HEAD, migration="../x.py")),
     "another base": told(fenced(FOLD), front=replace(HEAD, base=bytes(32))),
 }
 

@@ -5,18 +5,32 @@ import shutil
 
 import pytest
 
-from genesis.core.constitution import change_digest, constituted
+from genesis.core.constitution import Software, change_digest, constituted
 from genesis.core.patch import parse
 from genesis.core.verdict import PEOPLE, Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head
-from genesis.judging.constitution import FOR_PEOPLE, judge_constitution
+from genesis.judging.constitution import FOR_PEOPLE, judge_constitution, taken_back
+from genesis.judging.refolding import Cages, Told
 from genesis.judging.subject import Patience
+from genesis.judging.tails import AGAIN, drawn_tail
+from ledger.core.codec import encode
 from ledger.core.keys import Signer
 from runtime.sandbox import Engine, SandboxLimits
 from tests.genesis_judge.ledgers import Ledger
 from tests.sandbox.engines import needs_landlock
 
-from .world import SCREEN, TODOS, architecture, diff, migration, software
+from .world import (
+    BACK,
+    INVERSE,
+    SCREEN,
+    TODOS,
+    TOOL,
+    architecture,
+    diff,
+    migration,
+    software,
+    swapped,
+)
 
 SIGNER, SEED, ROOT = Signer(bytes([7]) * 32), bytes(range(32)), bytes([9]) * 32
 UNHURRIED = Budget(
@@ -38,7 +52,7 @@ def events():
     return told.events
 
 
-async def judged(data, events, engine=Engine.BUBBLEWRAP):
+async def judged(data, events, engine=Engine.BUBBLEWRAP, declared=""):
     return await judge_constitution(
         data,
         architecture(),
@@ -50,6 +64,7 @@ async def judged(data, events, engine=Engine.BUBBLEWRAP):
         engine=engine,
         clock=lambda: 1_790_000_000_000,
         budget=UNHURRIED,
+        migration=declared,
     )
 
 
@@ -62,13 +77,18 @@ def outcomes(judgment):
 )
 async def test_a_migration_is_for_people_and_says_what_it_folds_otherwise(events, engine):
     data = diff(migration())
-    found = await judged(data, events, engine)
+    found = await judged(data, events, engine, declared=BACK)
     verdict = found.verdict
-    assert verdict.measured["reason"] == FOR_PEOPLE, found.notes
+    state = verdict.measured["constitution"]["state"]
+    assert verdict.measured["reason"] == (
+        f"{FOR_PEOPLE}; the migration {BACK} is invertible over {len(events)} events and "
+        f"{state['drawn']} drawn ones"
+    ), found.notes
+    assert state["drawn"] > 100
     assert verdict.decision is Decision.INCONCLUSIVE
     assert verdict.findings.for_people
     assert outcomes(found) == {
-        **dict.fromkeys(("parses", "record", "help", "refold"), Outcome.PASS),
+        **dict.fromkeys(("parses", "record", "help", "refold", "migration"), Outcome.PASS),
         PEOPLE: Outcome.NOT_RUN,
     }
     assert {tooth.outcome for tooth in verdict.findings.teeth} == {Outcome.FAIL}
@@ -81,10 +101,11 @@ async def test_a_migration_is_for_people_and_says_what_it_folds_otherwise(events
     assert verdict.findings.gates[-1].transcript == change
     kinds = {row["path"]: (row["kind"], row["change"]) for row in told["files"]}
     assert kinds == {
-        TODOS: ("reducer", "changes"), "runtime/core/reducers.py": ("host", "changes")
+        TODOS: ("reducer", "changes"), "runtime/core/reducers.py": ("host", "changes"),
+        TOOL: ("tool", "changes"), BACK: ("host", "comes"),
     }  # fmt: skip
-    state = told["state"]
-    assert state["differs"] == ["seen"]
+    assert state["differs"] == ["seen", "todo"]
+    assert state["migration"] == {"path": BACK, "invertible": True}
     assert state["before"] != state["after"]
     assert (state["first"], state["events"]) == (0, len(events))
     signed = verify_envelope(found.envelope, trusted=[SIGNER.public])
@@ -97,7 +118,8 @@ async def test_two_judges_of_one_change_come_to_one_digest(events):
     one, two = [await judged(diff(OTHER), events) for _ in range(2)]
     assert one.verdict.digest == two.verdict.digest
     assert one.verdict.findings.for_people
-    assert one.verdict.measured["constitution"]["state"]["differs"] == []
+    state = one.verdict.measured["constitution"]["state"]
+    assert (state["differs"], state["migration"]) == ([], None)
 
 
 async def test_without_a_sandbox_nothing_is_found_and_people_are_not_asked(events):
@@ -170,3 +192,145 @@ async def test_nobody_s_words_go_into_the_cage(events):
     found = await judged(diff(spy), events)
     assert found.verdict.findings.for_people, found.notes
     assert "answer" not in json.dumps(found.verdict.measured)
+
+
+# ---- migrations ------------------------------------------------------------------------------------
+
+SILENTLY = "it changes a reducer silently: {} differs, and no migration is declared"
+FORGETS = "return {k: v for k, v in entries.items() if k[:5] not in ('seen/', 'todo/')}"
+
+
+def inverse(*lines):
+    """A module that a migration may declare."""
+    return "".join(["def inverse(entries):\n", *(f"    {line}\n" for line in lines)]).encode()
+
+
+def drawn(events):
+    """What a judge has subjects fold: the events, and others behind them."""
+    told = [*events, *drawn_tail(bytes(32), events)]
+    return Told(events=told, sizes=(len(events), len(told)))
+
+
+@pytest.fixture
+def cages(tmp_path):
+    return Cages(
+        folder=tmp_path, budget=UNHURRIED, engine=Engine.BUBBLEWRAP, note=lambda name, words: None
+    )
+
+
+def with_files(changes):
+    return Software({**software(), **changes})
+
+
+async def test_a_state_that_cannot_be_taken_back_is_a_no(events, cages):
+    told = drawn(events)
+    own = told.folded()
+    moved = await cages.once("moved", with_files(migration()), told)
+    assert moved.outcome is Outcome.PASS, moved.why
+    for number, (module, why) in enumerate([
+        (None, SILENTLY.format("seen, todo")),
+        (b"", "declares: it ends with an error"),
+        (inverse("return entries"), "loses seen, todo: the old state is another one"),
+        (inverse(FORGETS), "loses todo"),
+        (inverse("raise ValueError"), "declares: it ends with an error"),
+        (inverse("return 7"), "declares: it is no state"),
+        (inverse("return {'x': None}"), "declares: it is no state"),
+        (inverse("import os", "os._exit(0)"), "declares: it is not the encoding"),
+        (inverse("import ledger", "return entries"), "declares: it ends with an error"),
+        (inverse("return {'x': bytes(5 << 20)}"), "declares: it hands over more than"),
+        (INVERSE.encode(), ""),
+    ]):  # fmt: skip
+        tried = await taken_back(cages, f"way-{number}", module, own, moved.folds)
+        assert tried.outcome is (Outcome.FAIL if why else Outcome.PASS), (why, tried.why)
+        assert why in tried.why
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        (
+            {TODOS: swapped(TODOS, "event.type != types.TODO_SET.name", "event.position % 7 == 3")},
+            SILENTLY.format("todo"),
+        ),
+        (migration(), SILENTLY.format("seen, todo")),
+    ],
+)
+async def test_a_reducer_that_changes_silently_is_a_no(events, changes, why):
+    found = await judged(diff(changes), events)
+    assert found.verdict.decision is Decision.REJECT, found.verdict.measured
+    assert found.verdict.measured["reason"] == why, found.notes
+    assert outcomes(found)["refold"] is Outcome.PASS
+    assert outcomes(found)["migration"] is Outcome.FAIL
+    assert not found.verdict.findings.for_people
+
+
+def says(*lines):
+    """A change whose reducers, once imported, say what they like and end well."""
+    text = "\n".join(["import os", *lines, "os._exit(0)"])
+    return {TODOS: software()[TODOS] + f"\n{text}\n".encode()}
+
+
+def present(events, size):
+    """The state that the present software has, as the answer that a subject gives for it."""
+    fold = Told(events=events, sizes=(size,)).folded()[0]
+    return fold.size, fold.digest, fold.encoded, dict(fold.parts)
+
+
+async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, cages):
+    """Old answers, whole and true of the ledger as it is, from a process that ends with status 0.
+
+    What the judge draws behind the ledger he cannot know; so he can but repeat himself.
+    """
+    size, digest, state, parts = present(events, len(events))
+    told = drawn(events)
+    for number, (answer, words) in enumerate([
+        ([size, digest, parts], "it hands over no states"),
+        ([[size, digest, state]], "it hands over no states"),
+        ([[size, digest, state]] * 2, f"its state is of {size} events"),
+        ([[size, digest, b""]] * 2, "it is not the encoding of a state"),
+        ([[size, bytes(32), state]] * 2, "the digest that it names is not that of the state"),
+    ]):  # fmt: skip
+        lie = says(f'os.write(0, bytes.fromhex("{encode(answer).hex()}"))')
+        tried = await cages.once(f"lie-{number}", with_files(lie), told)
+        assert tried.outcome is Outcome.FAIL
+        assert words in tried.why
+    # it reads how many events there are, and names a digest that is right: of the state before
+    lie = says(
+        "import cbor2", "from pathlib import Path", "from ledger.core.state import State",
+        f'state = bytes.fromhex("{state.hex()}")',
+        'sizes = cbor2.loads(Path("/tree/_events").read_bytes())[1]',
+        "named = [State.restore((), cbor2.loads(state), size).digest() for size in sizes]",
+        "told = [[size, digest, state] for size, digest in zip(sizes, named)]",
+        "os.write(0, cbor2.dumps(told, canonical=True))",
+    )  # fmt: skip
+    found = await judged(diff(lie), events)
+    assert found.verdict.decision is Decision.REJECT, (found.verdict.measured, found.notes)
+    assert outcomes(found)["refold"] is Outcome.PASS
+    assert "it changes a reducer silently" in found.verdict.measured["reason"]
+
+
+async def test_what_is_declared_is_of_the_same_change(events):
+    for path in ("runtime/core/migrated.py", "runtime/core/tally.py", "runtime/agent/loop.py"):
+        found = await judged(diff(migration()), events, declared=path)
+        assert found.verdict.decision is Decision.INVALID
+        assert "no Python module that it brings or changes" in found.verdict.measured["reason"]
+
+
+async def test_a_way_back_that_nobody_needs_must_lead_there_all_the_same(events):
+    bad = {BACK: inverse("return {}")}
+    found = await judged(diff({**OTHER, **bad}), events, declared=BACK)
+    assert found.verdict.decision is Decision.REJECT
+
+
+def test_what_is_drawn_behind_a_ledger_is_nobodys_to_know(events):
+    """Another seed, other events; the same, the same; and no reducer minds any of it."""
+    one, same, other = (drawn_tail(bytes([n]) * 32, events) for n in (1, 1, 2))
+    assert [event.record for event in one] == [event.record for event in same]
+    assert [event.position for event in one] == [len(events) + n for n in range(len(one))]
+    kinds = [{event.type for event in tail} for tail in (one, other)]
+    assert {kind for kind in kinds[0] & kinds[1] if kind.startswith("drawn.")} == set()
+    assert {event.type for event in events} < {event.type for event in one}
+    assert not any(event.has_content for event in one)
+    assert len(drawn_tail(bytes(32), ())) == len(one) - AGAIN
+    folds = Told(events=[*events, *one], sizes=(len(events), len(events) + len(one))).folded()
+    assert set(folds[0].parts) < set(folds[1].parts)

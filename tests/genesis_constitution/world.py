@@ -11,7 +11,9 @@ from tests.genesis_judge.diffs import agent_tree
 TODOS = "runtime/core/todos.py"
 SCREEN = "runtime/core/crisis_words.py"
 TALLY = "runtime/core/tally.py"
-MIGRATION = '''
+BACK = "runtime/core/migrated_todos.py"
+TOOL = "runtime/tools/todo.py"
+SEEN = '''
 
 def reduce_seen(entries, event):
     """Count what was ever seen of each author."""
@@ -21,7 +23,18 @@ def reduce_seen(entries, event):
         return ((key, entries.get(key, 0) + 1),)
     return ()
 '''
-"""A reducer more: the state folds anew, and has a part that it had not."""
+INVERSE = '''"""Takes a state back to before lists were counted, and authors seen. Pure."""
+
+
+def inverse(entries):
+    """Return the entries of the old state."""
+    return {
+        key: value[0] if key.startswith("todo/") else value
+        for key, value in entries.items()
+        if not key.startswith("seen/")
+    }
+'''
+"""The way back that the migration declares."""
 
 
 @cache
@@ -37,7 +50,11 @@ def architecture():
 
 
 def migration():
-    """The files of a migration: `todos` counts what it passes over, too."""
+    """The files of a migration: a list is kept with its length, and a part comes that was not there.
+
+    A reducer writes entries of another form, the tool that reads them reads that, and the module
+    `BACK` takes the new state back to the old one.
+    """
     files = software()
     text = files["runtime/core/reducers.py"].decode()
     listed = text.replace("    reduce_todos,\n", "    reduce_todos,\n    reduce_seen,\n", 1)
@@ -48,9 +65,21 @@ def migration():
     )
     assert owned.count("reduce_seen") == 3
     return {
-        TODOS: files[TODOS] + MIGRATION.encode(),
+        TODOS: swapped(TODOS, "conversation), event.position),)",
+                       'conversation), [event.position, event.payload.get("count", 0)]),)')
+        + SEEN.encode(),
+        TOOL: swapped(TOOL, "        content = None if position is None else context.book.log.read(position).content\n",
+                      "        content = None if position is None else context.book.log.read(position[0]).content\n"),
         "runtime/core/reducers.py": owned.encode(),
-    }
+        BACK: INVERSE.encode(),
+    }  # fmt: skip
+
+
+def swapped(path, old, new):
+    """A file of the software with one passage replaced."""
+    text = software()[path].decode()
+    assert text.count(old) == 1, f"{path} has no single {old!r}"
+    return text.replace(old, new).encode()
 
 
 def diff(changes):

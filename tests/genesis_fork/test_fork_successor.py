@@ -9,6 +9,7 @@ import pytest
 from genesis.core.errors import Constitutional, ForkError, InvalidExport, InvalidPatch, StateDiffers
 from genesis.core.exported import About
 from genesis.core.front import Budget as Allowed
+from genesis.core.patch import PatchClass
 from genesis.core.verdict import Decision
 from genesis.forking import copies
 from genesis.forking.fork import Document, ForkBudget, LiveBudget, fork_successor
@@ -17,6 +18,8 @@ from genesis.judging.subject import Patience
 from ledger.core.event import Draft
 from runtime.counterfactual import Nobody
 from runtime.sandbox import Engine, SandboxLimits
+from tests.genesis_constitution.world import BACK, architecture, migration, software
+from tests.genesis_constitution.world import diff as software_diff
 from tests.genesis_judge.diffs import change, diff
 from tests.genesis_patches.world import FRONT, document, fenced
 from tests.sandbox.engines import ENGINES
@@ -118,7 +121,7 @@ async def test_another_state_than_the_parents_is_refused_by_name(tmp_path):
         state = session.export()
         with pytest.raises(StateDiffers, match="the parent's is 0000"):
             replace(state, about=replace(state.about, digest=bytes(32))).rebuild()
-        with pytest.raises(StateDiffers, match="none was declared"):
+        with pytest.raises(StateDiffers, match="another version's state is not taken up"):
             replace(state, about=replace(state.about, reducers=bytes(32))).rebuild()
         with pytest.raises(ForkError, match="cannot be forked at 0"):
             session.export(at=0)
@@ -193,3 +196,36 @@ async def test_a_proposals_budget_bounds_its_fork(tmp_path):
         for patch, tokens, money in ((some, 70, 1_000_000), (HONEST, 9_000, None)):
             allowed = fork_successor(architecture_patch=patch, budget=live, **parts).budget.live
             assert (allowed.tokens, allowed.microusd) == (tokens, money)
+
+
+# ---- changes of the reducers -----------------------------------------------------------------------
+
+
+async def forked(session, front):
+    """Fork by the migration of the reducers, as a document with this front matter."""
+    return await fork_successor(
+        current_state=session.export(),
+        architecture_patch=document(fenced(software_diff(migration())), front=front),
+        budget=BUDGET, engine=Engine.BUBBLEWRAP,
+    ).run()  # fmt: skip
+
+
+async def test_other_reducers_need_a_declared_way_back_and_are_for_people_then(tmp_path):
+    """Tried by the judge of this software, on the fork's own events, and nothing is written."""
+    front = replace(FRONT, patch_class=PatchClass.CONSTITUTIONAL)
+    async with lived(tmp_path, said=("hello",)) as (world, lived_in):
+        session = replace(lived_in, architecture=architecture, software=software)
+        before = list(world.log.records())
+        silent = await forked(session, front)
+        assert silent.decision is Decision.REJECT
+        assert (silent.for_people, silent.migration) == (False, "")
+        assert "it changes a reducer silently: seen, todo differs" in silent.reason
+        declared = await forked(session, replace(front, migration=BACK))
+        assert (declared.for_people, declared.accepted) == (True, False), declared.reason
+        assert declared.migration == BACK
+        count = len(before)
+        assert f"the migration {BACK} is invertible over {count} events" in declared.reason
+        assert (declared.state, declared.turns) == (session.export().about.digest, ())
+        assert list(world.log.records()) == before
+        with pytest.raises(Constitutional, match="is pinned"):
+            await forked(replace(session, software=None), replace(front, migration=BACK))

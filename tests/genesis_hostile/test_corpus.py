@@ -2,6 +2,8 @@
 
 import re
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
@@ -12,14 +14,18 @@ from genesis.core.errors import Constitutional
 from genesis.core.patch import parse
 from genesis.core.verdict import Decision, Outcome
 from genesis.judge import Head, judge
+from genesis.judging.constitution import judge_constitution
 from genesis.judging.measuring import MEASURES
 from genesis.judging.mutants import MUTANTS
 from genesis.judging.program import GATES
 from genesis.judging.subject import Patience
 from runtime.sandbox import Engine
+from tests.genesis_constitution.test_constitution_judged import UNHURRIED
+from tests.genesis_constitution.world import architecture, software
 from tests.genesis_judge.ledgers import told
 from tests.genesis_judge.test_judge import QUICK, ROOT, SEED, SIGNER
 
+from . import software as changes
 from .base import BASE
 from .corpus import HONEST, HOSTILE
 from .naive import naive
@@ -37,6 +43,17 @@ async def judged(patch, budget=QUICK, *, events=EVENTS):
     return await judge(
         patch.data, BASE, snapshot=events, head=Head(size=len(events), root=ROOT), signer=SIGNER,
         seed=SEED, engine=Engine.BUBBLEWRAP, clock=lambda: 1_790_000_000_000, budget=budget,
+        task=patch.task,
+    )  # fmt: skip
+
+
+async def judged_change(change):
+    """What the judge of this software says."""
+    return await judge_constitution(
+        change.data, architecture(), software(), snapshot=EVENTS,
+        head=Head(size=len(EVENTS), root=ROOT), signer=SIGNER, seed=SEED,
+        engine=Engine.BUBBLEWRAP, clock=lambda: 1_790_000_000_000, budget=UNHURRIED,
+        migration=change.migration,
     )  # fmt: skip
 
 
@@ -64,8 +81,9 @@ async def naively(patch) -> bool:
 
 
 def row(patch, decision, found, believed):
-    """The line of the table in docs/JUDGE.md."""
-    said = f"{decision.value}: {found}" if found else decision.value
+    """The line of the table in docs/JUDGE.md. `decision`: None is left to people."""
+    said = "for people" if decision is None else decision.value
+    said = f"{said}: {found}" if found else said
     return f"| {patch.name} | {said} | {'accept' if believed else 'reject'} |"
 
 
@@ -91,7 +109,47 @@ async def test_an_honest_patch_is_accepted(patch):
     judgment = await judged(patch)
     verdict = judgment.verdict
     assert verdict.decision is Decision.ACCEPT, (verdict.measured, judgment.notes)
+    if patch.task is not None:
+        assert verdict.measured["effect"]["met"], verdict.measured["effect"]
+        assert len(verdict.findings.counts) == verdict.measured["effect"]["pairs"] == 12
     assert row(patch, verdict.decision, "", await naively(patch)) in rows()
+
+
+@pytest.mark.parametrize("change", changes.HOSTILE, ids=lambda change: change.name)
+async def test_a_hostile_change_of_this_software_is_not_for_people(change):
+    judgment = await judged_change(change)
+    verdict = judgment.verdict
+    assert verdict.decision is Decision.REJECT, (verdict.measured["reason"], judgment.notes)
+    assert [g.name for g in verdict.findings.gates if g.candidate is Outcome.FAIL] == [change.by]
+    assert row(change, verdict.decision, change.by, await naive(BASE.tree)) in rows()
+
+
+@pytest.mark.parametrize("change", changes.HONEST, ids=lambda change: change.name)
+async def test_an_honest_change_of_this_software_is_for_people_and_nobody_else(change):
+    judgment = await judged_change(change)
+    verdict = judgment.verdict
+    assert verdict.findings.for_people, (verdict.measured, judgment.notes)
+    assert verdict.decision is not Decision.ACCEPT
+    assert row(change, None, "", await naive(BASE.tree)) in rows()
+
+
+def test_the_tool_of_the_corpus_is_one_that_a_node_offers(tmp_path):
+    """The change, applied: the host builds the tool among its others, and the judge asks for it."""
+    [tool] = [change for change in changes.HONEST if change.name == "a tool"]
+    for path, data in {**software(), **tool.files}.items():
+        (tmp_path / path).parent.mkdir(parents=True, exist_ok=True)
+        (tmp_path / path).write_bytes(data)
+    code = (
+        "from node.agent.tools import _records\n"
+        "from genesis.judging.everyday import TOOLS\n"
+        "names = [spec.name for spec, _ in _records(None, None, None, None, None)]\n"
+        "assert 'todo_clear' in names and 'todo_clear' in TOOLS, names\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code], cwd=tmp_path, env={"PATH": ""}, capture_output=True,
+        check=False, timeout=120,
+    )  # fmt: skip
+    assert done.returncode == 0, done.stderr.decode()
 
 
 async def test_who_tells_drawn_words_is_found_without_a_past():
@@ -104,15 +162,17 @@ async def test_who_tells_drawn_words_is_found_without_a_past():
 
 def test_the_table_holds_all_of_them_and_counts_right():
     names = [line.split("|")[1].strip() for line in rows()]
-    assert names == [patch.name for patch in (*HOSTILE, *HONEST)]
-    hostile = rows()[: len(HOSTILE)]
-    believed = sum(line.endswith("| accept |") for line in hostile)
-    said = f"The judge accepts 0 of {len(HOSTILE)} hostile patches and {len(HONEST)} of {len(HONEST)} honest ones"
-    assert said in PAGE.read_text()
-    assert f"the naive one {believed} of {len(HOSTILE)}" in PAGE.read_text()
-    unseen = sum(patch.decision is Decision.INVALID for patch in HOSTILE)
-    assert f"{unseen} of the {len(HOSTILE)} the naive judge never sees" in PAGE.read_text()
-    assert len(HOSTILE) >= 15
+    hostile, honest = (*HOSTILE, *changes.HOSTILE), (*HONEST, *changes.HONEST)
+    assert names == [patch.name for patch in (*hostile, *honest)]
+    believed = sum(line.endswith("| accept |") for line in rows()[: len(hostile)])
+    page = " ".join(PAGE.read_text().split())
+    assert f"The judge accepts 0 of {len(hostile)} hostile patches" in page
+    assert f"Of {len(honest)} honest ones it accepts the {len(HONEST)} that a machine may" in page
+    assert f"the {len(changes.HONEST)} that only people may accept it hands to people" in page
+    assert f"the naive one accepts {believed} of {len(hostile)}" in page
+    unseen = sum(patch.decision is Decision.INVALID for patch in HOSTILE) + len(changes.HOSTILE)
+    assert f"{unseen} of the {len(hostile)} the naive judge never sees" in page
+    assert len(hostile) >= 15
     assert len(HONEST) >= 8
 
 

@@ -1,7 +1,7 @@
 """A change of this software itself, from a folder to the next start: by people, in their time.
 
-The change is a migration of the reducers: a part of the state comes that was not there, and all of
-it is folded anew. Two people approve, whose keys were never on this machine; the old version
+The change is a migration of the reducers: entries have another form, a part of the state comes that
+was not there, and a module is declared that takes it all back. Two people approve, whose keys were never on this machine; the old version
 writes the order, and the new one, installed beside it, says that it is what was approved.
 """
 
@@ -19,14 +19,15 @@ from genesis.core.approval import Answer, Question, Word
 from genesis.core.constitution import PACKAGES
 from genesis.core.granting import HOUR_MS, WAIT_MS
 from genesis.core.patch import PatchClass
+from genesis.forking.session import fold
 from genesis.keys import keystore
 from ledger.core.event import Draft
 from ledger.core.keys import Signer
-from ledger.core.types import MEMORY_NOTED, MEMORY_STREAM
+from ledger.core.types import MEMORY_NOTED, MEMORY_STREAM, NODE_STREAM, TODO_SET
 from ledger.log import Log
 from ledger.sqlite import SqliteStore
 from node.open import now_ms
-from tests.genesis_constitution.world import TODOS, migration
+from tests.genesis_constitution.world import BACK, TODOS, TOOL, migration
 from tests.node.test_node_models import add, serving
 from tests.node.test_node_patches import FRONT, fill, kinds
 from tests.node.test_node_tools import says, told
@@ -37,12 +38,17 @@ ALICE, BOB = (Signer(bytes([n]) * 32) for n in (0x61, 0x62))
 PEOPLE = f'[approval]\npeople = ["{ALICE.public.hex()}", "{BOB.public.hex()}"]\n'
 
 
-def draft(home, changes, name="idea", **more):
-    """A folder of this software's files, edited as an editor would."""
+def draft(home, changes, name="idea", declares="", **more):
+    """A folder of this software's files, edited as an editor would. `declares`: a migration."""
     folder = home.root / name
     paths = [path for path in changes if (ROOT / path).exists()]
     home.run("patch", "new", str(folder), "--software", *paths).good()
     fill(folder, **more)
+    if declares:
+        document, said = folder / "proposal.md", 'class = "constitutional"\n'
+        text = document.read_text()
+        assert text.count(said) == 1
+        document.write_text(text.replace(said, f'{said}migration = "{declares}"\n'))
     for path, data in changes.items():
         assert path not in paths or (folder / path).read_bytes() != data
         (folder / path).write_bytes(data)
@@ -61,15 +67,44 @@ def surely(home, at):
 def passes(home, hours):
     """Time passes in the ledger of a stopped node: its newest event is so much later."""
     later = now_ms() + hours * HOUR_MS
-    with Log(SqliteStore.open(home.ledger), clock=lambda: later, entropy=os.urandom) as log:
-        log.append_now(
-            Draft(
-                type=MEMORY_NOTED.name,
-                stream=MEMORY_STREAM,
-                payload={"kind": "note"},
-                content={"text": "a weekend"},
-            )
-        )
+    note = Draft(
+        type=MEMORY_NOTED.name,
+        stream=MEMORY_STREAM,
+        payload={"kind": "note"},
+        content={"text": "a weekend"},
+    )
+    happens(home, note, at_ms=later)
+
+
+def happens(home, draft, at_ms=None):
+    """Something happens in the ledger of a stopped node."""
+    clock = now_ms if at_ms is None else lambda: at_ms
+    with Log(SqliteStore.open(home.ledger), clock=clock, entropy=os.urandom) as log:
+        log.append_now(draft)
+
+
+WAY_BACK = """
+import os, sys
+from pathlib import Path
+from genesis.forking.session import fold, now_ms
+from ledger.core.state import State
+from ledger.log import Log
+from ledger.sqlite import SqliteStore
+from runtime.core.migrated_todos import inverse
+
+size = int(sys.argv[2])
+with Log(SqliteStore.open(Path(sys.argv[1])), clock=now_ms, entropy=os.urandom) as log:
+    state = fold(log, None, size)
+assert state.entries["todo/main"][1] == 3, state.entries["todo/main"]
+print(state.digest().hex(), State.restore((), inverse(state.entries), size).digest().hex())
+"""
+"""What a new version makes of a ledger: digest of the state, and of the state taken back."""
+
+
+def folded_here(home, size):
+    """The state of a stopped node's ledger after `size` events, by the reducers of before."""
+    with Log(SqliteStore.open(home.ledger), clock=now_ms, entropy=os.urandom) as log:
+        return fold(log, None, size)
 
 
 def question(node, at):
@@ -133,9 +168,11 @@ def judged_seed(born_seed, tmp_path_factory):
         pytest.skip("no git here")
     home = born_seed.copy(tmp_path_factory.mktemp("constitution") / "home")
     home.config.write_text(SETTINGS + PEOPLE)
+    listed = {"conversation": "main", "count": 3, "done": 1}
+    happens(home, Draft(type=TODO_SET.name, stream=NODE_STREAM, payload=listed))
     with home.running() as node:
         node.say("the roof needs new tiles", author="bob")
-        folder = draft(home, migration())
+        folder = draft(home, migration(), declares=BACK)
         made = home.run("--json", "patch", "propose", str(folder)).good().json
         judged = surely(home, str(made["position"]))
     yield home, made, judged
@@ -164,10 +201,12 @@ def test_it_is_judged_by_the_old_evaluator_and_left_to_people(judged_seed):
     assert (found["decision"], found["for_people"]) == ("inconclusive", True)
     told_of = found["constitution"]
     assert {row["path"]: row["kind"] for row in told_of["files"]} == {
-        TODOS: "reducer", "runtime/core/reducers.py": "host"
+        TODOS: "reducer", "runtime/core/reducers.py": "host", TOOL: "tool", BACK: "host",
     }  # fmt: skip
     assert told_of["pinned"]["before"] == payload["pinned"] != told_of["pinned"]["after"]
-    assert told_of["state"]["differs"] == ["seen"]
+    assert told_of["state"]["differs"] == ["seen", "todo"]
+    assert told_of["state"]["migration"] == {"path": BACK, "invertible": True}
+    assert f"the migration {BACK} is invertible over" in found["reason"]
     assert told_of["state"]["first"] == 0
 
 
@@ -263,6 +302,14 @@ def test_from_the_order_to_the_start_of_the_new_version(home, at, tmp_path):
         assert "seen" not in attested[0]["payload"]["parts"]
     finally:
         node.stop()
+    before = folded_here(home, payload["size"])
+    # the state is the new one, and what was declared takes it back to the one of before
+    told = subprocess.run(
+        [sys.executable, "-c", WAY_BACK, str(home.ledger), str(payload["size"])],
+        cwd=new, capture_output=True, check=True, timeout=120,
+    )  # fmt: skip
+    now, back = told.stdout.decode().split()
+    assert payload["digest"] == now != before.digest().hex() == back
     run_in(new, home, "replay").good()
     assert examined(run_in(new, home, "--json", "doctor"))["ok"] is True
     home.run("verify").good()
@@ -308,6 +355,18 @@ def test_another_home_judges_it_from_the_bundle(home, at, judged_seed, tmp_path)
         assert found["digest"] == judged_seed[2].json["digest"]
         assert found["beside"]["agree"]
         home.run("patch", "take", str(verdict), "--on", at).good()
+
+
+def test_a_fork_tries_it_before_it_is_proposed(born):
+    """It is for people, and accepted by nobody: the command does not exit 0."""
+    with born.running() as node:
+        folder = draft(born, migration(), declares=BACK)
+        done = born.run("fork", "--patch", str(folder))
+        assert done.code == 1, done.err
+        assert "verdict   for people" in done.out, done.out
+        assert f"migration {BACK}\n" in done.out
+        assert f"the migration {BACK} is invertible over" in done.out
+        assert not kinds(node, "patch.proposed")
 
 
 def test_what_may_not_be_proposed_and_by_whom(home, at):
