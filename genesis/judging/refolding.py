@@ -23,7 +23,7 @@ from typing import Any, Final
 
 from genesis.core.constitution import Software
 from genesis.core.verdict import Outcome
-from genesis.judging.bench import Budget
+from genesis.judging.budget import Budget
 from ledger.core.codec import decode, encode
 from ledger.core.errors import InvalidCbor
 from ledger.core.event import Event

@@ -214,7 +214,7 @@ async def test_other_reducers_need_a_declared_way_back_and_are_for_people_then(t
     """Tried by the judge of this software, on the fork's own events, and nothing is written."""
     front = replace(FRONT, patch_class=PatchClass.CONSTITUTIONAL)
     async with lived(tmp_path, said=("hello",)) as (world, lived_in):
-        session = replace(lived_in, architecture=architecture, software=software)
+        session = replace(lived_in, architecture=lambda _state: architecture(), software=software)
         before = list(world.log.records())
         silent = await forked(session, front)
         assert silent.decision is Decision.REJECT
