@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from itertools import repeat
 from pathlib import Path
-from typing import Any, Final
+from typing import Any, Final, cast
 
 import structlog
 
@@ -191,5 +191,5 @@ def _outcome(mirror: Mirror[MirrorLog], head: Head) -> str | None:
         return ""
     if mirror.trouble:
         return mirror.trouble
-    faults = [one["fault"] for one in mirror.status()["sources"]]
+    faults = [one["fault"] for one in cast("list[dict[str, str]]", mirror.status()["sources"])]
     return next((one for one in faults if one and not one.startswith(Fault.INCONSISTENT)), None)
