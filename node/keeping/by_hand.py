@@ -191,6 +191,5 @@ def _outcome(mirror: Mirror[MirrorLog], head: Head) -> str | None:
         return ""
     if mirror.trouble:
         return mirror.trouble
-    sources = cast("list[dict[str, str | None]]", mirror.status()["sources"])
-    faults = [one["fault"] for one in sources]
+    faults = [one["fault"] for one in cast("list[dict[str, str]]", mirror.status()["sources"])]
     return next((one for one in faults if one and not one.startswith(Fault.INCONSISTENT)), None)
