@@ -1,10 +1,18 @@
 """A mirror that is fed by files: a member whom no network reaches goes on from a stick."""
 
+import asyncio
+from itertools import repeat
+
 import pytest
 
+from ledger.core import types
 from mesh.core.mirrors.copying import Head
+from mesh.mirrors.folder import MirrorFolder
+from mesh.mirrors.mirror import Mirror
+from node.fleet.following import Following
 from tests.node.test_node_mirroring import Agent, catches_up, row
 from tests.node.world import until
+from tests.runtime.world import a_world
 
 WAIT = 90.0
 
@@ -25,6 +33,21 @@ def exported(agent, path):
     return str(path)
 
 
+async def carried(bob, ada, said):
+    """What a node that goes on with Ada's conversation takes up from Bob's mirror of her."""
+    ledger = bytes.fromhex(ada.ledger)
+    folder = MirrorFolder(bob.home.path / "mirrors" / ada.ledger, ledger)
+    mirror = Mirror(folder=folder, sources=dict, jitter=repeat(0.0))
+    with mirror.open():
+        async with a_world() as world:
+            found = Following(
+                journal=world.journal, log=world.log, mirrors=lambda: {ledger: mirror}
+            )
+            where = said["conversation"], said["author"]
+            await found.take_up(*where, knows=(bytes(32), 0), wait_s=5)
+            return [one.content["text"] for one in world.of(types.CONVERSATION_CARRIED.name)]
+
+
 def test_a_successor_has_the_words_that_came_on_a_stick(three, tmp_path):
     ada, bob, cid = three
     with ada.home.running() as a:
@@ -34,6 +57,7 @@ def test_a_successor_has_the_words_that_came_on_a_stick(three, tmp_path):
         ada.home.run("redact", str(secret), "--yes", "--reason", "private").good()
         a.say("and the gate creaks")
         tuesday = exported(ada, tmp_path / "tuesday.bundle")
+        said = a.log("message.received")[-1]["payload"]
     made = bob.home.run("--json", "import", "--mirror", monday).good().json
     copy = bob.mirror(ada)
     assert made["before"] == 0 < made["events"]
@@ -51,6 +75,10 @@ def test_a_successor_has_the_words_that_came_on_a_stick(three, tmp_path):
     for old in (monday, tuesday):
         bob.home.run("import", "--mirror", old).refused("nothing is taken back")
     assert copy.run("--json", "verify").good().json["verdict"] == "UNBROKEN-PENDING"
+    heard = asyncio.run(carried(bob, ada, said))
+    assert [one for one in heard if "roof" in one or "gate" in one or "sword" in one] == [
+        "the roof leaks, she said", "and the gate creaks",
+    ]  # fmt: skip
     with bob.home.running() as b, cid.home.running() as c:
         bob.home.run("import", "--mirror", tuesday).refused("the node runs")
         catches_up(b, ada, more["events"])
