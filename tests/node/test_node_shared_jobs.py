@@ -343,6 +343,7 @@ def test_a_node_alone_has_nobody_to_share_with(lived):
 def test_a_run_is_decided_by_the_voters_of_its_time(trio):
     """The last test of this fleet: cleo is taken out of it."""
     trio.share("turn", "quorum")
+    councils = followed(trio)
     trio.homes["ada"].run("mesh", "remove", "cleo", "--lead", "0").good()
     late = digest(trio)
     planned = trio.next_minute()
@@ -354,6 +355,9 @@ def test_a_run_is_decided_by_the_voters_of_its_time(trio):
     trio.homes["bea"].run("mesh", "approve", digest(trio)).good()
     until(lambda: len(trio.fleet("ada")["members"]) == 2, WAIT, "ada heard of it")
     since = trio.fleet("ada")["since"]
+    until(lambda: followed(trio) > councils, WAIT, "a job follows what two of three agreed on")
+    newest = trio.nodes["ada"].log("fleet.agreed")[-1]["payload"]
+    assert (newest["approvals"], newest["quorum"]) == (2, 2)
     assert "voters    until" in trio.homes["ada"].run("mesh", "members").good().out
     found = trio.decided("turn", trio.next_minute(), "ada", "bea")
     assert "begun" in found.values(), "nothing waits for the change"
@@ -365,6 +369,11 @@ def test_a_run_is_decided_by_the_voters_of_its_time(trio):
         trio.move(16 * 60)  # beyond its window
         found = trio.decided("turn", planned, "ada")
         assert found["ada"].endswith(f" of {counted} voters, 2 needed")
+
+
+def followed(trio):
+    """How often a job ran that follows the agreement of the fleet."""
+    return len([row for row in trio.history("ada", "council") if row["type"] == "job.finished"])
 
 
 def digest(trio):
