@@ -151,9 +151,27 @@ def _dispatch(argv: list[str]) -> int:
         parser.print_help()
         return 2
     command, module = _command_parser(argv[split], known[argv[split]])
-    command.parse_args(argv[split + 1 :], namespace=arguments)
+    _, rest = command.parse_known_args(argv[split + 1 :], namespace=arguments)
+    _take_words(command, arguments, rest, getattr(module, "WORDS", None))
     status = module.run(arguments)  # type: ignore[attr-defined]
     return int(status)
+
+
+def _take_words(
+    command: argparse.ArgumentParser,
+    arguments: argparse.Namespace,
+    rest: list[str],
+    name: str | None,
+) -> None:
+    """Add what stands behind an option to a command's words, which argparse ends at the first one.
+
+    `name`: of the argument that holds the words; None for a command without. Raises UsageError.
+    """
+    words = getattr(arguments, name or "", None)
+    if isinstance(words, list) and not any(word.startswith("-") for word in rest):
+        words += rest
+    elif rest:
+        command.error(f"unrecognized arguments: {' '.join(rest)}")
 
 
 def main(argv: list[str] | None = None) -> int:

@@ -51,10 +51,13 @@ def write(
     now: int,
     answers: str | None = None,
     subject: str | None = None,
+    event: str | None = None,
 ) -> Rumor:
     """Return the rumor of a message, keys and ids in hex, `now` in Unix seconds.
 
-    `answers` is the id of the message before. Raises TooLong (`split` helps) and InvalidWrap.
+    `answers` is the id of the message before. `event` is that of the ledger event that the words
+    are of: the same words said twice within a second are two messages by it.
+    Raises TooLong (`split` helps) and InvalidWrap.
     """
     others = tuple(dict.fromkeys(receivers))
     if not 1 <= len(others) <= limits.SEALED_RECEIVERS_MAX:
@@ -71,6 +74,8 @@ def write(
         tags += (("e", answers),)
     if subject is not None:
         tags += (("subject", subject),)
+    if event is not None:
+        tags += (("event", event),)
     return Rumor(pubkey=author, created_at=now, kind=CHAT_KIND, tags=tags, content=text)
 
 

@@ -1,13 +1,14 @@
 """Skills that the operator adopted, as files: <home>/skills/<name>/SKILL.md.
 
 Whatever lies there was put there by the operator, by hand or by `timmy skills adopt`. A file that
-is there already is not written over. A draft loads only after a trial: what the judge reads of a
-skill (`genesis.core.judging.skills`), by itself and beside the others that lie there, is read
-before it becomes a file. Not covered: files beside a SKILL.md, and a redaction: it reaches the
-draft in the ledger, and not a file of the operator's.
+is there already is not written over, nor is one of a patch that was adopted: a file of its name
+would be the operator's newer word (`node.agent.layering`), and what was judged and approved be
+gone without a word. A draft loads only after a trial: what the judge reads of a skill
+(`genesis.core.judging.skills`), by itself and beside the others in force, is read before it becomes
+a file. Not covered: files beside a SKILL.md, and a redaction: it reaches the draft in the ledger,
+and not a file of the operator's.
 """
 
-import os
 import re
 from pathlib import Path
 from typing import Any, Final
@@ -27,10 +28,10 @@ class SkillRefused(TimmyError):
     """A draft cannot become a file."""
 
 
-def put(home: Home, row: dict[str, Any]) -> Path:
-    """Write an adopted draft and return its file; the same words again change nothing.
+def put(home: Home, row: dict[str, Any], skills: Skills) -> Path:
+    """Write an adopted draft beside the `skills` in force; the same words again change nothing.
 
-    Raises SkillRefused.
+    Returns its file. Raises SkillRefused.
     """
     name, text = row["name"], row["text"]
     if text is None or row["status"] != "draft":
@@ -40,9 +41,14 @@ def put(home: Home, row: dict[str, Any]) -> Path:
     if _NAME.fullmatch(name) is None:
         raise SkillRefused(f"{name[:60]!r} is no name for a folder", hint="reject the draft")
     path: Path = home.path / FOLDER / name / FILE
-    own = _own(home)
-    fault = form_fault(name, text) or name_fault(name, _names(home))
-    if fault := fault or trigger_fault(name, own, {**own, name: text}):
+    now = {other: skills.text(other) for other, _ in skills.all()}
+    if now.get(name, text) != text:
+        raise SkillRefused(
+            f"a skill {name} is in force and says something else",
+            hint="a file of yours: move it away, and adopt again; else change it: timmy patch new",
+        )
+    fault = form_fault(name, text) or name_fault(name, skills.names())
+    if fault := fault or trigger_fault(name, now, {**now, name: text}):
         raise SkillRefused(
             f"the draft {name} does not pass its trial: {fault}",
             hint="reject it, or propose a better one: timmy patch new",
@@ -58,17 +64,3 @@ def put(home: Home, row: dict[str, Any]) -> Path:
         hint = "look at the folder"
         raise SkillRefused(f"{path} cannot be written: {error}", hint=hint) from error
     return path
-
-
-def _own(home: Home) -> dict[str, str]:
-    """The words of the skills that are there and load, by name."""
-    mine = Skills(os.fspath(home.skills))
-    return {name: mine.text(name) for name, _ in mine.all()}
-
-
-def _names(home: Home) -> list[str]:
-    """The names of the skills that are there."""
-    try:
-        return [path.name for path in home.skills.iterdir()]
-    except OSError:
-        return []

@@ -2,14 +2,17 @@
 
 A document is a Nostr event of its author (`runtime.core.skins`): so a skin has one author, can be
 passed on over any relay, and cannot be changed on the way. A newer version must be by the same
-author. A voice is words that every prompt begins with, so the crisis screen reads it, and so does
-the screen for commands in disguise; the operator may accept what that one finds, for a persona
-often begins with "from now on, you".
+author. A voice is words that every prompt begins with, so the judge's own rules read it, with
+greeting and label (`genesis.core.judging.reading`): one that hushes help up, or meets the crisis
+screen, is worn by nobody. The operator may accept what reads like commands in disguise, for a
+persona often begins with "from now on, you".
 """
 
+import asyncio
 from collections.abc import Sequence
 from typing import Any, Final
 
+from genesis.core.judging.reading import skin_fault, words_of
 from ledger.core import types
 from ledger.core.errors import NotFound
 from ledger.core.event import Draft, Event
@@ -30,7 +33,6 @@ from runtime.core.skins import (
     worn,
 )
 from runtime.journal import Journal
-from runtime.screening import screen_message
 
 _AUTHOR_HINT: Final = "timmy skins remove it first, if you trust this author more"
 
@@ -71,17 +73,17 @@ class Wardrobe:
         self._journal = journal
 
     async def add(self, data: str, *, accept: bool, by: str) -> Event:
-        """Record a signed skin. `accept`: although its voice reads like commands in disguise.
+        """Record a signed skin. `accept`: although it reads like commands in disguise.
 
         Raises SkinRefused.
         """
         skin, signed = verified(data)
-        if await screen_message(skin.voice) is not None:
-            raise SkinRefused("the crisis screen stops this voice", hint="it cannot be worn")
-        suspect = findings(skin.voice)
+        if (fault := await asyncio.to_thread(skin_fault, skin)) is not None:
+            raise SkinRefused(f"{skin.name}: {fault}", hint="it cannot be worn")
+        suspect = findings(words_of(skin))
         if suspect and not accept:
             raise SkinRefused(
-                f"the voice reads like commands in disguise: {_told(suspect)}",
+                f"{skin.name} reads like commands in disguise: {_told(suspect)}",
                 hint="read it, and then: timmy skins add FILE --accept-findings",
             )
         author = bytes.fromhex(signed.pubkey)

@@ -81,7 +81,8 @@ def routes(parts: Parts) -> list[web.RouteDef]:
         path: Any = None
         if verdict == ADOPTED:
             row = view().skill(position)
-            path = await asyncio.to_thread(put, parts.home, row)
+            in_force = parts.stages.adopting.layers.skills
+            path = await asyncio.to_thread(put, parts.home, row, in_force)
         await judge(parts.journal, position, verdict, by=_BY)
         return json_answer(view().skill(position) | {"file": path and str(path)})
 

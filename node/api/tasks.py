@@ -2,11 +2,13 @@
 
 GET  /v1/tasks?last=20                   given and reported: newest last
 POST /v1/tasks {to: [npub, ...], text, due_s?}   give one; `due_s`: of no use so many seconds on
-               {able: word, ...}                 to a member of the fleet that can do that, "any"
+               {able: word, wait?: true, ...}    to a member of the fleet that can do that, "any";
+                                                 with `wait` to the first that has time, in a day
 """
 
 from aiohttp import web
 
+from ledger.core.event import Event
 from mesh.core.errors import Refused
 from node import console
 from node.api.http import json_answer, number, read_body, required
@@ -31,18 +33,27 @@ def routes(parts: Parts) -> list[web.RouteDef]:
         return json_answer([console.row(event) for event in tasking().tasks(last)])
 
     async def give(request: web.Request) -> web.Response:
-        body = await read_body(request, to=list, able=str, text=str, due_s=int)
+        body = await read_body(request, to=list, able=str, text=str, due_s=int, wait=bool)
         text = required(body, "text")
         if ("to" in body) == ("able" in body):
             raise Refused("a task is for agents that are named, or for any that is able")
-        if "able" in body:
-            tasking()
-            keys = [await parts.taking.find(body["able"])]
-        else:
-            keys = [public_key(str(one), "to") for one in body["to"]]
         due_s = body.get("due_s", 0)
         due_at = now_ms() // 1000 + due_s if due_s > 0 else 0
-        event = await tasking().give(keys, text, due_at=due_at)
+        if "able" in body:
+            event = await to_any(body["able"], text, due_at, wait=body.get("wait", False))
+        else:
+            keys = [public_key(str(one), "to") for one in body["to"]]
+            event = await tasking().give(keys, text, due_at=due_at)
         return json_answer(console.row(event))
+
+    async def to_any(word: str, text: str, due_at: int, *, wait: bool) -> Event:
+        giver, kept = tasking(), parts.taking.kept
+        try:
+            keys = [await parts.taking.find(word)]
+        except Refused:
+            if not wait or kept is None:
+                raise
+            return await kept.keep(word, text, due_at=due_at)
+        return await giver.give(keys, text, due_at=due_at)
 
     return [web.get("/v1/tasks", listed), web.post("/v1/tasks", give)]

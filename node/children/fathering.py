@@ -17,7 +17,6 @@ Not covered: a kit that was shown before step 2 was cut short belongs to nobody.
 
 import hashlib
 import json
-import os
 from collections.abc import Callable, Mapping
 from contextlib import closing
 from dataclasses import dataclass
@@ -44,13 +43,13 @@ from ledger.core.keys import Signer
 from ledger.files import write_atomically
 from ledger.log import Log
 from ledger.release import Release
+from node.agent.layering import skill_path
 from node.agent.skill_files import FILE, FOLDER
 from node.children.kin import Kin
-from node.client import Client
+from node.client import Client, architecture_of
 from node.home import Home
 from node.identity.birth import Wish, be_born, is_born
 from node.open import lineage_of, open_log
-from runtime.tools.skills import Skills
 
 MARK: Final = "fathering.json"
 _PAYLOAD_BYTES_MAX: Final = 64 * 1024
@@ -104,7 +103,7 @@ def father(
     """
     client = Client.find(parent)
     _may_father(client)
-    skills = _skills(parent, plan.skills)
+    skills = _skills(client, plan.skills)
     soul = plan.soul or parent.soul
     again = _mark(client, child, plan, soul, skills)
     if not _born(child):
@@ -290,16 +289,15 @@ def _payload(text: str) -> dict[str, Any]:
 # ---- 6. what it is given ------------------------------------------------------------------------
 
 
-def _skills(parent: Home, names: tuple[str, ...]) -> dict[str, str]:
-    """Return the words of the skills that were chosen. Raises FatheringBroken."""
-    adopted = Skills(os.fspath(parent.skills))
-    known = {name for name, _ in adopted.all()} if names else set()
+def _skills(client: Client, names: tuple[str, ...]) -> dict[str, str]:
+    """Return the words in force of the skills that were chosen. Raises FatheringBroken."""
+    files = architecture_of(client)[1] if names else {}
     for name in names:
-        if name not in known:
+        if skill_path(name) not in files:
             raise FatheringBroken(
                 f"the parent has no skill {name[:64]!r}", hint="adopted ones: timmy skills list"
             )
-    return {name: adopted.text(name) for name in names}
+    return {name: files[skill_path(name)].decode() for name in names}
 
 
 def _digests(skills: Mapping[str, str]) -> dict[str, bytes]:

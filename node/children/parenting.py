@@ -75,7 +75,8 @@ class Parenting:
     lineage: Lineage
     log_key: Signer
     nostr: Signer
-    skills: Path
+    skills: Skills
+    """Those in force."""
     kin: Kin
     post: Post
     ward: Ward
@@ -138,12 +139,11 @@ class Parenting:
 
     def _check_skills(self, named: Mapping[str, bytes]) -> None:
         """Raise Refused for a skill that this agent has not, or has otherwise."""
-        adopted = Skills(os.fspath(self.skills))
-        known = {name for name, _ in adopted.all()} if named else set()
+        known = {name for name, _ in self.skills.all()} if named else set()
         for name, digest in named.items():
             if name not in known:
                 raise Refused(f"this agent has no skill {name[:64]!r}", hint="timmy skills list")
-            if hashlib.sha256(adopted.text(name).encode()).digest() != digest:
+            if hashlib.sha256(self.skills.text(name).encode()).digest() != digest:
                 raise Refused(f"the skill {name} is another one here", hint="father anew")
 
     async def certify(self, data: bytes, proof: bytes) -> dict[str, Any]:

@@ -115,7 +115,7 @@ def make_kinship(opened: Opened, parts: Parts, url: str) -> Kinship:
         lineage=opened.lineage,
         log_key=opened.keys.log,
         nostr=opened.keys.nostr,
-        skills=home.skills,
+        skills=parts.stages.adopting.layers.skills,
         kin=kin,
         post=post,
         ward=ward,

@@ -23,7 +23,7 @@ import secrets
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from ledger.core.errors import TimmyError
 from node import console
@@ -40,6 +40,8 @@ if TYPE_CHECKING:  # it brings half the node along
     from node.agent.remembering import Remembered
 
 _AUTHOR = "operator"
+WORDS: Final = "words"
+"""Words may stand on both sides of options."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

@@ -14,7 +14,8 @@ timmy mesh approve DIGEST                say yes, as a voter, to what the operat
 timmy mesh mirrors                       copies of other ledgers: how much of each, how new
 timmy mesh relays                        how each relay is: queues, faults, what is known of it
 timmy mesh task NPUB [NPUB ...] WORDS    give agents a task; timmy mesh tasks shows their reports
-timmy mesh task WORDS --any              to one that has time; --able gpu: and can do that
+timmy mesh task WORDS --any              to one that has time; --able gpu: and can do that; --wait:
+                                         and if none has, to the first that has, within a day
 timmy mesh witness                       who is asked, what they said, whether heads are released
 timmy mesh witness ask                   ask them now
 timmy mesh witness vouch                 nobody answers, and this is the newest state: release again
@@ -60,6 +61,9 @@ _DIGEST_CHARS_MIN: Final = 8
 _RELAYED: Final = ("relays", "task", "tasks")
 _WITNESS: Final = ("show", "ask", "vouch", "proof")
 
+WORDS: Final = "which"
+"""Words may stand on both sides of options."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""
@@ -103,6 +107,11 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     )  # fmt: skip
     parser.add_argument(
         "--able", metavar="WORD", help="task: to one that is able to do that (mesh.able)"
+    )
+    parser.add_argument(
+        "--wait",
+        action="store_true",
+        help="task: if no member takes it now, the first that has time",
     )
     parser.add_argument("--due", type=int, metavar="SECONDS", help="task: of no use after that")
     parser.add_argument("--epoch", type=int, default=0, help="proof: of this epoch (default 0)")

@@ -1,6 +1,7 @@
 """`timmy mesh task` and `timmy mesh tasks`: work for other agents, and what they report."""
 
 import argparse
+from typing import Any
 
 from attest.verify.plain import one_line
 from ledger.core.errors import TimmyError
@@ -23,17 +24,24 @@ def give(client: Client, arguments: argparse.Namespace) -> int:
             "whom, and what?",
             hint="timmy mesh task npub1... [npub1...] look at the gate; or look at the gate --any",
         )
-    whom = {"able": arguments.able} if arguments.able else {"to": to}
+    if arguments.wait and not arguments.able:
+        raise TimmyError("a task that waits is for anybody", hint="--any or --able WORD")
+    whom = {"able": arguments.able, "wait": arguments.wait} if arguments.able else {"to": to}
     due = {"due_s": arguments.due} if arguments.due else {}
     body = {**whom, "text": " ".join(words), **due}
     found = client.call("POST", "/v1/tasks", body, timeout=120)
     if arguments.json:
         console.out_json(found)
     else:
-        taker = f" to {npub(found['payload']['to'][0])}" if arguments.able else ""
-        console.out(f"event {found['position']} is on its way{taker}; "
+        console.out(f"event {found['position']} {_way(found['payload'], arguments.able)}; "
                     "timmy mesh tasks shows reports")  # fmt: skip
     return 0
+
+
+def _way(payload: dict[str, Any], able: str | None) -> str:
+    if not payload["to"]:
+        return "waits, a day at most, for a member that has time"
+    return "is on its way" + (f" to {npub(payload['to'][0])}" if able else "")
 
 
 def show(client: Client, *, as_json: bool) -> int:
@@ -45,7 +53,7 @@ def show(client: Client, *, as_json: bool) -> int:
     for row in found:
         told, payload = row["type"].removeprefix("task."), row["payload"]
         if told == "given":
-            who = f"to {len(payload['to'])} agents"
+            who = f"to {len(payload['to'])} agents" if payload["to"] else f"to {payload['able']}"
         else:
             who = f"of {payload['task']} by {payload['author']}: {payload['outcome']}"
         text = str((row["content"] or {}).get("text", "(redacted)"))[:_TEXT_CHARS]

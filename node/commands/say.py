@@ -21,6 +21,9 @@ UTF8_HINT: Final = "send text in UTF-8; iconv turns other encodings into it"
 
 _ANEW: Final = "(that was a draft; the answer is)"
 
+WORDS: Final = "words"
+"""Words may stand on both sides of options."""
+
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
     """Declare the command's arguments."""

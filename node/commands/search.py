@@ -1,11 +1,15 @@
 """Find words in everything said and remembered. Every word may be the start of a word."""
 
 import argparse
+from typing import Final
 
 from ledger.core.errors import StoreDamaged
 from node import console
 from node.home import Home
 from node.open import reading
+
+WORDS: Final = "words"
+"""Words may stand on both sides of options."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:

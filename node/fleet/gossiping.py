@@ -64,7 +64,7 @@ _FIRST_SECONDS: Final = 0.5
 """The first round comes at once: who may be an old copy of himself grants nothing until then."""
 LISTEN_SECONDS: Final = 30.0
 """Of peers that are all switched off nobody can tell us anything."""
-_FANOUT: Final = 4
+FANOUT: Final = 4
 _LEGS_MAX: Final = 3
 """Summary, what differs, what is wanted: then the next round."""
 _LOOK_ROUNDS: Final = 12
@@ -168,7 +168,7 @@ class Gossiping:
         rumour, opening = self.gossip.rumour(), self.gossip.summary()
         members = self.mirroring.audience().members
         peers = sorted(url for url, one in sources.items() if one.node in members)
-        peers = self.draw.sample(peers, min(_FANOUT, len(peers)))
+        peers = self.draw.sample(peers, min(FANOUT, len(peers)))
         told: list[Message] = [] if rumour is None else [rumour]
         talks: list[asyncio.Task[bool]] = []
         async with asyncio.TaskGroup() as group:
@@ -204,7 +204,7 @@ class Gossiping:
             key = shown[0].lineage.genesis.keys["nostr"].hex()
             own += [url for url, one in sources.items() if one.node == key]
         others = [url for url in sources if url not in own]
-        asked = dict.fromkeys([*own, *self.draw.sample(others, min(_FANOUT, len(others)))])
+        asked = dict.fromkeys([*own, *self.draw.sample(others, min(FANOUT, len(others)))])
         async with asyncio.TaskGroup() as group:
             for url in asked:
                 group.create_task(self._ask_head(ledger, sources[url]))

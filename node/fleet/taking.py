@@ -8,13 +8,15 @@ here and goes to it, sealed, like one that names it (node/nostr/tasking.py). So 
 done twice if a member dies in between, and who lies on the bus can only lead a task to an agent
 that this node's operator named in `gateways.nostr.agents` anyway.
 
+What nobody takes now may wait for who has time: node/fleet/kept_tasks.py.
+
 Not covered: that who was chosen does the task. `timmy mesh tasks` shows its report.
 """
 
 import asyncio
 from collections.abc import Callable
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Final
 
 import msgspec
@@ -24,6 +26,7 @@ from mesh.core.errors import BusError, Refused
 from mesh.fleet.bus import Bus, Live, Message, Subscription
 from node.fleet.bus import known
 from node.fleet.duties import FleetDuty
+from node.fleet.kept_tasks import KeptTasks
 from node.fleet.members import FleetNode
 from node.nostr.wiring import Post
 from runtime.core.turns import Turns
@@ -67,6 +70,8 @@ class Taking:
     """Whether tasks go to and come from an agent, by its key in hex."""
     waiting: Callable[[], int]
     """How many messages wait for an answer here."""
+    kept: KeptTasks | None = None
+    """Tasks for whoever has time, later; None without sealed messages."""
 
     # ---- who has a task --------------------------------------------------------------------------
 
@@ -92,7 +97,7 @@ class Taking:
         told = "; ".join(f"{who}: {why}" for who, why in sorted(whys.items())) or "there is nobody"
         raise Refused(
             f"no member takes it ({word}): {told}"[:1000],
-            hint="timmy mesh members shows who is able to do what",
+            hint="--wait keeps it for a day; timmy mesh members shows who is able to do what",
         )
 
     def _subjects(self, word: str) -> list[str]:
@@ -120,6 +125,8 @@ class Taking:
         while self.fleet.fleet is None:
             await self.fleet.settled.wait()
         async with asyncio.TaskGroup() as group:
+            if self.kept is not None:
+                group.create_task(self.kept.run())
             for word in (ANY, *self.fleet.able):
                 group.create_task(self._hear(_WORD_SUBJECT.format(word)))
 
@@ -136,12 +143,13 @@ class Taking:
     async def _answer(self, message: Message) -> None:
         try:
             asked = msgspec.json.decode(message.data, type=_Asked)
-            offer = _Offer(taker=self.fleet.signer.public.hex(), why=self._why_not(asked.giver))
+            offer = _Offer(taker=self.fleet.signer.public.hex(), why=self.why_not(asked.giver))
             await message.reply(msgspec.json.encode(offer))
         except (msgspec.MsgspecError, BusError) as error:
             _log.debug("a word about a task is passed over", reason=str(error)[:200])
 
-    def _why_not(self, giver: str) -> str:
+    def why_not(self, giver: str) -> str:
+        """Say why this node takes no task of a giver now, by its key in hex; "" if it takes one."""
         if not self.is_agent(giver):
             return "it does no tasks of this agent"
         if (waiting := self.waiting()) >= BUSY_MESSAGES:
@@ -152,10 +160,18 @@ class Taking:
 def make_taking(bus: Bus, duty: FleetDuty, fleet: FleetNode, post: Post, turns: Turns) -> Taking:
     """Make both sides. Without sealed messages no task is done here, and none is given."""
     tasking = post.tasking
-    return Taking(
+    taking = Taking(
         bus=bus,
         live=duty.live,
         fleet=fleet,
         is_agent=lambda key: tasking is not None and tasking.is_agent(key),
         waiting=lambda: len(turns.pending),
     )
+    if tasking is None:
+        return taking
+    words = (ANY, *fleet.able)
+    own = fleet.signer.public.hex()
+    kept = KeptTasks(
+        bus=bus, live=duty.live, own=own, able=words, giver=tasking, chooser=taking
+    )  # fmt: skip
+    return replace(taking, kept=kept)

@@ -11,7 +11,7 @@ from attest.verify.plain import one_line
 from attest.verify.report import DOES_NOT_HOLD, NOT_REACHED
 from genesis import trees
 from genesis.core.errors import GenesisError
-from genesis.keys import keystore
+from genesis.keys import keystore, passphrase
 from ledger.core.errors import TimmyError
 from ledger.core.event import Envelope
 from ledger.core.upcast import UPCASTERS, Standing
@@ -129,6 +129,20 @@ def _keys(home: Home, name: str) -> Finding:
         )
     where = "present" if operator.exists() else f"not at {operator}: approvals need it"
     return Finding(name=name, ok=True, text=f"agent keystore locked and private; operator {where}")
+
+
+def _approver(home: Home, name: str) -> Finding:
+    """Whether whoever is this user can say yes as the operator, without being asked anything."""
+    key, words = keystore.operator_path(home.operator), passphrase.file_path(home.state)
+    if not (key.exists() and words.exists()):
+        return Finding(name=name, ok=True, text="no program finds operator key and passphrase here")
+    return Finding(
+        name=name,
+        ok=None,
+        text=f"{key} and a passphrase lie in {home.state}: any program of this user may say yes",
+        hint="take the operator's keystore to another machine, and answer from there: "
+        "timmy patch approve EVENT --print, timmy patch sign",
+    )
 
 
 def _tree(home: Home, name: str) -> Finding:
@@ -398,9 +412,7 @@ def _diverged(home: Home, name: str) -> Finding:
         own = log.ledger_id.hex()
     named = ", ".join(path.name for path in found[:_NAMED_MAX])
     if any(path.name.startswith(own) for path in found):
-        hint = (
-            "find the copy of this home that signs; then begin an epoch: timmy recover --kit FILE"
-        )
+        hint = "end the copy of this home that signs; then: timmy recover --kit FILE"
         return Finding(
             name=name, ok=False, text=f"this log signed two histories: {named}", hint=hint
         )
@@ -465,6 +477,7 @@ _CHECKS: Final[dict[str, Callable[[Home, str], Finding]]] = {
     "rules": _rules,
     "disk": _disk,
     "keys": _keys,
+    "approver": _approver,
     "kit": _kits,
     "tree": _tree,
     "software": _software,

@@ -122,7 +122,9 @@ def answer_rumors(
     _, _, conversation = message.payload["conversation"].removeprefix(PREFIX).partition("/")
     if readers is not None or not conversation:
         return [
-            nip17.write(signer.pubkey, readers or [reader], part, now=now + at)
+            nip17.write(
+                signer.pubkey, readers or [reader], part, now=now + at, event=answer.id.hex()
+            )
             for at, part in enumerate(nip17.split(text))
         ]
     made = []

@@ -2,13 +2,14 @@
 
     stuck       a message waits for its answer for more than half an hour; a run of a job is under
                 way for as long, and for more than twice what the job's last good one took
-    failures    three ends alike in a row: of turns, of a model's link, of a job
+    failures    three failures in a row of one kind of thing, for whatever reasons: of turns, of a
+                model's link, of a job, of a tool, whoever called it
     disk        less than a tenth of the home's disk is free
     swap        more than four fifths of the swap space are in use
     tools       steps of the agent were refused, three or more between two heartbeats
 
-A tool that failed in three calls in a row is among the failures, whoever called it. An alarm is
-raised once, stands while its cause does, and is ended on record when that is gone.
+An alarm is raised once, stands while its cause does, and is ended on record when that is gone. One
+call that ended in an error raises none: a file that is not there is an answer to the agent.
 """
 
 from collections.abc import Iterable, Mapping
@@ -34,7 +35,7 @@ class Readings:
     runs: tuple[tuple[str, int, int], ...] = ()
     """Runs under way: (name of the job, seconds, seconds of its last good run or 0)."""
     streaks: tuple[tuple[str, str, int], ...] = ()
-    """(what, reason, how many in a row)."""
+    """(what, newest reason, how many in a row)."""
     tool_errors: int = 0
 
 
@@ -49,7 +50,7 @@ def raised(readings: Readings) -> dict[tuple[str, str], str]:
             found["stuck", f"job/{name}"] = f"a run is under way for {seconds // 60} minutes"
     for what, reason, count in readings.streaks:
         if count >= ALIKE_MAX:
-            found["failures", what] = f"{count} in a row: {reason}"
+            found["failures", what] = f"{count} in a row, the newest: {reason}"
     found.update(_machine(readings.machine))
     if readings.tool_errors >= TOOL_ERRORS_MAX:
         count = readings.tool_errors

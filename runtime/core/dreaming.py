@@ -40,7 +40,7 @@ _EXAMPLES_MAX: Final = 3
 _EXAMPLE_CHARS_MAX: Final = 200
 _TERM_CHARS_MIN: Final = 4
 _COMMON_MAX: Final = 8
-"""Words by which a draft of notes is found: its trial wants four."""
+"""Words by which a draft is found: its trial wants four."""
 _FRONT: Final = re.compile(r"\A---\n(?P<head>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
 
 INSTRUCTIONS: Final = (
@@ -122,7 +122,7 @@ def of_notes(notes: Mapping[int, str]) -> Iterator[Pattern]:
 
 
 def _common(noted: Iterable[frozenset[str]]) -> str:
-    """Return the words that most of the notes have: by them a skill is found when it is wanted."""
+    """Return the words that most of the texts have: by them a skill is found when it is wanted."""
     counted = Counter(term for terms in noted for term in terms)
     return ", ".join(sorted(counted, key=lambda term: (-counted[term], term))[:_COMMON_MAX])
 
@@ -149,7 +149,7 @@ def skill_text(pattern: Pattern, examples: Sequence[str]) -> str:
     lines = [
         "---",
         f"name: {pattern.name}",
-        f"description: {pattern.about[:_DESCRIPTION_CHARS_MAX]}",
+        f"description: {_description(pattern, examples)}",
         f"allowed-tools: {', '.join(_tools(pattern)) or 'none'}",
         "---",
         f"# {pattern.name}",
@@ -169,6 +169,15 @@ def skill_text(pattern: Pattern, examples: Sequence[str]) -> str:
         "",
     ]
     return "\n".join(lines)
+
+
+def _description(pattern: Pattern, examples: Sequence[str]) -> str:
+    """By what a skill is found, and told from others that use the same tools: what was asked."""
+    tools = _tools(pattern)
+    asked = _common(_terms(text) for text in examples)
+    if not tools or not asked:
+        return pattern.about[:_DESCRIPTION_CHARS_MAX]
+    return f"about {asked}; with {', '.join(tools)}"[:_DESCRIPTION_CHARS_MAX]
 
 
 def _tools(pattern: Pattern) -> list[str]:

@@ -12,8 +12,8 @@ Entries (ids are 16 bytes; times in Unix seconds):
 
     jobs                 [id, ...], oldest first
     job/<id, hex>        {name, spec, words, paused, cursor, depth, runs, fails, why, open, last}
-                         words: position of the event with them; fails: bad ends in a row, all for
-                         the reason `why`; last: [planned, outcome, ended, position of its end];
+                         words: position of the event with them; fails: bad ends in a row, why:
+                         the newest of them; last: [planned, outcome, ended, position of its end];
                          of a job that follows something: how often it happened (fires), how
                          many have had their run (taken), the newest (fired: [position, time]),
                          and how what it watches looked last (seen)
@@ -384,7 +384,7 @@ def _finished(entries: Entries, event: Event, job: bytes) -> Iterable[Change]:
 def _tally(known: dict[str, Any], outcome: str) -> dict[str, Any]:
     if outcome in GOOD:
         return {"fails": 0, "why": ""}
-    return {"fails": known["fails"] + 1 if outcome == known["why"] else 1, "why": outcome}
+    return {"fails": known["fails"] + 1, "why": outcome}
 
 
 def _instant(entries: Entries, event: Event, job: bytes) -> Iterable[Change]:

@@ -1,9 +1,9 @@
 """Consensus-critical: the reducer that counts how things ended, and what needs a person.
 
 Counts only rise; a report is the difference between two of them. A streak is a row of failures of
-one kind for one reason: a success, or another reason, begins it anew. A link of the model chain
-that was passed over neither failed nor succeeded, nor did a tool that was not called: denied, or
-refused. An alarm stands from the event that raised it
+one kind, for whatever reasons: a success ends it, and the newest reason is told. A link of the
+model chain that was passed over neither failed nor succeeded, nor did a tool that was not called:
+denied, or refused. An alarm stands from the event that raised it
 until the one that says it is over. What raises one is decided in `runtime.core.alarms`; this only
 remembers.
 
@@ -12,7 +12,7 @@ Entries:
     tally/turn/<outcome>    tally/job/<outcome>    tally/model/<name>    tally/refused
     tally/elsewhere         runs of shared jobs that another member did
     tally/shared/<why>      runs of shared jobs that were left, and nobody is known to have done
-    streak/<what>           [reason, how many in a row], of: turn, model/<link>, tool/<name>
+    streak/<what>           [newest reason, how many in a row], of: turn, model/<link>, tool/<name>
     alarms                  [[trigger, subject], ...], oldest first
     alarm/<trigger>/<subject>    [position of the event, since]
     beat                    position of the newest heartbeat
@@ -81,7 +81,7 @@ def tallies(entries: Entries) -> dict[str, int]:
 
 
 def streaks(entries: Entries) -> Iterator[tuple[str, str, int]]:
-    """Yield (what, reason, how many in a row) of every streak."""
+    """Yield (what, newest reason, how many in a row) of every streak."""
     for what in entries.get("streaks", ()):
         reason, count = entries[f"streak/{what}"]
         yield what, reason, count
@@ -132,8 +132,7 @@ def _streak(entries: Entries, ends: dict[str, str | None]) -> Iterable[Change]:
             left.remove(what)
             yield key, None
         elif reason is not None:
-            before = entries.get(key, ["", 0])
-            yield key, [reason, before[1] + 1 if before[0] == reason else 1]
+            yield key, [reason, entries.get(key, ["", 0])[1] + 1]
             left += [] if what in left else [what]
     if left != known:
         yield "streaks", left or None

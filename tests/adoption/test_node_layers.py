@@ -1,7 +1,13 @@
 """Adopted skills, skins and thresholds: in force, under the operator's newer word, and back again."""
 
+import hashlib
+
 import pytest
 
+from ledger.core import types
+from ledger.core.event import Draft
+from node.home import Home as Places
+from node.open import appending
 from tests.adoption.world import QUICK, apply, granted, status, steps, until_stage
 from tests.node.world import SETTINGS
 
@@ -120,3 +126,28 @@ def test_a_backup_brings_the_adopted_version_along(home, seed, place_of):
         (there / "head").write_bytes(guard.read_bytes())
     with other.running() as node:
         assert files(node) == (root, now)
+
+
+def test_drafts_stand_beside_what_is_in_force_and_children_are_given_it(home, seed, place_of):
+    """Not what lies in the folder of skills: a patch may have brought or changed one since."""
+    with appending(Places(path=home.path, state=home.state)) as log:
+        facts = {"name": "cocoa", "by": "dreamer", "seen": 3}
+        draft = Draft(
+            type=types.SKILL_DRAFTED.name,
+            stream=types.MEMORY_STREAM,
+            payload=facts,
+            content={"text": TEXT.replace("tea", "cocoa").replace("Boil", "Spill")},
+        )
+        [drafted] = log.append_now(draft)
+    child = place_of("child")
+    into = ("--name", "Ada", "--into", str(child.path), "--state", str(child.state))
+    with home.running() as node:
+        assert apply(node, seed[1], **PLAN).status == 200
+        home.run("skills", "adopt", str(drafted.position)).refused("in force and says something")
+        assert not (home.path / "skills" / "cocoa").exists()
+        given = ("--skill", "tea", "--skill", "cocoa")
+        made = home.run("--json", "lineage", "father", *into, *given).good().json
+    words = {"tea": TEXT.replace("water", "fresh water"), "cocoa": TEXT.replace("tea", "cocoa")}
+    for name, text in words.items():
+        assert (child.path / "skills" / name / "SKILL.md").read_text() == text
+        assert made["skills"][name] == hashlib.sha256(text.encode()).hexdigest()

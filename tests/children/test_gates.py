@@ -124,6 +124,23 @@ def test_a_mentor_has_been_autonomous_for_a_month_and_has_something_to_teach():
     assert child.standing.next is None
 
 
+def test_a_skill_of_a_patch_of_its_own_counts_once_it_stood_its_trial():
+    child = Childhood()
+
+    def proposed(**facts):
+        return child.add(types.PATCH_PROPOSED, {"author": "agent", "touches": ["skill"]} | facts)
+
+    own = proposed()
+    others = [proposed(author="parent"), proposed(touches=["prompt"]), proposed(touches=None)]
+    taken_back = proposed(touches=["agent-code", "skill"])
+    child.add(types.PATCH_ADOPTED, {"patch": own.position})
+    child.add(types.PATCH_ROLLED_BACK, {"patch": taken_back.position})
+    assert counted(child).skills == 0, "it is on trial yet"
+    for one in (own, own, *others):
+        child.add(types.PATCH_SETTLED, {"patch": one.position})
+    assert counted(child).skills == 1
+
+
 # ---- the way down -------------------------------------------------------------------------------
 
 

@@ -1,5 +1,6 @@
 """A parent that looks at a child's ledger more than once: what it saw, it goes on from."""
 
+import os
 from copy import deepcopy
 from dataclasses import dataclass
 
@@ -18,6 +19,7 @@ from node.children.ledgers import LedgerRefused
 from node.children.parenting import Parenting
 from node.children.records import Family, Ward
 from runtime.journal import Journal
+from runtime.tools.skills import Skills
 from tests.children.kin import CHILD, START_MS, Childhood
 from tests.children.test_parenting import Nowhere
 from tests.ledger.makers import open_log
@@ -70,7 +72,7 @@ def make_parent(log, folder):
         lineage=Lineage.of(log.read(0)),
         log_key=PARENT_LOG,
         nostr=PARENT_NOSTR,
-        skills=folder / "skills",
+        skills=Skills(os.fspath(folder / "skills")),
         kin=Kin(folder),
         post=Nowhere(),
         ward=Ward(log),

@@ -1,6 +1,7 @@
 """The parent's side on a real log: what it signs, what it keeps, what it notices."""
 
 import hashlib
+import os
 from dataclasses import dataclass, field
 
 import pytest
@@ -20,6 +21,7 @@ from node.children.parenting import ORDERS_AT_ONCE, Parenting
 from node.children.post import Unreachable
 from node.children.records import Family, Ward
 from runtime.journal import Journal
+from runtime.tools.skills import Skills
 from tests.children.kin import FACTS
 from tests.ledger.makers import open_log
 from tests.spec import agent
@@ -89,7 +91,7 @@ def world(tmp_path):
             lineage=Lineage.of(log.read(0)),
             log_key=agent.KEYS.log,
             nostr=agent.KEYS.nostr,
-            skills=tmp_path / "skills",
+            skills=Skills(os.fspath(tmp_path / "skills")),
             kin=Kin(tmp_path),
             post=Nowhere(),
             ward=Ward(log),

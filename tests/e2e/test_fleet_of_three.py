@@ -202,6 +202,15 @@ def killed(three, talk):
     assert {one["payload"]["ledger"] for one in carried} <= {ann.ledger.hex(), bea.ledger.hex()}
     assert all(one["payload"]["size"] > one["payload"]["position"] for one in carried)
     assert "1 to be settled" in ann.home.run("status").good().out
+    following = Saying(ann.node, "does she hunt?", talk)
+    assert by(following.heard())[0] == cid.ledger.hex()
+    said = next(e for e in ann.log("message.received") if e["content"]["text"] == "does she hunt?")
+    tried = [
+        one["payload"]["to"]
+        for one in ann.log("route.forwarded")
+        if one["payload"]["message"] == said["position"]
+    ]
+    assert tried == [cid.ledger.hex()], "its lease is over: nobody asks the dead one any more"
 
 
 def back(three, talk):

@@ -23,11 +23,9 @@ from tests.mesh.peers import ALICE, BOB, NOW
 CONVERSATION = "22" * 16
 
 
-def event(kind, payload, content=None, position=7):
+def event(kind, payload, content=None, position=7, salts=bytes(64)):
     draft = Draft(type=kind.name, stream=bytes(16), payload=payload, content=content)
-    return seal(
-        draft, position=position, stream_sequence=0, ts_ms=NOW * 1000 + 999, salts=bytes(64)
-    )
+    return seal(draft, position=position, stream_sequence=0, ts_ms=NOW * 1000 + 999, salts=salts)
 
 
 def answered(text, *, conversation="", author=None):
@@ -89,10 +87,20 @@ def test_other_words_are_words(text):
 
 
 def test_an_answer_is_the_same_messages_whenever_it_is_made():
-    [one] = answer_rumors(ALICE, *answered("an answer"))
+    message, answer = answered("an answer")
+    [one] = answer_rumors(ALICE, message, answer)
     assert (one.kind, one.content, one.created_at) == (14, "an answer", NOW)
-    assert one.tags == (("p", BOB.pubkey),)
+    assert one.tags == (("p", BOB.pubkey), ("event", answer.id.hex()))
     assert [one] == answer_rumors(ALICE, *answered("an answer"))
+
+
+def test_the_same_words_said_twice_within_a_second_are_two_messages():
+    message, answer = answered("yes")
+    facts = {key: answer.payload[key] for key in ("conversation", "author", "message")}
+    again = event(types.MESSAGE_SENT, facts, {"text": "yes"}, position=9, salts=bytes([1]) * 64)
+    [one], [other] = (answer_rumors(ALICE, message, said) for said in (answer, again))
+    assert (one.content, one.created_at) == (other.content, other.created_at)
+    assert one.id != other.id
 
 
 def test_a_long_answer_is_messages_in_order():

@@ -67,7 +67,7 @@ class Place:
             self.pool, ALICE, self.seen, relays=OURS, clock=self.clock, wraps=self.wraps
         )
         roles = more.pop("roles", ROLES)
-        self.tasking = Tasking(mailbox, ALICE, self.log, roles=roles)
+        self.tasking = Tasking(mailbox, ALICE, self.log, roles=roles, clock=lambda: NOW * 1000)
         return NostrGateway(
             mailbox, ALICE, self.journal, Gateway(self.journal), Outbox(self.journal),
             self.approvals, roles=roles, tasking=self.tasking, retry_s=0.01,

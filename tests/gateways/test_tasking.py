@@ -8,11 +8,11 @@ from msgspec.structs import replace
 from ledger.core import types
 from mesh.core import envelope, nip19, nip59
 from mesh.core.envelope import Report, Task
-from mesh.core.errors import InvalidEnvelope, Refused
+from mesh.core.errors import InvalidEnvelope, InvalidSubject, Refused
 from mesh.sealed.mailbox import NoInbox
 from node.nostr.letters import author_of
 from node.nostr.roles import Role
-from node.nostr.tasking import REPORTS_MAX
+from node.nostr.tasking import KEPT_MAX, REPORTS_MAX
 from tests.gateways.nostr_world import SECONDS, relay
 from tests.gateways.test_nostr_gateway import ALICE, BOB, CAROL, DAVE, EVE, NOW, ROLES, Place
 from tests.node.world import SETTINGS, Home, until
@@ -72,6 +72,53 @@ async def test_a_task_for_two_is_one_conversation_and_each_report_is_taken_once(
         assert len(place.of(types.TASK_REPORTED)) == 2, "a report that comes twice is one"
         assert place.of(types.MESSAGE_RECEIVED) == [], "nobody answers a report"
         assert {one.payload["task"] for one in place.of(types.TASK_REPORTED)} == {given.position}
+
+
+async def test_a_task_that_waits_is_handed_to_one_and_to_no_other():
+    place = Place()
+    await place.lists(DAVE, EVE)
+    async with place.running(roles=AGENTS):
+        waits = await place.tasking.keep("any", "count the tiles")
+        assert (waits.payload["to"], waits.payload["able"]) == ([], "any")
+        assert place.tasking.kept() == [waits]
+        assert tasks_for(place, DAVE) == []
+        id_ = waits.payload["id"]
+        with pytest.raises(Refused, match="is no agent of this node"):
+            await place.tasking.hand(id_, BOB.pubkey)
+        async with asyncio.TaskGroup() as group:
+            for one in (DAVE, EVE):
+                group.create_task(place.tasking.hand(id_, one.pubkey))
+        await place.tasking.hand(id_, EVE.pubkey)
+        [_, handed] = place.of(types.TASK_GIVEN)
+        facts = ("able", "conversation", "id", "due_at")
+        assert [handed.payload[name] for name in facts] == [waits.payload[name] for name in facts]
+        assert handed.content == {"text": "count the tiles"}
+        assert handed.envelope.causes[0].position == waits.position
+        [taker] = [one for one in (DAVE, EVE) if tasks_for(place, one)]
+        assert handed.payload["to"] == [taker.pubkey]
+        assert place.tasking.kept() == []
+        said = report("1004", outcome="answered")
+        await place.task(taker, said, conversation=handed.payload["conversation"])
+        await all_dealt_with(place)
+        [told] = place.of(types.TASK_REPORTED)
+        assert told.payload["task"] == handed.position
+
+
+async def test_no_more_wait_than_somebody_may_have_time_for():
+    place = Place()
+    async with place.running(roles=AGENTS):
+        for wrong, error in (("g p u", InvalidSubject), ("any.gpu", InvalidSubject)):
+            with pytest.raises(error):
+                await place.tasking.keep(wrong, "count")
+        with pytest.raises(Refused, match="of no use already"):
+            await place.tasking.keep("any", "count", due_at=1)
+        with pytest.raises(InvalidEnvelope):
+            await place.tasking.keep("any", " ")
+        for _ in range(KEPT_MAX):
+            await place.tasking.keep("any", "count")
+        with pytest.raises(Refused, match="tasks wait already"):
+            await place.tasking.keep("any", "count")
+        assert len(place.of(types.TASK_GIVEN)) == KEPT_MAX
 
 
 async def test_who_reports_without_end_fills_no_ledger_and_silences_nobody():

@@ -4,6 +4,7 @@ from dataclasses import replace
 
 import pytest
 
+from genesis.core.judging.skills import form_fault, trigger_fault
 from ledger.core import types
 from ledger.core.errors import NotFound
 from ledger.core.event import Draft
@@ -74,6 +75,16 @@ async def test_a_long_piece_of_work_is_drafted_once(world):
     assert "for example: rename the sensor" in text
     assert "`edit` ended as error." in text
     assert checked(text, draft.payload["name"]) == text
+
+
+async def test_two_drafts_of_the_same_tools_are_told_apart_by_what_was_asked(world):
+    await deed(world, "measure the humidity of the greenhouse", *done("shell", "edit", *"abc"))
+    await deed(world, "rename pictures of the holiday album", *done("edit", "shell", *"abc"))
+    assert await world.dreamer.dream() == 2
+    texts = {draft.payload["name"]: draft.content["text"] for draft in drafts(world)}
+    for name, text in texts.items():
+        assert form_fault(name, text) is None
+        assert trigger_fault(name, {n: t for n, t in texts.items() if n != name}, texts) is None
 
 
 async def test_a_short_one_is_drafted_when_it_came_three_times(world):

@@ -476,6 +476,8 @@ def main(argv):
             doubles = sum(count for times, count in how.items() if times > 1)
             where = "a link was cut" if parted else "no link was cut"
             print(f"  {where}: {how.total()} runs, {doubles} twice or more, {how[0]} not at all")
+            if mode is Mode.QUORUM and doubles:
+                sys.exit("a quorum granted a run twice")
     for restored in (1, 2):
         for rules in (RULES, *(set(RULES) - {rule} for rule in RULES), ()):
             told = tally(Mode.QUORUM, runs, restored=restored, rules=frozenset(rules))

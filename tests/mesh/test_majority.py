@@ -273,6 +273,8 @@ def main(argv):
                 f"{waits[messages // 2]:.0f} s in the median, {waits[messages * 99 // 100]:.0f} s "
                 f"at p99"
             )
+            if kind is Majority and twice:
+                sys.exit("a majority answered a message twice")
 
 
 if __name__ == "__main__":

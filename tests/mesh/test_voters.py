@@ -432,6 +432,8 @@ def main(argv):
         told = tally(runs, **how)
         twice = sum(count for times, count in told.items() if times > 1)
         print(f"{name}: {runs} runs, {twice} twice or more, {told[0]} not at all", flush=True)
+        if twice and name in whole:
+            sys.exit("a quorum granted a run twice")
 
 
 if __name__ == "__main__":

@@ -48,6 +48,21 @@ def test_help_says_what_the_command_does(fresh, command):
     assert not fresh.state.exists()
 
 
+def test_words_may_stand_on_both_sides_of_options(fresh):
+    """argparse by itself takes no more words once an option stood between."""
+    for argv in (
+        ["one", "two", "--limit", "3"],
+        ["--limit", "3", "one", "two"],
+        ["one", "--limit", "3", "two"],
+    ):
+        done = fresh.run("search", *argv)
+        assert (done.code, "there is no ledger" in done.err) == (2, True), done.err
+    done = fresh.run("mesh", "task", "--any", "look", "--due", "9", "at", "--nothing")
+    assert "unrecognized arguments" in done.err
+    done = fresh.run("memory", "list", "--last", "3", "words")
+    assert "unrecognized arguments: words" in done.err
+
+
 @pytest.mark.parametrize("command", COMMANDS)
 def test_help_starts_fast_because_it_imports_little(fresh, command):
     loaded = fresh.python(

@@ -248,24 +248,28 @@ def test_a_grant_that_the_child_wrote_itself_opens_nothing_and_is_found(born, pl
     child = place("child").configure(SETTINGS)
     with born.running():
         ledger = again(born, child).good().json["child"]
-        keys = keys_of(child)
-        with closing(open_log(places(child), write=True)) as log:
-            own = letter(Kind.GRANT, keys.nostr, ledger, chain=Chain(), gate="rite", **GRANT)
-            log.append_now(
-                Draft(
-                    type=types.PARENT_ORDERED.name,
-                    stream=types.PARENT_STREAM,
-                    payload=own.letter.to_payload(),
-                )
-            )
-            key_at = lineage_of(log).key_at
-            Release.open(log, child.state, keys.log, key_at=key_at).head()
+        wrote_itself(child, ledger, "rite")
         with child.running():
             heard(born, ledger)
             assert gate_of(child) == ""
             found = born.run("--json", "lineage", "check", ledger, "--grant").good().json
             honest = next(one for one in found["judgment"]["findings"] if one["name"] == "honest")
             assert (honest["have"], honest["holds"], found["did"]) == (1, False, None)
+
+
+def wrote_itself(child, ledger, gate):
+    """Have a stopped child's ledger hold a grant by its own hand, under its own head."""
+    keys = keys_of(child)
+    with closing(open_log(places(child), write=True)) as log:
+        own = letter(Kind.GRANT, keys.nostr, ledger, chain=Chain(), gate=gate, **GRANT)
+        log.append_now(
+            Draft(
+                type=types.PARENT_ORDERED.name,
+                stream=types.PARENT_STREAM,
+                payload=own.letter.to_payload(),
+            )
+        )
+        Release.open(log, child.state, keys.log, key_at=lineage_of(log).key_at).head()
 
 
 # ---- by hand ------------------------------------------------------------------------------------
@@ -300,6 +304,7 @@ def test_letters_and_ledger_travel_on_a_stick(born, place):
             assert "## For the parent" in born.run("lineage", "report", ledger).good().out
             child.run("lineage", "take", str(stick / "life")).refused("is not UTF-8")
             rolled_back(born, child, ledger, stick)
+        loses_the_rite(born, child, ledger, stick)
 
 
 def rolled_back(born, child, ledger, stick):
@@ -309,3 +314,15 @@ def rolled_back(born, child, ledger, stick):
     born.run("lineage", "check", ledger, str(stick / "life")).refused("when it was checked")
     assert of(born, ledger)["checked"]["verdict"] == "refused"
     until(lambda: "refused" in born.run("lineage", "list").good().out, SECONDS, "it is told")
+
+
+def loses_the_rite(born, child, ledger, stick):
+    """A gate that is not kept is taken back by the check that finds it, and the exit status says so."""
+    wrote_itself(child, ledger, "tools")
+    child.run("export", "-o", str(stick / "forged")).good()
+    found = born.run("lineage", "check", ledger, str(stick / "forged"))
+    assert (found.code, "it narrowed rite" in found.out) == (1, True), found
+    row = of(born, ledger)
+    assert row["gate"] == ""
+    [taken_back] = [one for one in row["letters"] if one["kind"] == "order/narrow"]
+    assert (taken_back["facts"]["gate"], taken_back["text"]) == ("rite", "not kept: honest")

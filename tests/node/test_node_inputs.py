@@ -411,6 +411,10 @@ def test_an_unattended_birth_announces_where_its_passphrase_is_and_never_the_wor
         node.stop()
     with home.running() as again:
         assert again.answer("hello")
+    rows = {row["name"]: row for row in home.run("--json", "doctor").json}
+    assert rows["approver"]["ok"] is None, "any program of this user opens the operator's key"
+    (home.state / "operator").rename(home.root / "elsewhere")
+    assert {row["name"]: row["ok"] for row in home.run("--json", "doctor").json}["approver"]
 
 
 def test_a_descriptor_gives_the_passphrase(lived):

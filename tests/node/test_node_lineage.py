@@ -1,5 +1,6 @@
 """A parent and a child, two real nodes: fathered, gated by real deeds, escalating, guided, reset."""
 
+import hashlib
 from pathlib import Path
 
 import pytest
@@ -185,3 +186,63 @@ def is_reset(parent, child, young, ledger):
     assert asks.json["effect"] == "ask"
     after = parent.run("--json", "lineage", "check", ledger).good().json
     assert (after["gate"], after["resets"], after["judgment"]["ready"]) == ("rite", 1, None)
+
+
+# ---- what it is given, and what is due by the clock ----------------------------------------------
+
+
+def test_a_child_has_a_soul_of_its_own_and_both_have_the_jobs_that_are_due(born, place):
+    """What the clock brings is run by hand here; that a plan is kept, tests/jobs shows."""
+    with_skill(born)
+    born.configure(SETTINGS + '[lineage]\nreview = "3 18 * * *"\ngrant = true\n')
+    child = place("child").configure(
+        SETTINGS + '[lineage]\ncheck = "every 7m"\nreport = "5 6 * * *"\n'
+    )
+    (soul := born.root / "ADA.md").write_text("You are Ada. You mind the roofs of this village.\n")
+    with born.running():
+        made = father(born, child, "--soul", str(soul), "--skill", "tiling").good().json
+        ledger = made["child"]
+        has_what_it_was_given(born, child, ledger, soul.read_bytes())
+        with child.running() as young:
+            heard(born, ledger)
+            it_says_that_it_lives_and_how_it_is(born, child, ledger)
+            it_is_looked_at(born, child, young, ledger)
+
+
+def has_what_it_was_given(parent, child, ledger, soul):
+    words = (parent.path / "skills" / "tiling" / "SKILL.md").read_bytes()
+    assert (child.path / "skills" / "tiling" / "SKILL.md").read_bytes() == words
+    assert (child.path / "SOUL.md").read_bytes() == soul
+    row = of(parent, ledger)
+    assert row["skills"] == {"tiling": hashlib.sha256(words).hexdigest()}
+    assert (row["soul"], row["inherited"]) == (hashlib.sha256(soul).hexdigest(), False)
+
+
+def it_says_that_it_lives_and_how_it_is(parent, child, ledger):
+    before = of(parent, ledger)["heard_ms"]
+    child.run("jobs", "run", "parent-check").good()
+    assert of(parent, ledger)["heard_ms"] > before
+    child.run("jobs", "run", "parent-report").good()
+    until(lambda: letters(parent, ledger, "told/report"), SECONDS, "the parent has the report")
+    assert "## For the parent" in letters(parent, ledger, "told/report")[0]["text"]
+    plans = {one["name"]: one["when"] for one in child.run("--json", "jobs", "list").good().json}
+    assert plans == {"parent-check": "every 7m", "parent-report": "5 6 * * *"}
+
+
+def letters(parent, ledger, kind):
+    return [one for one in of(parent, ledger)["letters"] if one["kind"] == kind]
+
+
+def it_is_looked_at(parent, child, young, ledger):
+    """In the evening: a gate that is ready is granted, and the child's agent is told the rest."""
+    child.run("soul", "attest").good()
+    young.say("good morning")
+    parent.run("jobs", "run", "children-review").good()
+    [job] = parent.run("--json", "jobs", "list").good().json
+    assert (job["name"], job["when"]) == ("children-review", "3 18 * * *")
+    assert of(parent, ledger)["gate"] == "rite", "node.toml says that it grants by itself"
+    [told] = letters(parent, ledger, "order/guide")
+    assert told["text"].startswith("Your ledger was looked at: rite passed.\nIt granted rite.")
+    assert "Before tools stand:" in told["text"]
+    until(lambda: gate_of(child) == "rite", SECONDS, "the child has the rite")
+    until(lambda: said_to(young, "parent"), SECONDS, "the child's agent heard its parent")

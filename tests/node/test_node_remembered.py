@@ -5,14 +5,19 @@ import subprocess
 
 import pytest
 
+from genesis.core.adopting.layers import Version
 from genesis.judging.mutants import MUTANTS, with_files
 from ledger.core import types
 from ledger.core.event import Draft
+from node.agent.layering import Layers
 from node.agent.skill_files import SkillRefused, put
+from node.config import load
 from node.home import Home as Places
 from node.open import appending
 from runtime.core.dreaming import of_deeds, of_notes, skill_text
 from runtime.core.skills import Deed
+from runtime.journal import Journal
+from tests.runtime.world import new_log
 
 COLUMNS = {
     "project_hash", "memory_type", "content", "source_session_id", "promoted_at",
@@ -106,21 +111,44 @@ def test_drafts_of_skills_are_judged_by_the_operator(lived):
     lived.run("skills", "show", "0").refused("no draft")
 
 
+def skills_of(home, patched=None):
+    """The skills in force: those of the folder, and what an adopted patch brought."""
+    version = None if patched is None else Version.of(patched, {})
+    layers = Layers(home=home, config=load(None), journal=Journal(new_log()), version=version)
+    return layers.skills
+
+
+@pytest.mark.parametrize("brought", ["by hand", "by a patch"])
 @pytest.mark.parametrize("kind", WHY)
-def test_a_draft_is_tried_beside_the_skills_that_are_there(tmp_path, kind):
+def test_a_draft_is_tried_beside_the_skills_in_force(tmp_path, kind, brought):
     """The judge's known-bad skills are known bad here, too."""
     home = Places(path=tmp_path, state=tmp_path)
     [(file, text)] = [item for one in MUTANTS if one.name == kind for item in one.files.items()]
-    name, tea = file.split("/")[1], tmp_path / TEA
+    name, tea, words = file.split("/")[1], tmp_path / TEA, with_files({})[TEA]
     row = {"position": 7, "status": "draft", "name": name, "text": text}
-    tea.parent.mkdir(parents=True)
-    tea.write_bytes(with_files({})[TEA])
+    if brought == "by hand":
+        tea.parent.mkdir(parents=True)
+        tea.write_bytes(words)
+    now = skills_of(home, None if brought == "by hand" else {TEA: words})
     with pytest.raises(SkillRefused, match=WHY[kind]):
-        put(home, row)
+        put(home, row, now)
     assert not (tmp_path / file).exists()
     good = text.replace(re.findall("description: (.*)", text)[0], ABOUT)
     good = good.replace("allowed-tools: \n", "allowed-tools: none\n").replace(ORDERS, "Look first.")
-    assert put(home, row | {"text": good}).read_text() == good
+    assert put(home, row | {"text": good}, now).read_text() == good
+
+
+def test_a_draft_takes_the_place_of_no_skill_that_a_patch_brought(tmp_path):
+    """A file of that name would be the operator's newer word, and what was judged be gone."""
+    home = Places(path=tmp_path, state=tmp_path)
+    words = with_files({})[TEA]
+    now = skills_of(home, {TEA: words})
+    row = {"position": 7, "status": "draft", "name": "tea", "text": SKILL.replace("a-b", "tea")}
+    with pytest.raises(SkillRefused, match="a skill tea is in force and says something else"):
+        put(home, row, now)
+    assert now.text("tea").encode() == words
+    put(home, row | {"text": words.decode()}, now)
+    assert now.text("tea").encode() == words
 
 
 def test_what_the_dreamer_drafts_by_rule_passes_its_trial(tmp_path):
@@ -132,4 +160,5 @@ def test_what_the_dreamer_drafts_by_rule_passes_its_trial(tmp_path):
     for number, pattern in enumerate((*of_notes(notes), *of_deeds([deed]))):
         home = Places(path=tmp_path / str(number), state=tmp_path)
         row = {"position": 7, "status": "draft", "name": pattern.name}
-        assert put(home, row | {"text": skill_text(pattern, ["please do it"])}).is_file()
+        text = skill_text(pattern, ["please do it"])
+        assert put(home, row | {"text": text}, skills_of(home)).is_file()

@@ -52,6 +52,18 @@ def test_a_task_for_any_is_done_by_one_that_is_able(tmp_path, engine):
             trio.nodes["bea"].stop()
             ada.run("mesh", "task", "count", "--able", "gpu").refused("no member takes it (gpu)")
             assert len(trio.nodes["ada"].log("task.given")) == 2, "what nobody takes is not given"
+            told = ada.run("mesh", "task", "--able", "gpu", "--wait", "count", "again").good().out
+            assert "waits, a day at most, for a member that has time" in told
+            trio.nodes["ada"].stop()
+            trio.start("ada", "bea")
+            until(
+                lambda: len(trio.nodes["ada"].log("task.reported")) > 2, WAIT, "it waited for her"
+            )
+            [*_, waited, handed] = trio.nodes["ada"].log("task.given")
+            assert (waited["payload"]["to"], handed["payload"]["to"]) == (
+                [],
+                [trio.keys["bea"].hex()],
+            )
     finally:
         trio.end()
         if server:

@@ -83,7 +83,7 @@ async def test_a_tool_that_fails_all_night_is_told_and_one_that_was_not_called_i
         told = [e.payload for e in home.of(types.NODE_ESCALATED.name)]
         subject = {"trigger": "failures", "subject": "tool/read_file"}
         assert subject.items() <= told[-1].items()
-        assert told[-1]["why"] == f"{ALIKE_MAX} in a row: error"
+        assert told[-1]["why"] == f"{ALIKE_MAX} in a row, the newest: error"
         (tmp_path / "gone.txt").write_text("here it is\n")
         assert await call(use("read_file", "gone.txt")) == ["done"]
         await home.at(0.5)

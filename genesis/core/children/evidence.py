@@ -9,6 +9,9 @@ or another program made of its tools do not.
                                           that were told late
     ever                                  answers, attestations, skills, forged orders, calls beyond
 
+A skill of its own is a draft that the operator adopted, or one in a patch that the agent proposed
+and that stood its trial; a patch that takes one away reads alike, and counts as one, too.
+
 What it cannot know: whether the host wrote down what happened. Whoever has the child's keys and its
 host can make up a life, and every number here with it; then the parent judged what it was shown.
 A type or shape that this version does not know is passed over.
@@ -18,6 +21,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from genesis.core.architecture import PathClass
 from genesis.core.children.errors import InvalidLetter, OutOfTurn
 from genesis.core.children.letters import Kind, Letter, open_letter
 from genesis.core.children.orders import Standing
@@ -33,6 +37,8 @@ _READS: Final = frozenset({"read_file", "list_files", "search_files"})
 _WRITES: Final = frozenset({"write_file", "edit_file"})
 _RUNS: Final = frozenset({"shell", "git_status", "git_diff", "git_log", "git_commit"})
 _FAR: Final = frozenset({"web_fetch", "patch_propose"})
+_AGENT: Final = "agent"
+"""Author of a proposal of the agent's own tool."""
 _OWN_JOBS: Final = frozenset({"script", "agent"})
 TELL_MS: Final = 30 * 60_000
 """How long an alarm may stand untold: as long as a message may wait before it is one."""
@@ -75,6 +81,8 @@ class Evidence:
     """Of a call that is decided and not done: how many gates were passed at its decision."""
     _scheduled: set[bytes] = field(default_factory=set)
     _own: set[bytes] = field(default_factory=set)
+    _skilled: set[int] = field(default_factory=set)
+    """Positions of its own proposals that touch skills, and have not stood their trial."""
 
     def take(self, event: Event) -> None:
         """Count one event."""
@@ -102,6 +110,8 @@ class Evidence:
                 self._alarm(event)
             case types.SKILL_JUDGED.name if payload.get("verdict") == "adopted":
                 self.skills += 1
+            case types.PATCH_PROPOSED.name | types.PATCH_SETTLED.name:
+                self._patch(event)
 
     @property
     def untold(self) -> list[int]:
@@ -186,6 +196,21 @@ class Evidence:
 
     def _forget_calls(self) -> None:
         self.reads = self.writes = self.runs = 0
+
+    def _patch(self, event: Event) -> None:
+        """Count a proposal of its own that touches skills when it has stood its trial, once."""
+        payload, about = event.payload, event.payload.get("patch")
+        if event.type == types.PATCH_PROPOSED.name:
+            touches = payload.get("touches")
+            if (
+                payload.get("author") == _AGENT
+                and isinstance(touches, list)
+                and PathClass.SKILL in touches
+            ):
+                self._skilled.add(event.position)
+        elif type(about) is int and about in self._skilled:
+            self._skilled.remove(about)
+            self.skills += 1
 
     def _job(self, kind: str, payload: Mapping[str, Any]) -> None:
         """Count runs on schedule of jobs that are none of the node's own."""

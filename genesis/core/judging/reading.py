@@ -75,22 +75,33 @@ def _folder(path: str) -> str:
 def _skins(before: Architecture, after: Architecture) -> str | None:
     for path in _changed(before, after, PathClass.SKIN):
         skin = parse_skin(after[path].decode())
-        fault = _skin_fault(skin, before.get(path))
+        fault = _changed_fault(skin, before.get(path))
         if fault is not None:
             return f"skin {skin.name}: {fault}"
     return None
 
 
-def _skin_fault(skin: Skin, before: bytes | None) -> str | None:
+def _changed_fault(skin: Skin, before: bytes | None) -> str | None:
     """A change of a skin is a higher version: what its author signed is another document."""
     if before is not None and skin.version <= _version(before):
         return f"version {skin.version} of it is there, or a later one"
-    words = f"{skin.voice}\n{skin.greeting}\n{skin.label}"
+    disguised = "it reads like commands in disguise" if findings(words_of(skin)) else None
+    return skin_fault(skin) or disguised
+
+
+def skin_fault(skin: Skin) -> str | None:
+    """Return what nobody can accept of a skin that he has read, in a few words, or None."""
+    words = words_of(skin)
     if weakens(words):
         return "it asks not to name help"
     if any(screen_input(piece).crisis for piece in pieces(words)):
         return "the crisis screen stops its voice"
-    return "it reads like commands in disguise" if findings(words) else None
+    return None
+
+
+def words_of(skin: Skin) -> str:
+    """Return all that a skin says, its voice first."""
+    return f"{skin.voice}\n{skin.greeting}\n{skin.label}"
 
 
 def _version(data: bytes) -> int:

@@ -107,24 +107,8 @@ class Forward:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class Deliver:
-    """This is the answer: give it to the person, and forget the message."""
-
-    by: bytes
-    answer: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Duplicate:
-    """A second answer: record it, show it to those who run the fleet, deliver nothing."""
-
-    by: bytes
-    answer: bytes
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Unanswered:
-    """Tell the person that nobody answered yet. Said once."""
+    """Nobody answered for KEPT_S. Said once; the message is kept all the same."""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -134,19 +118,20 @@ class Wake:
     at_s: int
 
 
-Action: TypeAlias = Forward | Deliver | Duplicate | Unanswered | Wake
+Action: TypeAlias = Forward | Unanswered | Wake
 
 
 @dataclass(slots=True)
 class Letter:
-    """One message at a gateway. Made anew after a restart: then it is forwarded once more."""
+    """One message at a gateway, until the first answer is on record.
+
+    Made anew after a restart: then it is forwarded once more.
+    """
 
     conversation: bytes
     members: tuple[bytes, ...]
     taken_s: int
     times: Times = TIMES
-    delivered: bytes | None = None
-    """The answer that was delivered."""
     _asked: bytes | None = None
     _asked_s: int = 0
     _instead: dict[bytes, tuple[int, bytes]] = field(default_factory=dict)
@@ -154,8 +139,6 @@ class Letter:
 
     def tick(self, now_s: int, leases: Leases) -> list[Action]:
         """Say what is due now."""
-        if self.delivered is not None:
-            return []
         actions: list[Action] = []
         if now_s - self.taken_s > KEPT_S and not self._told:
             self._told = True
@@ -178,16 +161,7 @@ class Letter:
 
     def redirected(self, by: bytes, to: bytes, now_s: int, leases: Leases) -> list[Action]:
         """A member that was asked names another: believed for a lease, if it is a member."""
-        if self.delivered is not None or by != self._asked or to not in self.members:
+        if by != self._asked or to not in self.members:
             return []
         self._instead[to] = now_s + self.times.lease_s, by
         return self.tick(now_s, leases)
-
-    def answered(self, by: bytes, answer: bytes) -> list[Action]:
-        """An answer came, signed by a member, perhaps a second time."""
-        if by not in self.members or answer == self.delivered:
-            return []
-        if self.delivered is not None:
-            return [Duplicate(by=by, answer=answer)]
-        self.delivered = answer
-        return [Deliver(by=by, answer=answer)]
