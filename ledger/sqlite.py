@@ -52,6 +52,16 @@ def _lock(path: Path) -> int:
     return descriptor
 
 
+@contextmanager
+def locked(path: Path) -> Iterator[None]:
+    """Keep every writer out while the file is changed as a whole. Raises StoreLocked."""
+    descriptor = _lock(path)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
 def _new(path: Path) -> apsw.Connection:
     """Make the file and its schema, or nothing; return the writer's connection."""
     os.close(os.open(path, os.O_CREAT | os.O_EXCL | os.O_RDWR, 0o600))

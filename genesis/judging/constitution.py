@@ -90,7 +90,7 @@ os.write(0, bytes.fromhex("{said}"))
 os._exit(0)
 """,
 }
-"""Known-bad software for `refold`; `claims` names the present state's digest, and ends."""
+"""Known-bad software for `refold`; `claims` names the present digests, of no state, and ends."""
 _SILENT: Final = _MORE.format('return [("silent", event.position)]')
 _UNFIT: Final = {
     "silent": (_SILENT, None),
@@ -275,7 +275,7 @@ class _Court:
         told, own, teeth = folded.told, folded.parent.folds, []
         if not own:
             return []
-        said = encode([own[-1].size, own[-1].digest, dict(own[-1].parts)]).hex()
+        said = encode([[fold.size, fold.digest, encode({})] for fold in own]).hex()
         for name, defect in _DEFECTS.items():
             bad = self._with(defect.replace("{said}", said))
             tried = await cages.twice(name, bad, told)

@@ -230,7 +230,7 @@ class Mirror(Generic[L]):
         self._replica = replica = self.folder.machine(log, sources, self.jitter, self.near())
         await self._act(replica, replica.settled())
         async with asyncio.TaskGroup() as group:
-            while replica.ended is None and self.sources().keys() == sources.keys():
+            while replica.ended is None and (now := self.sources()).keys() == sources.keys():
                 self._wake.clear()
                 if self._soul_wanted:  # beside the rest: who is asked may be slow to be dead
                     self._soul_wanted = False
@@ -239,7 +239,7 @@ class Mirror(Generic[L]):
                     doubt, self._doubt = self._doubt, None
                     group.create_task(self._resolve(replica, doubt))
                 for ask in replica.requests(self.now()):
-                    group.create_task(self._ask(replica, sources[ask.source], ask))
+                    group.create_task(self._ask(replica, now[ask.source], ask))
                 await self._sleep(replica.wake_at())
         self._close()
         if isinstance(replica.ended, GivenUp):

@@ -1,8 +1,12 @@
 """Proposals and adoptions wired: with processes and keys, and a fold of the ledger anew."""
 
+from collections.abc import Iterator
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from typing import Final
 
+from ledger.core.keys import Signer
+from ledger.core.lineage import Cause
 from ledger.core.state import State
 from ledger.release import Release
 from ledger.upcasting import UpcastLog, understood
@@ -60,12 +64,21 @@ def make_patching(
         present=present,
         release=release,
         signer=opened.keys.log,
-        past=tuple(keys.log for keys in opened.past.values()),
+        past=tuple(_trusted(opened)),
         engine=opened.engine,
         trials=opened.home.trials,
     )
     offer_architecture(toolbox, patching, opened.config.tools.toolsets)
     return patching
+
+
+def _trusted(opened: Opened) -> Iterator[Signer]:
+    """Yield past log keys but those that a recovery replaced: a thief may know their seeds."""
+    tenures = opened.lineage.tenures
+    stolen = {old.number for old, new in pairwise(tenures) if new.cause is Cause.RECOVERY}
+    for number, keys in opened.past.items():
+        if number not in stolen:
+            yield keys.log
 
 
 def make_adopting(

@@ -103,7 +103,7 @@ class KeptTasks:
     chooser: Chooser
     later_seconds: float = LATER_SECONDS
     _put: set[str] = field(default_factory=set)
-    """Ids whose word the bus has, since this start."""
+    """Ids of tasks that wait and whose word the bus has, since this start."""
     _taken: set[str] = field(default_factory=set)
     """Words whose tasks are looked at here."""
     _more: asyncio.Event = field(default_factory=asyncio.Event)
@@ -127,7 +127,9 @@ class KeptTasks:
                     self._begin(group, word)
             while True:
                 self._more.clear()
-                for event in self.giver.kept():
+                waiting = self.giver.kept()
+                self._put.intersection_update(event.payload["id"] for event in waiting)
+                for event in waiting:
                     if not self._over_server:
                         self._begin(group, event.payload["able"])
                     await self._put_word(event)
@@ -179,6 +181,8 @@ class KeptTasks:
             await delivery.nak(LEAVE_SECONDS if mine and self._over_server else self.later_seconds)
 
     async def _mine(self, word: str, id_: str) -> bool:
+        if self._over_server and id_ in self._put:
+            return False  # for the others; looked at again when one of them has it
         if all(event.payload["id"] != id_ for event in self.giver.kept()):
             return True
         if self._over_server:
@@ -213,4 +217,5 @@ class KeptTasks:
             await self.giver.hand(wanted.id, wanted.taker)
         except TimmyError as error:
             return _Settled(settled=False, why=str(error)[:200])
+        self._more.set()
         return _Settled(settled=True)

@@ -116,7 +116,11 @@ class LookingBack:
         except (TimeoutError, InvalidData):
             return
         else:
-            self.said[url] = self.contradicts(shown.head.anchor_preimage(), PEER)
+            later, here = shown.lineage.epoch, self.lineage.epoch
+            if later > here:  # proven by the recovery key, whoever signs heads since
+                self.said[url] = f"{PEER} {_LATER} {later}, this ledger is of {here}"
+            else:
+                self.said[url] = self.contradicts(shown.head.anchor_preimage(), PEER)
 
     def judge(self, events: Iterable[Event]) -> str:
         """Say which signed head among events of relays is not here; "" if none is."""

@@ -65,6 +65,8 @@ class Mirroring:
     recent: Recent = field(default_factory=Recent)
     """The newest request of each who is known: of those for logs, and of gossip."""
     told: Told = field(default_factory=lambda: Told(most=_TOLD_MAX))
+    refused: Told = field(default_factory=Told)
+    """Of strangers: a flood of them fills this, and hushes up nothing else."""
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: tuple[Fleet | None, dict[str, Source]] | None = None
     """Sources, and the fleet that they are of: this is asked for with every answer."""
@@ -176,7 +178,7 @@ class Mirroring:
         )
 
     def _refused(self, peer: str, why: str) -> None:
-        if self.told.first(peer, why, time.monotonic()):
+        if self.refused.first(peer, why, time.monotonic()):
             _log.warning("a reader is refused", peer=peer, why=why[:200])
 
     def find(self, ledger_id: bytes) -> LeafOffer | None:

@@ -374,7 +374,7 @@ class Witnessed:
 
 def _is_young(log: Log) -> bool:
     """Whether a ledger never began, and was born within the hour, by the clock of this machine."""
-    if log.size > _BIRTH_EVENTS_MAX or now_ms() - log.read(0).ts_ms > _YOUNG_MS:
+    if log.size > _BIRTH_EVENTS_MAX or not 0 <= now_ms() - log.read(0).ts_ms <= _YOUNG_MS:
         return False
     return all(event.type != types.NODE_STARTED.name for event in log.events())
 

@@ -47,6 +47,8 @@ def from_mirror(
     node = known[url] if npub is None else key_of(npub)
 
     def tail(log: MirrorLog) -> SignedCheckpoint:
+        # Before anything is stored: cut short behind it, nothing would say that grants are old.
+        forget(home.grants(log.ledger_id), now_ms() // 1000)
         return asyncio.run(_fetch(home, log, url, node, signer))
 
     def grow(path: Path) -> SignedCheckpoint:
@@ -92,7 +94,7 @@ def _released(home: Home, log: Log, why: AppendedSince, *, aside: bool) -> int:
 async def _fetch(
     home: Home, log: MirrorLog, url: str, node: str, signer: NostrSigner
 ) -> SignedCheckpoint:
-    def forget() -> None:
+    def forget_views() -> None:
         for path in (home.views, *_beside(home.views)):
             path.unlink(missing_ok=True)
 
@@ -100,7 +102,7 @@ async def _fetch(
         source = Source(
             url=url, node=node, signer=signer, session=session, clock=lambda: now_ms() // 1000
         )
-        return await fetch(log, source, forget, time.monotonic)
+        return await fetch(log, source, forget_views, time.monotonic)
 
 
 def _beside(path: Path) -> list[Path]:
@@ -110,8 +112,7 @@ def _beside(path: Path) -> list[Path]:
 def _guard(home: Home, log: Log, lineage: Lineage, head: SignedCheckpoint) -> int:
     """Put the guard on the fetched head, unless it is ahead of it; return its size.
 
-    A guard that is behind says that what lies beside it is as old: what this node granted as a
-    voter, too. Raises RolledBack if more was released than the mirror has.
+    Raises RolledBack if more was released than the mirror has.
     """
     guard = GuardFile(home.state, log.ledger_id)
     try:
@@ -123,6 +124,5 @@ def _guard(home: Home, log: Log, lineage: Lineage, head: SignedCheckpoint) -> in
     else:
         if found.size >= head.size:
             return found.size
-    forget(home.grants(log.ledger_id), now_ms() // 1000)
     guard.write(head.anchor_preimage())
     return head.size

@@ -23,7 +23,7 @@ from ledger.core.types import REDACTED
 from ledger.files import sync_folder, write_atomically
 from ledger.log import Log
 from ledger.mirror import MirrorLog
-from ledger.sqlite import SqliteStore
+from ledger.sqlite import SqliteStore, locked
 from node import console
 from node.home import Home
 from node.open import now_ms
@@ -51,7 +51,8 @@ def renew(home: Home, log: Log, released: int, grow: Callable[[Path], T]) -> tup
         parted = _parted(log, other, released)
         left_out = list(log.events(parted))
         _erase_again(left_out, other, parted)
-    file = home.set_aside / f"{parted}-{log.size}.jsonl"
+    last = log.read(log.size - 1).id.hex()[:16]
+    file = home.set_aside / f"{parted}-{log.size}-{last}.jsonl"
     file.parent.mkdir(mode=0o700, exist_ok=True)
     lines = [json.dumps(jsonable(console.row(event))) + "\n" for event in left_out]
     write_atomically(file, "".join(lines).encode())
@@ -64,11 +65,25 @@ def writer(path: Path) -> Log:
 
 
 def put_in_place(home: Home) -> None:
-    """Let the new ledger take the name of the old one, which is closed; views are made anew."""
+    """Let the new ledger take the name of the old one, which is closed; views are made anew.
+
+    Raises Refused, StoreLocked; then nothing is changed.
+    """
+    with locked(home.ledger):
+        _put_in_place(home)
+
+
+def _put_in_place(home: Home) -> None:
+    if any(path.exists() and path.stat().st_size for path in _beside(home.path / _NEW)):
+        raise Refused(
+            "the new ledger was not written whole; the old one is as it was",
+            hint="see that the disk has room and is well, then give the command again",
+        )
     if any(path.exists() and path.stat().st_size for path in _beside(home.ledger)):
         raise Refused(
             f"another program reads {home.ledger}", hint="end it, then give the command again"
         )
+    sync_folder(home.path)  # what was set aside is there to stay before it goes from here
     for path in (home.views, home.snapshot):
         _remove(path)
     for path in _beside(home.ledger):

@@ -32,7 +32,10 @@ from node.agent.on_record import events_about
 from node.agent.told_verdicts import facts, lines_of
 from node.nostr.letters import author_of
 
-_ANSWER: Final = re.compile(r"\s*((?:dis)?approve)\s+([0-9a-f]{64})\s*[.]?\s*", re.IGNORECASE)
+_ANSWER: Final = re.compile(
+    r"\s*((?:dis)?approve)\s+([0-9a-f]{64})\s*[.]?\s*", re.IGNORECASE | re.ASCII
+)
+"""ASCII: without regard to case an i is also a dotless one, which no word of ours has."""
 _TITLE_CHARS_MAX: Final = 120
 _JUDGED: Final = frozenset({types.PATCH_JUDGED.name})
 _SPEAKS: Final = {

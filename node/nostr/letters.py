@@ -22,7 +22,7 @@ from mesh.core.nip59 import Rumor
 PREFIX: Final = "nostr/"
 _KEY_BYTES: Final = 16
 _KEY: Final = b"timmy/nostr/letter/v1/"
-_YES_NO: Final = re.compile(r"\s*(yes|no)\s+([0-9]{1,18})\s*[.!]?\s*", re.IGNORECASE)
+_YES_NO: Final = re.compile(r"\s*(yes|no)\s+([0-9]{1,18})\s*[.!]?\s*", re.IGNORECASE | re.ASCII)
 _ENVELOPE_JSON_BYTES: Final = 12_000
 """Words of one report: escaped twice, in the envelope and around it, they fit into a wrap."""
 _ROOM: Final = "room"

@@ -41,6 +41,8 @@ _EXAMPLE_CHARS_MAX: Final = 200
 _TERM_CHARS_MIN: Final = 4
 _COMMON_MAX: Final = 8
 """Words by which a draft is found: its trial wants four."""
+_ASKED_MIN: Final = 4
+"""Words of what was asked that tell a draft from others: with fewer it says what it took, too."""
 _FRONT: Final = re.compile(r"\A---\n(?P<head>.*?)\n---\n(?P<body>.*)\Z", re.DOTALL)
 
 INSTRUCTIONS: Final = (
@@ -175,9 +177,11 @@ def _description(pattern: Pattern, examples: Sequence[str]) -> str:
     """By what a skill is found, and told from others that use the same tools: what was asked."""
     tools = _tools(pattern)
     asked = _common(_terms(text) for text in examples)
-    if not tools or not asked:
-        return pattern.about[:_DESCRIPTION_CHARS_MAX]
-    return f"about {asked}; with {', '.join(tools)}"[:_DESCRIPTION_CHARS_MAX]
+    told = pattern.about
+    if tools and asked:
+        few = asked.count(",") + 1 < _ASKED_MIN
+        told = f"about {asked}; {pattern.about if few else 'with ' + ', '.join(tools)}"
+    return told[:_DESCRIPTION_CHARS_MAX]
 
 
 def _tools(pattern: Pattern) -> list[str]:

@@ -71,6 +71,8 @@ async def test_what_nobody_could_be_told_is_told_at_the_next_start_and_once(born
             assert "72 hours" in told
             assert not re.search(r"\bapprove [0-9a-f]{64}", told)
             [digest] = re.findall(r"disapprove ([0-9a-f]{64})", told)
+            for odd in ("D\u0130SAPPROVE", "d\u0131sapprove", "di\u017fapprove"):
+                await ada.write(npub, f"{odd} {digest}")  # without regard to case: i, i and s
             await ada.write(npub, f"disapprove {digest}")
             await settled(node, second, "disapproved")
             await asyncio.to_thread(node.stop)

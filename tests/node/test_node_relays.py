@@ -62,4 +62,4 @@ def test_without_relays_the_command_says_so_and_takes_no_more(born_seed, tmp_pat
         assert "no relay is named" in agent.run("mesh", "relays").good().out
         assert shown(agent) == []
         assert "none" in agent.run("status").good().out
-        agent.run("mesh", "relays", "vouch").refused("relays are shown", "timmy mesh relays")
+        agent.run("mesh", "relays", "vouch").refused("mesh relays takes no", "timmy mesh relays")
