@@ -164,16 +164,29 @@ def _goes_on(shown: Introduction, log: Log, lineage: Lineage) -> bool:
 
 
 async def fetch(
-    log: MirrorLog, source: Source, forget: Callable[[], None], now: Callable[[], float]
+    log: MirrorLog,
+    source: Source,
+    *,
+    begin: Callable[[int], None],
+    forget: Callable[[], None],
+    now: Callable[[], float],
 ) -> SignedCheckpoint:
     """Copy what follows on `log`, checked; return the head that it is under.
 
-    `forget` drops what was made of words that are erased. Raises Refused, and then what was stored
-    by that time is right, and going on from it is possible.
+    `begin` is told the size of that before anything is stored. `forget` drops what was made of
+    words that are erased. Raises Refused, and then what was stored by that time is right, and going
+    on from it is possible.
     """
     lineage = log.lineage()
     assert lineage is not None
     replica = Replica(log.ledger_id, log, [source.url], lineage=lineage)
+    size = log.size
+
+    def act(action: Action) -> None:
+        if isinstance(action, Store) and log.size == size and replica.head is not None:
+            begin(replica.head.size)
+        _act(action, log, forget)
+
     while True:
         for ask in replica.requests(now()):
             try:
@@ -182,7 +195,7 @@ async def fetch(
                 raise Refused(str(error), hint="is it a mirror of this ledger?") from error
             for action in replica.answered(ask, data, now()):
                 _check_keys(replica, lineage)
-                _act(action, log, forget)
+                act(action)
             if replica.head is None:
                 raise Refused(
                     f"it has no newer head of this log than of the {log.size} events here",
@@ -191,7 +204,7 @@ async def fetch(
             for action in replica.settled():
                 if isinstance(action, Complete):
                     return _head(replica, action.note)
-                _act(action, log, forget)
+                act(action)
         wake = replica.wake_at()
         await asyncio.sleep(0 if wake is None else max(0.0, wake - now()))
 

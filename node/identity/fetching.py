@@ -8,9 +8,10 @@ from typing import Any
 import aiohttp
 
 from genesis.core.keys import AgentKeys
-from ledger.core.checkpoint import SignedCheckpoint
+from ledger.core.checkpoint import Checkpoint, SignedCheckpoint
 from ledger.core.errors import GuardError, Refused
 from ledger.core.lineage import Lineage
+from ledger.core.note import parse_note
 from ledger.files import write_atomically
 from ledger.log import Log
 from ledger.mirror import MirrorLog
@@ -47,8 +48,6 @@ def from_mirror(
     node = known[url] if npub is None else key_of(npub)
 
     def tail(log: MirrorLog) -> SignedCheckpoint:
-        # Before anything is stored: cut short behind it, nothing would say that grants are old.
-        forget(home.grants(log.ledger_id), now_ms() // 1000)
         return asyncio.run(_fetch(home, log, url, node, signer))
 
     def grow(path: Path) -> SignedCheckpoint:
@@ -94,6 +93,12 @@ def _released(home: Home, log: Log, why: AppendedSince, *, aside: bool) -> int:
 async def _fetch(
     home: Home, log: MirrorLog, url: str, node: str, signer: NostrSigner
 ) -> SignedCheckpoint:
+    def forget_grants(size: int) -> None:
+        """What a voter granted is as old as its guard; cut short later, nothing would say so."""
+        note = GuardFile(home.state, log.ledger_id).read()
+        if note is None or Checkpoint.parse(parse_note(note).text).size < size:
+            forget(home.grants(log.ledger_id), now_ms() // 1000)
+
     def forget_views() -> None:
         for path in (home.views, *_beside(home.views)):
             path.unlink(missing_ok=True)
@@ -102,7 +107,9 @@ async def _fetch(
         source = Source(
             url=url, node=node, signer=signer, session=session, clock=lambda: now_ms() // 1000
         )
-        return await fetch(log, source, forget_views, time.monotonic)
+        return await fetch(
+            log, source, begin=forget_grants, forget=forget_views, now=time.monotonic
+        )
 
 
 def _beside(path: Path) -> list[Path]:

@@ -34,7 +34,7 @@ def test_it_stops_until_it_is_told_and_then_goes_on(kept, tmp_path):
     assert home.run("recover", "--kit", str(wrong), "--yes").code == 2
     assert len(home.run("--json", "log", "--from", "0").good().json) == events
     done = home.run("--json", "recover", "--kit", str(kit), "--yes").good().json
-    assert done == {"epoch": 1, "kept_size": events, "position": events}
+    assert done == {"epoch": 1, "kept_size": events, "position": events, "aside": None}
     home.run("recover", "--kit", str(kit), "--yes").refused("nothing to recover from")
     with home.running() as node:
         assert node.answer("and after it?")
