@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from dataclasses import dataclass, replace
-from itertools import pairwise
 from typing import Final
 
 from ledger.core.keys import Signer
@@ -73,11 +72,14 @@ def make_patching(
 
 
 def _trusted(opened: Opened) -> Iterator[Signer]:
-    """Yield past log keys but those that a recovery replaced: a thief may know their seeds."""
+    """Yield past log keys but those of before a recovery: a thief may know their seeds.
+
+    Keystores of before lay beside the one that was stolen.
+    """
     tenures = opened.lineage.tenures
-    stolen = {old.number for old, new in pairwise(tenures) if new.cause is Cause.RECOVERY}
+    recovered = [one.number for one in tenures if one.cause is Cause.RECOVERY]
     for number, keys in opened.past.items():
-        if number not in stolen:
+        if number >= max(recovered, default=0):
             yield keys.log
 
 

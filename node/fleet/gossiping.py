@@ -53,7 +53,7 @@ from node.fleet.duties import FleetDuty
 from node.fleet.hearing import Hearing
 from node.fleet.looking_back import PEER
 from node.fleet.mirroring import Mirroring
-from node.fleet.witnessed import Witnessed
+from node.fleet.witnessed import PEERS, Witnessed
 from node.fleet.witnessing import Witnessing
 from node.open import now_ms
 
@@ -437,7 +437,7 @@ class Gossiping:
         """A head of ours that is not in our ledger: somebody went on from here, or from before."""
         for head in heads:
             if why := self.witnessed.looking_back.contradicts(head.note, PEER):
-                await self.witnessed.contradicted(why, "peers")
+                await self.witnessed.contradicted(why, PEERS)
 
     def _view(self, head: Head, tries: int, sources: dict[str, Source]) -> View | None:
         """Where the tree under a head is: in our copy, with who told of it, or with another."""

@@ -44,6 +44,10 @@ from node.sections.witness import WitnessSection, check_witnesses
 
 _WAITING: Final = "no witness has answered since the start"
 _SILENT: Final = "no relay and no peer has answered since the start"
+_RELAYS: Final = "relays"
+PEERS: Final = "peers"
+_SHOWN: Final = (_RELAYS, PEERS)
+"""Who shows our own signature, in the place of a witness's name."""
 _VOUCH: Final = "if this is the newest state of this agent, say so: timmy mesh witness vouch"
 _RETRY_SECONDS: Final = 2.0
 """First wait while nothing is released; it doubles, up to the next one."""
@@ -116,6 +120,8 @@ class Witnessed:
         if self.asked or self.needed:
             self.release.hold(_WAITING)
         self._waking, self._young = bool(self.release.held), _is_young(self.log)
+        if why := _on_record(self.log, self.release):
+            self.condemn(why)
         with suppress(OSError, InvalidNote):
             self.newest = _kept(self.file.read_bytes(), self.release)
 
@@ -143,7 +149,7 @@ class Witnessed:
         found = "" if self.contradiction else await self.looking_back.look()
         if found:
             of_relays = any(self.looking_back.said.get(one) for one in self.looking_back.relays)
-            await self.contradicted(found, "relays" if of_relays else "peers")
+            await self.contradicted(found, _RELAYS if of_relays else PEERS)
 
     async def _look_again(self) -> None:
         """Ask on until each has answered; whoever answers first lets go."""
@@ -370,6 +376,17 @@ class Witnessed:
         if end is None:
             return {"outcome": "not asked yet", "reason": "", "size": 0}
         return {"outcome": end.outcome.value, "reason": end.reason, "size": end.size}
+
+
+def _on_record(log: Log, release: Release) -> str:
+    """Say that a signed head of ours that is not here was shown to an earlier run; else "".
+
+    A witness's word is no such proof, and is asked for again.
+    """
+    for event in log.events(release.newest.size):
+        if event.type == types.WITNESS_DISAGREED.name and event.payload["witness"] in _SHOWN:
+            return f"event {event.position}: {event.payload['witness']} had a signed head of ours"
+    return ""
 
 
 def _is_young(log: Log) -> bool:

@@ -484,6 +484,8 @@ def main(argv):
             doubles = sum(count for times, count in told.items() if times > 1)
             print(f"{restored} come back from an old backup, {sorted(rules)}: {runs} runs, "
                   f"{doubles} twice or more, {told[0]} not at all")  # fmt: skip
+            if doubles and set(rules) == set(RULES):
+                sys.exit("a quorum granted a run twice")
 
 
 if __name__ == "__main__":
