@@ -18,8 +18,8 @@ granted it before.
 --kit - reads the kit from standard input. What the node released and no longer has is given up
 publicly: the record, signed by the recovery key, names what is kept, and every later head carries
 the new epoch. What a held node appended goes to <home>/aside then, too (with --new-keys it stays).
-It is refused unless the guard is lost or newer, or a witness, relay, peer or mirror told this node of more than is here. Two
-recoveries of one log contradict each other for all to see, so do it once.
+It is refused unless the guard is lost or newer, or a witness, relay, peer or mirror told this node
+of more than is here. Two recoveries of one log contradict each other for all to see, so do it once.
 
 With --new-keys the agent gets new log, seal and funding keys without the old ones' consent: the
 verdict on it is RECOVERED for good, never "handed over". A new kit is shown. The Nostr key stays if

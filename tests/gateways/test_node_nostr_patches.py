@@ -7,7 +7,7 @@ from genesis.core.approval import Word, read_answer
 from genesis.core.patch import PatchClass
 from tests.gateways.nostr_world import SECONDS, Person, relay
 from tests.gateways.test_node_nostr import FRIEND, OPERATOR, settings
-from tests.genesis_constitution.world import migration
+from tests.genesis_constitution.world import BACK, migration
 from tests.node import test_node_constitution as constitutional
 from tests.node.test_node_patches import draft
 from tests.node.test_node_verdicts import surely
@@ -61,7 +61,7 @@ async def test_what_nobody_could_be_told_is_told_at_the_next_start_and_once(born
             asked = await until_told(ada, npub, f"accepts proposal {first}")
             await asyncio.to_thread(node.stop)
             node = await asyncio.to_thread(born.start)
-            folder = await asyncio.to_thread(constitutional.draft, born, migration())
+            folder = await asyncio.to_thread(constitutional.draft, born, migration(), "idea", BACK)
             judge = lambda at: constitutional.surely(born, at).good()  # noqa: E731
             second = await asyncio.to_thread(judged, born, folder, judge)
             told = await until_told(ada, npub, f"leaves proposal {second} to people")
