@@ -13,7 +13,7 @@ from tests.node.world import Home, until
 DOCS = Path(__file__).parent.parent.parent / "docs"
 DOCUMENTS = [
     DOCS / name
-    for name in ("ARCHITECTURE.md", "GLOSSARY.md", "THREATS.md", "adr/0005-state-digest.md")
+    for name in ("ARCHITECTURE.md", "GLOSSARY.md", "MUTATION.md", "adr/0005-state-digest.md")
 ]
 """Real text: this project's own pages. Only one of them says LtHash, only one SegWit."""
 
