@@ -82,11 +82,14 @@ class Stamper:
             known = await self._read(record.digest)
             if known is not None:
                 return known
-            # The list first: a record that no list names would never be looked after.
+            # The list first: a record that no list names would never be looked after. The newest
+            # last: who looks meanwhile finds the one before, and never none.
+            index = await self._state.get(_INDEX_KEY) or {}
             others = [digest for digest in await self._index() if digest != record.digest]
             opened = [*others, record.digest][-limits.STAMPS_OPEN_MAX :]
-            await self._save_index(opened, newest=record.digest)
+            await self._save_index(opened, newest=index.get("newest", record.digest))
             await self._save(record)
+            await self._save_index(opened, newest=record.digest)
             return record
 
     async def knows(self, digest: bytes) -> bool:

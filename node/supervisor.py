@@ -252,7 +252,7 @@ class Node:
                     if parts.proxying is not None:
                         await parts.proxying.stop()
                     if parts.relay is not None:  # before the server: it waits for its clients
-                        await parts.relay.close()
+                        await parts.relay.hang_up()
                     await self._serve_no_more(runner)
                     await self._stop_agent(agent)
                     for task in others:

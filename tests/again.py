@@ -1,8 +1,8 @@
 """A second try, alone, for the few tests of real processes that a busy machine made late.
 
 A whole run keeps two cores busy for half an hour with servers, relays and
-nodes that wait for each other. A test among them that fails is run once more with nothing beside it.
-If it passes it is named, loudly, as one that depends on the machine: it is to be mended, and the
+nodes that wait for each other. A test among them that fails is run once more with nothing beside it
+but the other tests of its file, for some files tell one story from test to test. If it passes it is named, loudly, as one that depends on the machine: it is to be mended, and the
 run counts. What computes only, and everything that decides what a ledger means, has no second try;
 nor have more tests than `AGAIN_MAX`, for then something is wrong.
 """
@@ -32,7 +32,8 @@ def main() -> int:
     if not 0 < len(failed) <= AGAIN_MAX or not all(map(waits, failed)):
         return 1
     print(f"timmy: {len(failed)} failed; once more, alone:", *failed, sep="\n  ", flush=True)
-    command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-n", "0", *failed]
+    files = sorted({test.partition("::")[0] for test in failed})
+    command = [sys.executable, "-m", "coverage", "run", "-m", "pytest", "-n", "0", *files]
     code = subprocess.run(command, check=False).returncode
     if code == 0:
         print("timmy: note: they pass alone: they depend on the machine, and are to be mended:")

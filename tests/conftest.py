@@ -38,6 +38,10 @@ settings.register_profile(  # hypothesis alone would take the same examples each
     "suite",
     derandomize=False,
     deadline=None,
-    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+    suppress_health_check=[
+        HealthCheck.too_slow,
+        HealthCheck.data_too_large,
+        HealthCheck.filter_too_much,  # by chance once in many runs, with what passed in all others
+    ],
 )
 settings.load_profile("suite")

@@ -218,10 +218,14 @@ class Relay:
         """Erase events for good (mesh/relay/store.py); nobody is answered meanwhile."""
         return await self._worker.submit(partial(self._store.withdraw, event_ids))
 
-    async def close(self) -> None:
-        """End all connections, finish what was offered, close the store."""
+    async def hang_up(self) -> None:
+        """End all connections, take no more, finish what was offered; our own node still reads."""
         self._closing.set()
         await self._empty.wait()
         await self._committer.idle.wait()
+
+    async def close(self) -> None:
+        """Hang up and close the store: nothing may be asked of it any more."""
+        await self.hang_up()
         await self._reconciler.close()
         await self._worker.close(self._store.close)

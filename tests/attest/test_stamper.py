@@ -270,8 +270,36 @@ class Dying(MemoryState):
             raise StateError("died")
 
 
+class Watched(MemoryState):
+    """A state at which somebody looks at every write, before it and after it."""
+
+    async def put(self, key, record):
+        await self.look()
+        await super().put(key, record)
+        await self.look()
+
+    async def look(self):
+        pass
+
+
+async def test_who_looks_while_a_stamp_is_wanted_finds_the_one_before():
+    world = World(Watched())
+    stamper = world.stamper()
+    first = await stamper.want(note(4))
+    await stamper.close(first)
+    seen = []
+
+    async def look():
+        seen.append(await stamper.newest())
+
+    world.state.look = look
+    second = await stamper.want(note(5))
+    assert None not in seen
+    assert (seen[0].digest, seen[-1].digest) == (first.digest, second.digest)
+
+
 @pytest.mark.parametrize("after", [False, True])
-@pytest.mark.parametrize("at", range(1, 8))
+@pytest.mark.parametrize("at", range(1, 9))
 async def test_a_crash_at_any_write_loses_no_proof(at, after):
     world = World()
     records = {}
