@@ -308,7 +308,7 @@ class Witnessed:
         if against := self._against():
             raise Refused(
                 f"witness {against[0]} saw something else: {self.ended[against[0]].reason}",
-                hint=f"{self.hint}; a witness that lies is taken out of node.toml",
+                hint=self.hint,
             )
         if self.release.held:
             self.vouched = True
@@ -328,11 +328,14 @@ class Witnessed:
             return _VOUCH
         if is_later(self.contradiction):
             return f"stop the node; {GO_ON}"
-        return (
+        fetch = (
             "stop the node, then fetch what is missing: timmy recover --from-mirror "
             f"{self.looking_back.mirror or 'URL'}; if nobody has it, begin a new epoch: "
             "timmy recover --kit FILE"
         )
+        if self.contradiction:
+            return fetch
+        return f"if {self._against()[0]} lies, take it out of node.toml; else {fetch}"
 
     async def ask_now(self) -> None:
         """Ask everybody who has not answered, and every witness."""

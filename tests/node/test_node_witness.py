@@ -281,6 +281,8 @@ def test_a_witness_that_lies_gives_no_reason_for_an_epoch_once_it_is_not_asked_a
     shutil.rmtree(backup.root)
     with agent.running() as node:
         until(lambda: "it saw" in node.status()["held"], WAIT, "the witness says that it saw more")
+        hint = node.status()["witnessed"]["hint"]
+        assert "take it out of node.toml; else stop the node, then fetch" in hint
     agent.configure()
     with agent.running() as node:
         assert node.status()["held"] == ""
