@@ -2,7 +2,8 @@
 
 In memory where there is /dev/shm, so that a control group counts what lies there. Named after the
 process that made them, so that the next one removes what a process that was killed left behind. So
-are the folders of a judgment (`workplace`), which children only read.
+are the folders of a judgment (`workplace`), which children only read, and those in which children
+stand whom nothing holds (`Workplace`).
 
 Not covered: how much a room may hold (the warden, or the control group).
 """
@@ -42,17 +43,28 @@ class Room:
         return self.packages
 
 
+class Workplace:
+    """A folder for files that nobody needs afterwards: `timmy-KIND-..`, where such are made.
+
+    Making it removes those of the same kind that processes left that are dead.
+    """
+
+    def __init__(self, kind: str) -> None:
+        self.path = _made(Path(tempfile.gettempdir()), f"timmy-{kind}-")
+
+    def cleanup(self) -> None:
+        """Remove it with all that is in it."""
+        remove(self.path)
+
+
 @contextmanager
 def workplace(kind: str) -> Iterator[Path]:
-    """Make a folder for files that nobody needs afterwards: `timmy-KIND-..`, where such are made.
-
-    Removes those of the same kind that processes left that are dead.
-    """
-    path = _made(Path(tempfile.gettempdir()), f"timmy-{kind}-")
+    """Make a `Workplace` that is gone after the block, and return its path."""
+    place = Workplace(kind)
     try:
-        yield path
+        yield place.path
     finally:
-        remove(path)
+        place.cleanup()
 
 
 def _made(base: Path, prefix: str) -> Path:

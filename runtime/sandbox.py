@@ -35,7 +35,6 @@ Landlock's two 1.6 times as long as bubblewrap (both on a busy machine; 65 ms of
 
 import asyncio
 import socket
-import tempfile
 from collections.abc import Coroutine, Mapping, Sequence
 from dataclasses import dataclass
 from enum import StrEnum
@@ -50,7 +49,7 @@ from runtime.core import seccomp
 from runtime.core.seccomp import Filter
 from runtime.held import Command, Planner
 from runtime.landlock import ONLINE, Plan
-from runtime.rooms import Room
+from runtime.rooms import Room, Workplace, workplace
 from runtime.tasks import to_its_end
 
 __all__ = [
@@ -211,11 +210,11 @@ async def probe(wanted: Engine | None = None) -> Probe:
 
 async def _unfit(engine: Engine) -> str | None:
     """Say why an engine does not hold here, or None."""
-    with tempfile.TemporaryDirectory(prefix="timmy-probe-") as folder:
+    with workplace("probe") as folder:
         program = _PROBE_MAIN.replace("ATTEMPTS", _PROBED[engine])
-        await asyncio.to_thread((Path(folder) / "main.py").write_text, program)
+        await asyncio.to_thread((folder / "main.py").write_text, program)
         try:
-            said = await _ask_probe(Path(folder), engine)
+            said = await _ask_probe(folder, engine)
         except (SandboxError, seccomp.UnsupportedMachine, OSError) as error:
             return str(error)
     return None if said == "contained" else f"{engine.value} leaks: {said}"
@@ -449,14 +448,14 @@ async def _spawn_bare(
     child: Child, tree: Path, channel: socket.socket, limits: SandboxLimits, entry: str
 ) -> None:
     package = interpreter.package("cbor2")
-    folder = await asyncio.to_thread(tempfile.TemporaryDirectory, prefix="timmy-agent-")
-    child.hold(folder=folder)
+    place = await asyncio.to_thread(Workplace, "agent")
+    child.hold(folder=place)
     argv = [
         *interpreter.command(_STUB),
         *(_rlimits(limits, engine=Engine.NONE, counted=False), str(tree)),
         *("" if package is None else str(package.parent), entry),
     ]
-    await child.start(argv, channel, folder=folder.name)
+    await child.start(argv, channel, folder=str(place.path))
 
 
 def _rlimits(limits: SandboxLimits, *, engine: Engine, counted: bool) -> str:

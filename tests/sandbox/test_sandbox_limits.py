@@ -302,6 +302,22 @@ def test_a_workplace_is_removed_by_the_next_one_of_its_kind(tmp_path, monkeypatc
     }  # fmt: skip
 
 
+async def test_a_child_that_nothing_holds_removes_what_a_killed_node_left(
+    tree, tmp_path, monkeypatch
+):
+    temporary = tmp_path / "temporary"
+    old = temporary / f"timmy-agent-{NO_PROCESS}-x"
+    old.mkdir(parents=True)
+    monkeypatch.setattr("tempfile.tempdir", str(temporary))
+    source = tree("import os\nopen('here', 'w').close()\n")
+    ours, theirs = socket.socketpair()
+    with ours, theirs:
+        child = await spawn(source, theirs, limits=SandboxLimits(), engine=Engine.NONE)
+        assert [path.name.split("-")[2] for path in temporary.iterdir()] == [str(os.getpid())]
+        await child.wait()
+    assert list(temporary.iterdir()) == []
+
+
 def left_behind(before: set[str]) -> set[str]:
     """Children of ours that were not there before, and control groups of ours."""
     groups = {str(path) for path in cgroups.ROOT.glob(f"*/timmy-{os.getpid()}-*")}
