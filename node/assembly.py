@@ -288,7 +288,7 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         witnessed=witnessed,
         mirroring=mirroring,
         hearing=hearing,
-        gossiping=make_gossiping(opened.session, release, witnessed, mirroring, hearing, duty),
+        gossiping=make_gossiping(release, witnessed, mirroring, hearing, duty),
         anchoring=anchoring,
         aggregating=make_aggregating(anchoring, config.aggregate, opened.lineage),
         handing_in=make_handing_in(anchoring, config.aggregate, opened.session, opened.anchors),
