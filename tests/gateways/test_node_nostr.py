@@ -132,8 +132,16 @@ async def test_an_answer_that_her_relay_refuses_for_good_is_told_of(born):
             shown = (await asyncio.to_thread(born.run, "mesh", "relays")).good().out
             assert f"UNDELIVERED  a sealed message to {ada.npub}: blocked: " in shown
             told = (await asyncio.to_thread(born.run, "status")).good().out
-            assert "1 that do not take a SEALED MESSAGE" in told
+            assert "1 that did not take a SEALED MESSAGE" in told
             assert "a sealed message is not taken here" in born.logged
+            await stopped(node, node.kill9)
+            node = await asyncio.to_thread(
+                born.start
+            )  # it is not dialled, and told of all the same
+            [again] = undelivered()
+            assert (again["url"], again["undelivered"]) == (one["url"], one["undelivered"])
+            shown = (await asyncio.to_thread(born.run, "mesh", "relays")).good().out
+            assert f"UNDELIVERED  a sealed message to {ada.npub}: blocked: " in shown
             await stopped(node, node.stop)
 
 
