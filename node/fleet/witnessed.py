@@ -304,6 +304,8 @@ class Witnessed:
         ours may be out that is not here.
         """
         if not self.needed:
+            if held := self.release.held:
+                raise Refused(f"nothing is attested: {held}", hint=self.hint)
             return await asyncio.to_thread(self.release.head)
         size, ends = self.log.size, time.monotonic() + _AGREE_SECONDS
         await self.step()

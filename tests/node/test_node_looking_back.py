@@ -151,6 +151,9 @@ def test_a_node_rolled_back_whole_with_a_relay_releases_nothing(born_seed, place
         node.request("POST", "/v1/witness", {"action": "vouch"}).refused(
             400, "a relay has a signed head", "timmy recover"
         )
+        agent_home.run("soul", "attest").refused(
+            "nothing is attested: a relay has", "timmy recover"
+        )
         assert agent_home.run("mesh", "witness").code == 1
         hint = node.request("POST", "/v1/witness", {"action": "vouch"}).json["hint"]
     begins_an_epoch(agent_home, hint)
