@@ -165,7 +165,7 @@ def is_guided_and_patched(parent, child, young, ledger):
     [proposed] = young.log("patch.proposed")
     assert proposed["payload"]["author"] == "parent"
     assert child.run("--json", "patch", "list").json[0]["state"] == "open"
-    text = proposed["content"]["text"]
+    text = proposed["content"]["document"]
     assert 'title = "remember more"' in text
     assert all(f'{key} = "{FRONT[key]}"' in text for key in ("rationale", "evaluation", "expected"))
 
