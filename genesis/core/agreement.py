@@ -10,7 +10,7 @@ another opinion: an inconclusive verdict agrees with nobody and contradicts nobo
 that all that is left is for people.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -58,6 +58,17 @@ def compare(one: Verdict, other: Verdict) -> Comparison:
     rest = {key: mine[key] for key in mine if key not in (*BASIS, "gates", "teeth")}
     more = _differences("", rest, {key: its.get(key) for key in rest})
     return Comparison(comparable=told, agree=False, differences=(*found, *more)[:SHOWN_MAX])
+
+
+def held_against(others: Sequence[Verdict], verdict: Verdict) -> tuple[int, Comparison]:
+    """Return which of `others` (one at least) a verdict is shown beside, and how it stands to it.
+
+    The first that it can be compared with, else the first of all: among those that can be compared
+    with each other all agree with their first, or one that does not is shown.
+    """
+    found = [compare(other, verdict) for other in others]
+    index = next((n for n, one in enumerate(found) if one.comparable), 0)
+    return index, found[index]
 
 
 def _basis(value: Mapping[str, Any]) -> dict[str, Any]:

@@ -243,7 +243,7 @@ def document_of(said: Said, diff: bytes, patch_class: PatchClass = PatchClass.RO
         if not getattr(said, name).strip():
             raise DraftError(
                 f"the proposal has no {name}",
-                hint=f"--{name} TEXT, or with --git a line '{name.capitalize()}: ...' in it",
+                hint=f"--{name} TEXT; of commits also a line '{name.capitalize()}: ...'",
             )
     front = Front(
         title=said.title[: limits.TITLE_CHARS_MAX],

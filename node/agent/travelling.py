@@ -17,10 +17,10 @@ import io
 from dataclasses import dataclass, field
 from typing import Any, Final
 
-from genesis.core.agreement import Comparison, compare
+from genesis.core.agreement import Comparison, held_against
 from genesis.core.errors import InvalidVerdict
 from genesis.core.limits import SIGNATURES_MAX
-from genesis.core.verdict import Decision, SignedVerdict, Verdict, signing_keys, verify_envelope
+from genesis.core.verdict import Decision, SignedVerdict, signing_keys, verify_envelope
 from ledger.core import types
 from ledger.core.errors import Refused
 from ledger.core.event import Draft, Event
@@ -194,14 +194,18 @@ class Travelling:
             )
 
     def verdicts(self, position: int) -> list[dict[str, Any]]:
-        """Return each verdict on record as a row, others beside the newest own one.
+        """Return each verdict on record as a row, others beside an own one.
 
+        That is the newest that it can be compared with, else the newest; `against` is its event.
         `words` is false for an own one of a judge that was shown nobody's, None for others'.
         """
         proposal = self.patching.proposal(position)
         events = self._events(proposal)
-        own = [self._own(one.payload["envelope"]) for one in events if one.type == _OWN]
-        beside = own[-1].verdict if own else None
+        own = [
+            (one.position, self._own(one.payload["envelope"]).verdict)
+            for one in reversed(events)
+            if one.type == _OWN
+        ]
         rows = []
         for one in events:
             found = opened(one.payload["envelope"])
@@ -209,8 +213,11 @@ class Travelling:
                 "position": one.position, "id": one.id.hex(), "type": one.type, "ts_ms": one.ts_ms,
                 "own": one.type == _OWN, "words": one.payload.get("words"),
             }  # fmt: skip
-            compared = None if one.type == _OWN or beside is None else beside
-            rows.append(row | verdict_row(found, beside=compared))
+            row |= verdict_row(found) | {"against": None, "beside": None}
+            if own and one.type != _OWN:
+                index, compared = held_against([verdict for _, verdict in own], found.verdict)
+                row |= {"against": own[index][0], "beside": comparison_row(compared)}
+            rows.append(row)
         return rows
 
 
@@ -222,8 +229,8 @@ def opened(envelope: bytes) -> SignedVerdict:
     return verify_envelope(envelope, trusted=signing_keys(envelope))
 
 
-def verdict_row(found: SignedVerdict, *, beside: Verdict | None) -> dict[str, Any]:
-    """Return a verdict as JSON values, and how it stands to another one."""
+def verdict_row(found: SignedVerdict) -> dict[str, Any]:
+    """Return a verdict as JSON values."""
     verdict = found.verdict
     return {
         "decision": verdict.decision.value,
@@ -231,7 +238,6 @@ def verdict_row(found: SignedVerdict, *, beside: Verdict | None) -> dict[str, An
         "keys": [key.hex() for key in found.signers],
         "reason": verdict.measured.get("reason", ""),
         "replayed": verdict.measured.get("replayed"),
-        "beside": None if beside is None else comparison_row(compare(beside, verdict)),
     }
 
 

@@ -31,13 +31,14 @@ import asyncio
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from attest.verify.plain import jsonable
 from ledger.core.errors import TimmyError
 from node import console
 from node.agent import drafting
 from node.client import Client, NotRunning, architecture_of
+from node.commands.options import refuse_unused
 from node.home import Home
 
 if TYPE_CHECKING:
@@ -46,6 +47,9 @@ if TYPE_CHECKING:
 
 _WAIT_S = 3600.0
 """A fork may take a quarter of an hour, and a machine that is busy longer."""
+_OF_A_TRIAL: Final = ("--from", "--task", "--turns", "--live-model", "--tokens", "--calls")
+_USED_BY: Final = {option[2:].replace("-", "_"): (option, ("--patch",)) for option in _OF_A_TRIAL}
+"""What --save, which tries nothing, would pass over."""
 
 
 def add_arguments(parser: argparse.ArgumentParser) -> None:
@@ -57,7 +61,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     parser.add_argument(
         "--at", type=int, metavar="EVENTS", help="after so many events (all): see above"
     )
-    parser.add_argument("--task", default="", help="by what it is tried (the proposal's)")
+    parser.add_argument("--task", help="by what it is tried (the proposal's)")
     parser.add_argument("--turns", type=int, metavar="N", help="turns told once more (6; 0: none)")
     parser.add_argument("--live-model", action="store_true", help="models may be asked")
     parser.add_argument("--tokens", type=int, metavar="N", help="of those, at most so many tokens")
@@ -68,6 +72,8 @@ def run(arguments: argparse.Namespace) -> int:
     """Fork, try, tell; exit 0 only for a patch that is accepted."""
     from genesis.forking.documents import read
 
+    action = "--patch" if arguments.save is None else "--save"
+    refuse_unused(arguments, f"fork {action}", action, _USED_BY)
     home, body, kept = Home.find(arguments.home), _body(arguments), getattr(arguments, "from")
     if kept is not None and arguments.at is not None:
         raise TimmyError("--at is of a home, not of what was kept", hint="--save with --at")
@@ -172,7 +178,7 @@ def _stopped(
             architecture_patch=_document(
                 given, lambda: {at: base[at] for at in base if at not in base.reducers}
             ),
-            evaluation_task=body["task"],
+            evaluation_task=body.get("task", ""),
             budget=budget_of(body),
             engine=engine,
         )

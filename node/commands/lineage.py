@@ -9,6 +9,7 @@
     timmy lineage check CHILD --grant     and grant the gate that it is ready for
     timmy lineage guide CHILD "words"     say something to its agent
     timmy lineage patch CHILD FILE        propose a change; its own judge and operator decide
+    timmy lineage patch CHILD fix.diff --rationale "..." --evaluation "..." --expected "..."
     timmy lineage reset CHILD --reason R --yes   end its autonomy; gates back to the rite
     timmy lineage report [CHILD]          what it reported last; as a child: report now
     timmy lineage carry [CHILD] -o FILE   letters that do not travel by themselves, as a file
@@ -31,6 +32,7 @@ from ledger.core.errors import TimmyError
 from mesh.core import nip19
 from node import console
 from node.client import Client, path
+from node.commands import said
 from node.home import Home
 
 _ID_CHARS: Final = 16
@@ -64,6 +66,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
     patch = actions.add_parser("patch", help="propose a change to a child")
     patch.add_argument("child", metavar="CHILD")
     patch.add_argument("file", type=Path, help="a proposal, or a bare diff")
+    said.add_arguments(patch, "a bare diff")
     reset = actions.add_parser("reset", help="end a child's autonomy")
     reset.add_argument("child", metavar="CHILD")
     reset.add_argument("--reason", required=True, help="for the record, there and here")
@@ -315,12 +318,14 @@ def _guide(home: Home, arguments: argparse.Namespace) -> int:
 
 def _patch(home: Home, arguments: argparse.Namespace) -> int:
     from genesis.core.limits import DOCUMENT_BYTES_MAX
-    from node.agent.drafting import Said, document_of, is_document
+    from node.agent.drafting import is_document
 
-    data, unsaid = _read(arguments.file, DOCUMENT_BYTES_MAX), "not said by the parent"
-    said = Said(title="A diff of the parent", rationale=unsaid, evaluation=unsaid, expected=unsaid)
-    document = data if is_document(data) else document_of(said, data)
-    return _order(home, arguments, document.decode())
+    data = _read(arguments.file, DOCUMENT_BYTES_MAX)
+    if is_document(data):
+        said.refuse(arguments)
+    else:
+        data, _ = said.around(arguments, data)
+    return _order(home, arguments, data.decode())
 
 
 def _reset(home: Home, arguments: argparse.Namespace) -> int:

@@ -52,11 +52,31 @@ from node import console
 from node.client import Client, path
 from node.commands import mesh_tasks
 from node.commands.mesh_relays import show_relays
+from node.commands.options import refuse_unused
 from node.fleet import mirror_rows
 from node.home import Home
 
 _WORDLESS: Final = ("found", "invite", "policy", "mirrors", "relays", "tasks")
 _CHANGES: Final = ("policy", "admit", "remove")
+_PROOF: Final = ("witness proof",)
+_USED_BY: Final = {
+    "url": ("--url", ("found", "invite")),
+    "relays": ("--relay", ("invite",)),
+    "roles": ("--roles", ("invite",)),
+    "hours": ("--hours", ("invite",)),
+    "lead": ("--lead", ("admit", "remove")),
+    "needed": ("--needed", _CHANGES),
+    "quorum": ("--quorum", _CHANGES),
+    "able": ("--any or --able", ("task",)),
+    "wait": ("--wait", ("task",)),
+    "due": ("--due", ("task",)),
+    "epoch": ("--epoch", _PROOF),
+    "output": ("-o", _PROOF),
+    "passphrase_fd": ("--passphrase-fd", ("found", *_CHANGES)),
+}
+"""Which of the actions use an option: others refuse it."""
+_ROLES: Final = "home,jobs,witness"
+_HOURS: Final = 24
 _DIGEST_CHARS_MIN: Final = 8
 _RELAYED: Final = ("relays", "task", "tasks")
 _WITNESS: Final = ("show", "ask", "vouch", "proof")
@@ -89,8 +109,8 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--relay", action="append", metavar="URL", dest="relays",
         help="invite: wss:// or ws:// address of a relay by which the newcomer asks; repeatable",
     )  # fmt: skip
-    parser.add_argument("--roles", default="home,jobs,witness", help="invite: what it may be")
-    parser.add_argument("--hours", type=int, default=24, help="invite: how long (default 24)")
+    parser.add_argument("--roles", help=f"invite: what it may be (default {_ROLES})")
+    parser.add_argument("--hours", type=int, help=f"invite: how long (default {_HOURS})")
     parser.add_argument(
         "--lead", type=int, metavar="MINUTES",
         help="admit, remove: until new voters decide (default 120; at once if nobody else decides)",
@@ -114,7 +134,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         help="task: if no member takes it now, the first that has time",
     )
     parser.add_argument("--due", type=int, metavar="SECONDS", help="task: of no use after that")
-    parser.add_argument("--epoch", type=int, default=0, help="proof: of this epoch (default 0)")
+    parser.add_argument("--epoch", type=int, help="proof: of this epoch (default 0)")
     parser.add_argument("-o", "--output", type=Path, metavar="FILE", help="proof: where to")
     parser.add_argument("--passphrase-fd", type=int, metavar="N", help="of the operator's key")
 
@@ -122,16 +142,14 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
 def _check(arguments: argparse.Namespace) -> None:
     """Refuse a word or a number that would mean nothing. Raises TimmyError."""
     what, words = arguments.what, arguments.which
+    action = f"witness {words[0] if words else 'show'}" if what == "witness" else what
+    refuse_unused(arguments, f"mesh {action}", action, _USED_BY)
     if what in _WORDLESS and words:
         raise TimmyError(f"mesh {what} takes no {words[0]!r}", hint=f"timmy mesh {what}")
     if what == "refuse" and len(words) != 1:
         raise TimmyError(
             f"refuse takes one npub, not {len(words)}",
             hint="timmy mesh members shows who asks to join",
-        )
-    if what not in _CHANGES and _numbers(arguments):
-        raise TimmyError(
-            f"mesh {what} takes neither --needed nor --quorum", hint="policy, admit and remove do"
         )
     if what == "policy" and not _numbers(arguments):
         raise TimmyError("what is to be the policy?", hint="--needed N, --quorum N or both")
@@ -266,8 +284,10 @@ def _changed(found: dict[str, Any]) -> None:
 
 
 def _invite(client: Client, arguments: argparse.Namespace) -> int:
-    roles = [role for role in arguments.roles.split(",") if role]
-    body = {"action": "invite", "roles": roles, "hours": arguments.hours}
+    given = _ROLES if arguments.roles is None else arguments.roles
+    hours = _HOURS if arguments.hours is None else arguments.hours
+    roles = [role for role in given.split(",") if role]
+    body: dict[str, Any] = {"action": "invite", "roles": roles, "hours": hours}
     body |= {"url": arguments.url} if arguments.url else {}
     body |= {"relays": arguments.relays} if arguments.relays else {}
     found = client.call("POST", "/v1/fleet", body)
@@ -369,7 +389,7 @@ def _witness(home: Home, arguments: argparse.Namespace) -> int:
 
 
 def _proof(client: Client, arguments: argparse.Namespace, ledger: str) -> int:
-    data = client.raw("GET", path("witness", "equivocation", ledger, arguments.epoch))
+    data = client.raw("GET", path("witness", "equivocation", ledger, arguments.epoch or 0))
     write_atomically(arguments.output, data, mode=0o644)
     found = {"file": str(arguments.output), "bytes": len(data)}
     return _tell(arguments, found, lambda f: console.out(

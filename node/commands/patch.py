@@ -43,14 +43,13 @@ from ledger.core.types import PATCH_JUDGED, PATCH_PROPOSED, PATCH_REPORTED
 from ledger.core.upcast import UPCASTERS
 from node import console
 from node.agent import drafting
-from node.agent.drafting import DraftError, Said
+from node.agent.drafting import DraftError
 from node.client import Client, NodeSaid, architecture_of, path
-from node.commands import patch_adopt, patch_approve, patch_verdicts
+from node.commands import patch_adopt, patch_approve, patch_verdicts, said
 from node.home import Home
 from node.open import Reading, reading
 
 _JUDGED: Final = frozenset({PATCH_JUDGED.name, PATCH_REPORTED.name})
-_SAID: Final = ("title", "rationale", "evaluation", "expected")
 _LINE: Final = re.compile(r"line (\d+): (.*)", re.DOTALL)
 _PLACE: Final = re.compile(r"(.+):([0-9]{1,7})")
 
@@ -78,8 +77,7 @@ def add_arguments(parser: argparse.ArgumentParser) -> None:
         "--constitutional", action="store_true", help="a diff, or --git, of this software itself"
     )
     propose.add_argument("--author", default="operator", help="who proposes it (operator)")
-    for name in _SAID:
-        propose.add_argument(f"--{name}", default="", help="of a diff, or of --git")
+    said.add_arguments(propose, "a diff, or of --git")
     comment = actions.add_parser("comment", help="say something about a line")
     comment.add_argument("place", metavar="FILE:LINE", help="a file it changes, or proposal:LINE")
     comment.add_argument("text")
@@ -199,41 +197,24 @@ def _propose(home: Home, arguments: argparse.Namespace) -> int:
 
 def _document(home: Home, arguments: argparse.Namespace) -> tuple[bytes, str, int]:
     """The document, what its lines are lines of, and how many of ours stand before those."""
-    given = Said(**{name: getattr(arguments, name) for name in _SAID})
     named_class = PatchClass("constitutional" if arguments.constitutional else "routine")
     if arguments.git is not None:
-        said, diff = drafting.from_git(arguments.repo or Path(), arguments.git)
-        document = drafting.document_of(_over(said, given), diff, named_class)
+        found, diff = drafting.from_git(arguments.repo or Path(), arguments.git)
+        document = drafting.document_of(said.over(arguments, found), diff, named_class)
         return document, arguments.git, _lines_before(document, diff)
     if arguments.repo is not None:
         raise TimmyError("--repo is where the commits of --git are", hint="--git BASE..HEAD")
     folder = drafting.folder_of(arguments.file)
     if folder is not None:
-        _says_itself(arguments)
+        said.refuse(arguments, "constitutional")
         document = drafting.folder_document(folder, lambda: _changeable(home))
         return document, str(folder / drafting.DOCUMENT), 0
     data = _read(arguments.file)
     if drafting.is_document(data):
-        _says_itself(arguments)
+        said.refuse(arguments, "constitutional")
         return data, str(arguments.file), 0
-    said = Said(title=arguments.file.stem.replace("-", " ") or "A diff")
-    ended = data if data.endswith(b"\n") else data + b"\n"
-    document = drafting.document_of(_over(said, given), ended, named_class)
+    document, ended = said.around(arguments, data, named_class)
     return document, str(arguments.file), _lines_before(document, ended)
-
-
-def _says_itself(arguments: argparse.Namespace) -> None:
-    """Refuse what would be passed over: a document has words and a class of its own."""
-    given = [name for name in (*_SAID, "constitutional") if getattr(arguments, name)]
-    if given:
-        raise TimmyError(
-            f"--{given[0]} is of a diff, or of --git: a proposal says that itself",
-            hint=f"write it into {drafting.DOCUMENT}",
-        )
-
-
-def _over(said: Said, given: Said) -> Said:
-    return Said(**{name: getattr(given, name) or getattr(said, name) for name in _SAID})
 
 
 def _lines_before(document: bytes, diff: bytes) -> int:

@@ -182,8 +182,8 @@ async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgm
 
 
 def verify(_home: Home, arguments: argparse.Namespace) -> int:
-    """Check each file, and compare every verdict with the first."""
-    from genesis.core.agreement import compare
+    """Check each file, and hold every verdict against those before it."""
+    from genesis.core.agreement import held_against
     from node.agent.travelling import comparison_row, verdict_row
 
     named = _keys(arguments.key)
@@ -193,11 +193,12 @@ def verify(_home: Home, arguments: argparse.Namespace) -> int:
             "there is no verdict in these files",
             hint="its owner judges first: timmy patch judge EVENT",
         )
-    first = found[0][1].verdict
     rows, good = [], True
-    for file, one in found:
-        compared = compare(first, one.verdict)
-        row = {"file": file, **verdict_row(one, beside=None), "beside": comparison_row(compared)}
+    for number, (file, one) in enumerate(found):
+        before = [other.verdict for _, other in found[: number or 1]]
+        index, compared = held_against(before, one.verdict)
+        row = {"file": file, **verdict_row(one), "against": before[index].digest.hex()}
+        row["beside"] = comparison_row(compared)
         row["owner"] = bundle is not None and bool(set(one.signers) & bundle.judges)
         row["known"] = row["owner"] or bool(set(one.signers) & named)
         row["of_bundle"] = bundle is None or bundle.proposed.is_of(one.verdict.findings.inputs)
@@ -265,16 +266,16 @@ def _show(row: dict[str, Any]) -> None:
     if not row["of_bundle"]:
         console.out("about     another proposal than the bundle's")
     if not row["beside"]["agree"] or row["beside"]["differences"]:
-        _tell("the first", row["beside"])
+        _tell(f"digest {row['against'][:16]}", row["beside"])
 
 
 def _tell(beside: str, row: dict[str, Any]) -> None:
     """Say how two verdicts stand to each other, and where they differ."""
     if row["agree"]:
-        console.out(f"agrees    with {beside}")
+        console.out(f"agrees    with {one_line(beside)}")
         return
     word = "disagrees" if row["comparable"] else "no match "
-    console.out(f"{word} with {beside}")
+    console.out(f"{word} with {one_line(beside)}")
     for one in row["differences"][:_SHOWN_MAX]:
         what, own, other = (one_line(str(one[name])) for name in ("what", "own", "other"))
         console.out(f"          {what}: {own[:24]} there, {other[:24]} here")
@@ -303,7 +304,7 @@ def verdicts_of(home: Home, arguments: argparse.Namespace, position: int) -> int
         said = f"{row['decision']}{bare(row)}"
         console.out(f"{row['position']}  {said}, {whose}, digest {row['digest'][:16]}")
         if row["beside"] is not None:
-            _tell("this node's", row["beside"])
+            _tell(f"this node's, {row['against']}", row["beside"])
     if not rows:
         console.out("no verdicts yet")
     return 0

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import pytest
 
-from genesis.core.agreement import SHOWN_MAX, compare
+from genesis.core.agreement import SHOWN_MAX, compare, held_against
 from genesis.core.verdict import Decision, Findings, Gate, Outcome, Tooth, Verdict
 
 from .world import ACCEPT, INPUTS, REJECT
@@ -70,6 +70,17 @@ def test_who_found_nothing_out_agrees_with_nobody():
         found = compare(one, unsure)
         assert not found.agree
         assert not found.comparable
+
+
+def test_one_is_held_against_the_first_that_it_can_be_compared_with():
+    unsure = verdict(ACCEPT, Decision.INCONCLUSIVE)
+    accept, reject = verdict(ACCEPT), verdict(REJECT)
+    elsewhere = verdict(replace(ACCEPT, inputs=replace(INPUTS, head_size=8)))
+    for others, at in (([unsure, accept], 1), ([elsewhere, unsure, accept], 2), ([accept] * 2, 0)):
+        index, found = held_against(others, reject)
+        assert (index, found) == (at, compare(accept, reject))
+        assert found.comparable
+    assert held_against([elsewhere, unsure], reject) == (0, compare(elsewhere, reject))
 
 
 def test_what_is_named_is_bounded():

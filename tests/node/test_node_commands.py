@@ -10,6 +10,8 @@ import pytest
 from genesis.keys.keystore import unlock_agent, unlock_operator
 from node.cli import GROUPS
 from runtime.core.crisis import ANSWER
+from tests.e2e.make_examples import EXAMPLES
+from tests.node.test_node_patches import SAID
 
 from .world import PASSPHRASE, READY_SECONDS, STOP_SECONDS, Home, until
 
@@ -18,6 +20,8 @@ HELP_MODULES_MAX = 400
 """What a help may import, Python's own modules and all: 262 was the most when this was written. A
 count, not a clock: it says the same on a busy machine."""
 NOT_FOR_HELP = ("aiohttp", "websockets", "prometheus_client", "rich")
+DIFF = str(EXAMPLES / "remember-more.diff")
+DOCUMENT = str(EXAMPLES.parent / "docs" / "proposed-patch.md")
 HEAVY = ("aiohttp", "apsw", "coincurve", "websockets", "prometheus_client", "rich")
 
 
@@ -242,7 +246,38 @@ WRONG = [
     (["mesh", "refuse"], "refuse takes one npub, not 0"),
     (["mesh", "refuse", "a", "b"], "refuse takes one npub, not 2"),
     (["mesh", "policy"], "what is to be the policy?"),
-    (["mesh", "members", "--needed", "2"], "mesh members takes neither --needed nor --quorum"),
+    (["mesh", "members", "--needed", "0"], "mesh members takes no --needed"),
+    (["mesh", "members", "--url", "http://x"], "mesh members takes no --url"),
+    (
+        ["mesh", "approve", "01234567", "--passphrase-fd", "0"],
+        "mesh approve takes no --passphrase-fd",
+    ),
+    (["mesh", "found", "--relay", "wss://x"], "mesh found takes no --relay"),
+    (["mesh", "policy", "--needed", "1", "--lead", "5"], "mesh policy takes no --lead"),
+    (["mesh", "admit", "--roles", "jobs"], "--roles is of invite"),
+    (["mesh", "refuse", "npub1x", "--hours", "1"], "mesh refuse takes no --hours"),
+    (["mesh", "tasks", "--due", "5"], "mesh tasks takes no --due"),
+    (["mesh", "relays", "--any"], "mesh relays takes no --any or --able"),
+    (["mesh", "mirrors", "--wait"], "mesh mirrors takes no --wait"),
+    (["mesh", "witness", "--epoch", "0"], "mesh witness show takes no --epoch"),
+    (["mesh", "witness", "ask", "-o", "x"], "-o is of witness proof"),
+    (
+        ["mesh", "witness", "proof", "x", "-o", "y", "--quorum", "2"],
+        "witness proof takes no --quorum",
+    ),
+    (["fork", "--save", "x", "--task", "Is it kind?"], "fork --save takes no --task"),
+    (["fork", "--save", "x", "--from", "y"], "--from is of --patch"),
+    (["fork", "--save", "x", "--turns", "0"], "fork --save takes no --turns"),
+    (["fork", "--save", "x", "--live-model"], "fork --save takes no --live-model"),
+    (["fork", "--save", "x", "--at", "3", "--tokens", "5"], "fork --save takes no --tokens"),
+    (["fork", "--save", "x", "--calls", "5"], "fork --save takes no --calls"),
+    (["lineage", "patch", "3f9a", DIFF], "the proposal has no rationale"),
+    (["lineage", "patch", "3f9a", DIFF, *SAID[:2]], "the proposal has no evaluation"),
+    (["lineage", "patch", "3f9a", DIFF, *SAID], "no node is running"),
+    (
+        ["lineage", "patch", "3f9a", DOCUMENT, "--title", "x"],
+        "--title is of a diff: a proposal says",
+    ),
 ]
 
 

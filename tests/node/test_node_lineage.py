@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from tests.node.test_node_models import add, serving
+from tests.node.test_node_patches import FRONT, SAID
 from tests.node.test_node_tools import says
 from tests.node.world import SETTINGS, Home, until
 
@@ -157,11 +158,16 @@ def is_guided_and_patched(parent, child, young, ledger):
     until(lambda: said_to(young, "parent"), SECONDS, "the child's agent heard its parent")
     [message] = said_to(young, "parent")
     assert message["payload"]["author"] == "parent"
-    parent.run("lineage", "patch", ledger, str(EXAMPLES / "remember-more.diff")).good()
+    diff = str(EXAMPLES / "remember-more.diff")
+    parent.run("lineage", "patch", ledger, diff).refused("the proposal has no rationale")
+    parent.run("lineage", "patch", ledger, diff, *SAID).good()
     until(lambda: young.log("patch.proposed"), SECONDS, "the child has a proposal")
     [proposed] = young.log("patch.proposed")
     assert proposed["payload"]["author"] == "parent"
     assert child.run("--json", "patch", "list").json[0]["state"] == "open"
+    text = proposed["content"]["document"]
+    assert 'title = "remember more"' in text
+    assert all(f'{key} = "{FRONT[key]}"' in text for key in ("rationale", "evaluation", "expected"))
 
 
 def said_to(young, conversation):

@@ -3,14 +3,16 @@
 import base64
 import json
 import os
+from dataclasses import replace
 
 import pytest
 
-from genesis.core.verdict import verify_envelope
+from genesis.core.verdict import Decision, Outcome, Verdict, sign_envelope, verify_envelope
+from genesis.keys import keystore
 from ledger.core.bundle import Attachment, Header, Reader, Writer
 from ledger.core.keys import Signer
 from tests.node.test_node_patches import draft
-from tests.node.world import Home
+from tests.node.world import PASSPHRASE, Home
 
 
 def surely(home, *argv):
@@ -109,9 +111,11 @@ def test_verdicts_are_taken_and_shown_beside_the_own_one(owner, other, judged, p
     assert bare["own"]
     assert theirs["keys"] == sorted(found["keys"]) or set(theirs["keys"]) == set(found["keys"])
     assert theirs["type"] == "patch.reported"
-    # the newest own verdict is that without words: at another head, so there is nothing to compare
-    assert not theirs["beside"]["comparable"]
+    # the newest own verdict is that without words, at another head: it is held against the other
+    assert theirs["against"] == own["position"]
+    assert theirs["beside"]["agree"]
     whole = home.run("patch", "verdicts", at).good().out
+    assert f"agrees    with this node's, {own['position']}" in whole
     assert f"signed {found['keys'][0][:16]}" in whole
     keys = ("--key", found["keys"][0])
     told = other.run("patch", "verify", str(place / "with.patch"), str(file), *keys).good().out
@@ -121,6 +125,102 @@ def test_verdicts_are_taken_and_shown_beside_the_own_one(owner, other, judged, p
     home.run("patch", "export", at, str(again)).good()
     rows = other.run("--json", "patch", "verify", str(again)).good().json["verdicts"]
     assert [row["digest"] for row in rows] == [found["digest"]] * 2
+
+
+@pytest.fixture(scope="module")
+def third(place):
+    """A third home, and the file with what it says: one case came out otherwise there."""
+    home = Home(place / "third").configure()
+    home.run("init").good()
+    return home, place / "otherwise.json"
+
+
+def otherwise(home, envelope, file, decision=Decision.REJECT):
+    """Sign with a home's own keys what another found, but for the outcome of its first gate."""
+    keys = keystore.unlock_agent(home.path, PASSPHRASE)
+    named = json.loads(envelope)["signatures"]
+    trusted = [bytes.fromhex(one["keyid"]) for one in named]
+    found = verify_envelope(envelope, trusted=trusted).verdict.findings
+    first, *rest = found.gates
+    changed = replace(found, gates=(replace(first, candidate=Outcome.FAIL), *rest))
+    verdict = Verdict(decision=decision, findings=changed)
+    file.write_bytes(sign_envelope(verdict, [keys.log, keys.nostr]))
+    return first.name, verdict.digest.hex()
+
+
+def test_a_home_that_disagrees_is_shown_with_the_gate_and_nothing_is_averaged(
+    owner, other, judged, third, place
+):
+    """Two homes say accept and one says reject: that is no majority, and not good."""
+    files = (str(place / "with.patch"), str(judged[1]), str(third[1]))
+    gate, digest = otherwise(third[0], judged[1].read_bytes(), third[1])
+    done = other.run("--json", "patch", "verify", *files)
+    assert (done.code, done.json["good"]) == (1, False)
+    own, theirs, liar = done.json["verdicts"]
+    assert [row["decision"] for row in (own, theirs, liar)] == ["accept", "accept", "reject"]
+    assert (liar["digest"], liar["against"], theirs["digest"]) == (
+        digest,
+        own["digest"],
+        own["digest"],
+    )
+    assert theirs["beside"]["agree"]
+    differ = {"what": f"gate {gate} candidate", "own": "pass", "other": "fail"}
+    assert liar["beside"] == {"comparable": True, "agree": False, "differences": [differ]}
+    done = other.run("patch", "verify", *files)
+    assert done.code == 1, done
+    said = f"disagrees with digest {own['digest'][:16]}\n          gate {gate} candidate: pass there, fail here\n"
+    assert said in done.out
+    assert done.out.endswith("they do not all hold, or agree\n")
+    assert done.err == ""
+    # in another order, with no bundle and the two keys named: they disagree all the same
+    keys = [word for row in (theirs, liar) for word in ("--key", row["keys"][0])]
+    done = other.run("--json", "patch", "verify", *files[:0:-1], *keys)
+    assert (done.code, done.json["proposal"]) == (1, None)
+    first, second = done.json["verdicts"]
+    assert (first["known"], second["known"], second["against"]) == (True, True, digest)
+    assert second["beside"]["differences"] == [differ | {"own": "fail", "other": "pass"}]
+
+
+def test_one_that_found_nothing_out_hides_no_disagreement(other, judged, third, place):
+    """The first file compares with nobody: those behind it are held against each other."""
+    unsure, otherwise_ = place / "unsure.json", place / "two.json"
+    envelope = judged[1].read_bytes()
+    otherwise(third[0], envelope, unsure, Decision.INCONCLUSIVE)
+    gate, _ = otherwise(third[0], envelope, otherwise_)
+    argv = ("patch", "verify", str(unsure), str(judged[1]), str(otherwise_))
+    done = other.run("--json", *argv)
+    assert (done.code, done.json["good"]) == (1, False)
+    none, theirs, liar = done.json["verdicts"]
+    assert not none["beside"]["comparable"]
+    assert not theirs["beside"]["comparable"]
+    assert liar["against"] == theirs["digest"]
+    assert [one["what"] for one in liar["beside"]["differences"]] == [f"gate {gate} candidate"]
+    # without the third there is nothing to disagree about
+    said = other.run(*argv[:-1]).good().out
+    assert "no match  with digest" in said
+    assert "all that can be compared agree" in said
+
+
+def test_who_approves_is_shown_who_disagrees(owner, judged, third):
+    """On record beside the own verdict, though that without words is newer, and before a yes."""
+    home, node, made = owner
+    at = str(made["position"])
+    gate, digest = otherwise(third[0], judged[1].read_bytes(), third[1])
+    home.run("patch", "take", str(third[1]), "--on", at).good()
+    rows = home.run("--json", "patch", "verdicts", at).good().json
+    [row] = [row for row in rows if row["digest"] == digest]
+    [own] = [row for row in node.log("patch.judged") if row["payload"]["words"]]
+    assert (row["decision"], row["own"], row["against"]) == ("reject", False, own["position"])
+    assert row["beside"]["comparable"]
+    assert not row["beside"]["agree"]
+    said = home.run("patch", "verdicts", at).good().out
+    assert (
+        f"disagrees with this node's, {own['position']}\n"
+        f"          gate {gate} candidate: pass there, fail here\n"
+    ) in said
+    told = home.run("patch", "approve", at).good().err
+    assert f"another   {row['keys'][0][:16]} says reject, another digest\n" in told
+    home.run("patch", "disapprove", at).good()
 
 
 def test_a_key_that_nobody_named_is_not_taken_for_another(other, judged, place):
@@ -236,3 +336,48 @@ def test_before_its_owner_judged_there_is_no_seed(owner, other, place):
         home.run("patch", "take", str(theirs), "--on", str(made["position"])).refused(
             "not about proposal"
         )
+
+
+COIN = """    words = memory.text(position)
+    import os
+    try:
+        yield "recall", {"query": os.urandom(8).hex(), "limit": 1}
+    except Refused:
+        pass
+"""
+
+
+def judge(home, *argv):
+    """Judge what is rejected, until something is found out."""
+    for _ in range(10):
+        done = home.run("--json", "patch", "judge", *argv)
+        if done.json["decision"] != "inconclusive":
+            break
+    assert (done.code, done.json["decision"]) == (1, "reject"), done
+    return done.json
+
+
+def test_two_honest_judges_of_a_coin_disagree_about_what_they_saw(owner, other, place):
+    """Both reject it, and each saw another fall: that is said, too, and no verdict of two is made."""
+    home, _node, _ = owner
+    folder = draft(home, "coin", title="Toss a coin")
+    loop = folder / "runtime/agent/loop.py"
+    head = "    words = memory.text(position)\n"
+    text = loop.read_text()
+    assert text.count(head) == 1
+    loop.write_text(text.replace(head, COIN))
+    at = str(home.run("--json", "patch", "propose", str(folder)).good().json["position"])
+    own = judge(home, at)
+    file, theirs = place / "coin.patch", place / "coin.json"
+    home.run("patch", "export", at, str(file)).good()
+    found = judge(other, "--bundle", str(file), "-o", str(theirs))
+    assert found["owner"] == {"decision": "reject", "digest": own["digest"]}
+    assert found["digest"] != own["digest"]
+    assert (found["beside"]["comparable"], found["beside"]["agree"]) == (True, False)
+    whats = [one["what"] for one in found["beside"]["differences"]]
+    assert whats
+    assert all(what.startswith("gate ") and what.endswith(" transcript") for what in whats)
+    done = other.run("patch", "verify", str(file), str(theirs))
+    assert done.code == 1, done
+    assert f"disagrees with digest {own['digest'][:16]}\n          {whats[0]}: " in done.out
+    assert "they do not all hold, or agree\n" in done.out

@@ -432,27 +432,3 @@ async def test_no_control_group_and_no_room_stays_behind(run):
 def test_senseless_limits_are_refused(kwargs):
     with pytest.raises(ValueError, match="expected"):
         SandboxLimits(**kwargs)
-
-
-def test_control_groups_version_2_are_written_beside_the_own(tmp_path):
-    """A plain folder stands in: what is tested is which files get which text."""
-    root, own = tmp_path / "cgroup", tmp_path / "own"
-    (root / "user" / "shell").mkdir(parents=True)
-    (root / "cgroup.controllers").write_text("memory pids")
-    own.write_text("0::/user/shell\n")
-    group = cgroups.create(1000, 7, root=root, own=own)
-    assert group is not None
-    folder = group.folders[""]
-    assert folder.parent == root / "user"
-    assert (folder / "memory.max").read_text() == "1000"
-    assert (folder / "pids.max").read_text() == "7"
-    (folder / "cpu.stat").write_text("usage_usec 1500000\nuser_usec 1\n")
-    (folder / "memory.peak").write_text("77\n")
-    assert group.usage() == cgroups.Usage(cpu_s=1.5, memory_peak_bytes=77)
-
-
-def test_without_control_groups_there_is_none(tmp_path):
-    assert cgroups.create(1000, 7, root=tmp_path, own=tmp_path / "absent") is None
-    own = tmp_path / "own"
-    own.write_text("4:memory:/\n")
-    assert cgroups.create(1000, 7, root=tmp_path, own=own) is None
