@@ -9,7 +9,7 @@ from genesis.core.constitution import Software, change_digest, constituted
 from genesis.core.patch import parse
 from genesis.core.verdict import PEOPLE, Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head, Task
-from genesis.judging.constitution import FOR_PEOPLE, judge_constitution
+from genesis.judging.constitution import FOR_PEOPLE, UNMEASURED, judge_constitution
 from genesis.judging.packing import framed
 from genesis.judging.refolding import Cages, Told
 from genesis.judging.returning import taken_back
@@ -120,6 +120,7 @@ async def test_two_judges_of_one_change_come_to_one_digest(events):
     one, two = [await judged(diff(OTHER), events) for _ in range(2)]
     assert one.verdict.digest == two.verdict.digest
     assert one.verdict.findings.for_people
+    assert one.verdict.measured["effect"] == {"measure": "", "said": UNMEASURED}
     state = one.verdict.measured["constitution"]["state"]
     assert (state["differs"], state["migration"]) == ([], None)
 

@@ -18,6 +18,7 @@ from genesis.judging.whole import Whole, told_whole, tried_whole
 from ledger.core import types
 from ledger.core.event import Draft
 from ledger.core.state import State
+from node.agent.told_verdicts import facts, found_lines
 from runtime.sandbox import Engine
 from tests.genesis_constitution.world import (
     BACK,
@@ -126,6 +127,8 @@ async def test_a_migration_is_taken_back_over_the_whole_ledger(log):
     assert (findings.inputs.measure, findings.counts) == ("template-bytes", ())
     effect = found.judgment.verdict.measured["effect"]
     assert effect == {"measure": "template-bytes", "said": UNMEASURED}
+    told = list(found_lines(facts(found.judgment.verdict, words=True)))
+    assert told == [("reason", found.reason), ("effect", UNMEASURED)]
     assert list(log.records()) == before
 
 
