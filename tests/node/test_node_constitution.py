@@ -217,7 +217,7 @@ def test_that_nothing_is_measured_of_it_is_said_in_a_line(home, at):
         shown = home.run("patch", "show", at).good().out.split("+++")[0]
         asked = home.run("patch", "approve", at, "--print").good().err
     for text in (shown, asked):
-        assert re.search(f"^ *effect +{UNMEASURED}$", text, re.MULTILINE), text
+        assert re.search(rf"^(timmy: )?effect +{UNMEASURED}$", text, re.MULTILINE), text
 
 
 def test_nobody_but_those_people_approves_it_and_nothing_comes_of_it_early(home, at):
