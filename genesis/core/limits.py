@@ -108,8 +108,21 @@ EXPORT_TOOLS_MAX = 512
 FORK_TURNS_MAX = 64
 """Recorded turns that a fork tells once more: each is two processes."""
 
-FORK_FOLDED_EVENTS_MAX = 4_000
-"""Newest events that a fork folds with changed reducers: as many as the judge is given."""
+FORK_SAMPLED_EVENTS = 4_000
+"""Newest events that a fork folds with changed reducers, and with known-bad ones, before it folds
+the whole ledger: as many as the judge is given."""
+
+FOLD_EVENTS_PER_S_MIN = 2_000
+"""The slowest folding that is waited for. An old core does 17,000, and 3,600 where nine others want
+two cores. A million events may take eight minutes, if the budget of the judgment lasts."""
+
+FOLD_STATE_TIMES_MAX = 2
+"""How often as large as the parent's state a changed one may be, beyond what is free: a migration
+carries along what it no longer uses."""
+
+FOLD_MEMORY_TIMES = 16
+"""Bytes of memory for each of the largest state that a fold may hand over, beyond what is free: the
+entries as Python has them, and their encodings."""
 
 FORK_EFFECTS_MAX = 256
 """Effects of one turn that are kept in a report: a turn has fewer steps."""

@@ -18,7 +18,8 @@ sandbox held its attacks.
     3. the state is rebuilt              snapshot and tail must give the parent's digest
     4. the gates                         `genesis.judge`: these decide
                                          or, where reducers change, `genesis.judging.constitution`:
-                                         the same state, or a declared migration that takes it back
+                                         the same state after all events, or a declared migration
+                                         that takes it back
     5. recorded turns, told once more    `genesis.forking.told`: these are reported
 
 A sandbox that does not hold, or that no attack suite passed, makes every verdict inconclusive.
@@ -47,7 +48,7 @@ from genesis.forking.events import Events
 from genesis.forking.metered import LiveBudget, LiveUse, Metered
 from genesis.forking.session import Exported, now_ms
 from genesis.forking.told import Compared, Retelling
-from genesis.judging.constitution import judge_constitution
+from genesis.judging.constitution import Whole, judge_constitution
 from genesis.judging.measuring import measure_of, wanted_of
 from genesis.trees import write_tree
 from ledger.core.event import Event
@@ -200,26 +201,24 @@ class Successor:
             "seed": self.seed, "engine": tested.holds, "clock": self.clock,
             "budget": self.budget.judged, "distrust": tested.reason,
         }  # fmt: skip
+        task = judging.Task(
+            measure=measure_of(self.read.task), wanted=wanted_of(front.expected), tries=1,
+            migration=front.migration,
+        )  # fmt: skip
         diff, events = self.read.proposal.patch.data, Events(self.state.reading(), about.size)
         if self.read.software is not None:
-            newest = events[-limits.FORK_FOLDED_EVENTS_MAX :]
+            newest = events[-limits.FORK_SAMPLED_EVENTS :]
             return await judge_constitution(
                 diff,
                 about.architecture,
                 self.read.software,
                 snapshot=await asyncio.to_thread(_without_words, newest),
-                migration=front.migration,
+                whole=Whole(records=self.state.log.records, state=state),
+                task=task,
                 **asked,
             )
         return await judging.judge(
-            diff,
-            about.architecture,
-            snapshot=events,
-            state=state,
-            **asked,
-            task=judging.Task(
-                measure=measure_of(self.read.task), wanted=wanted_of(front.expected), tries=1
-            ),
+            diff, about.architecture, snapshot=events, state=state, task=task, **asked
         )
 
     def _live(self) -> Metered | None:

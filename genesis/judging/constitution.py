@@ -5,7 +5,8 @@
                            behind them that the judge draws, in the sandbox, twice: it comes to an
                            end, to one state, and hands that state over
     migration              that state is the present one, or the module that the proposal declares
-                           takes it back to the present one, in a cage of its own
+                           takes it back to the present one, in a cage of its own; for a fork, over
+                           its whole ledger (`genesis.judging.whole`)
     people                 no machine's to pass: its transcript names the software before and after
 
 The last gate is never run, so by the arithmetic of every verdict the best that comes of it is
@@ -17,8 +18,10 @@ The records that are folded hold nobody's words: reducers see none. The parent i
 cage and held against this process' own fold of the same events; nothing is believed of what a
 subject says (`genesis.judging.refolding`).
 
-Not covered: whether the changed program starts; events before those that a judge is given; changed
-code that waits for something else than it is shown. It is told nothing that it could take along.
+Not covered: whether the changed program starts; without the whole ledger, events before those that
+a judge is given; what a proposal promises: all measures are of the agent's turns, and the agent is
+the same before and after, so none is taken, and the verdict says so; changed code that waits for
+something else than it is shown. It is told nothing that it could take along.
 """
 
 import asyncio
@@ -52,10 +55,13 @@ from genesis.core.verdict import (
     Verdict,
     sign_envelope,
 )
-from genesis.judge import Budget, Head, Judgment, evaluator_digest
-from genesis.judging.refolding import BUSY, Cages, Fold, Told, Tried, Unsound, transcript_of
+from genesis.judge import Budget, Head, Judgment, Task, evaluator_digest
+from genesis.judging.packing import framed
+from genesis.judging.refolding import Cages, Fold, Told, Tried, Unsound, transcript_of
 from genesis.judging.report import since_ms
+from genesis.judging.returning import parts_apart, surely_back, taken_back
 from genesis.judging.tails import drawn_tail
+from genesis.judging.whole import Whole, both, told_whole, tried_whole
 from ledger.core.codec import encode
 from ledger.core.event import Event
 from ledger.core.hashing import tagged
@@ -67,9 +73,8 @@ REFOLD: Final = "refold"
 MIGRATION: Final = "migration"
 MIGRATION_TAG: Final = "timmy/state-migration/v1"
 FOR_PEOPLE: Final = "a machine finds nothing against it; whether it is wanted is for people"
-_NAMED_MAX: Final = 5
-"""Parts of a state that a reason names; the row has all of them."""
 _SAME: Final = b"def inverse(entries):\n    return entries\n"
+UNMEASURED: Final = "not measured: the agent's turns are, and this changes nothing of the agent"
 _REDUCERS: Final = "runtime/core/reducers.py"
 _MORE: Final = """
 
@@ -91,6 +96,8 @@ os._exit(0)
 """,
 }
 """Known-bad software for `refold`; `claims` names the present digests, of no state, and ends."""
+_LATE: Final = 'return [("late", event.position)] if event.position == {at} else ()'
+"""Known-bad over a whole ledger alone: it goes wrong at the newest event that is in no sample."""
 _SILENT: Final = _MORE.format('return [("silent", event.position)]')
 _UNFIT: Final = {
     "silent": (_SILENT, None),
@@ -138,17 +145,19 @@ async def judge_constitution(
     engine: Engine,
     clock: Callable[[], int],
     budget: Budget | None = None,
-    tries: int = 1,
+    task: Task | None = None,
     distrust: str = "",
-    migration: str = "",
+    whole: Whole | None = None,
 ) -> Judgment:
     """Judge the diff `data`, a change of `software`. Arguments as of `genesis.judge.judge`.
 
-    `migration`: path of the module that its proposal declares, empty for none. Raises
-    InvalidVerdict for a malformed head or seed; everything else ends in a verdict.
+    `whole`: all that stands below `head`, where no other home is to find the same; without it
+    nothing is folded but `snapshot`. Raises InvalidVerdict for a malformed head or seed, StoreError
+    for a ledger that cannot be read; everything else ends in a verdict.
     """
     made: Constituted | None = None
-    declared = Declared()
+    declared, task = Declared(), task or Task()
+    migration = task.migration
     try:
         parsed = patch.parse(data)
         becomes, why = constituted(parent, software, parsed), distrust
@@ -168,10 +177,11 @@ async def judge_constitution(
         head_root=head.root,
         evaluator=evaluator_digest(),
         seed=seed,
-        tries=tries,
+        measure=task.measure,
+        tries=task.tries,
     )
     court = _Court(parent, software, declared, budget or Budget(), engine, clock())
-    verdict = await court.verdict(inputs, made, snapshot, why)
+    verdict = await court.verdict(inputs, made, snapshot, why, whole)
     return Judgment(
         envelope=sign_envelope(verdict, [signer]), verdict=verdict, notes=tuple(court.notes)
     )
@@ -199,7 +209,12 @@ class _Court:
         self.notes: list[str] = []
 
     async def verdict(
-        self, inputs: Inputs, made: Constituted | None, snapshot: Sequence[Event], why: str
+        self,
+        inputs: Inputs,
+        made: Constituted | None,
+        snapshot: Sequence[Event],
+        why: str,
+        whole: Whole | None = None,
     ) -> Verdict:
         """Try everything and return what follows. Raises nothing of the change's doing."""
         nothing = Findings(inputs=inputs)
@@ -209,9 +224,10 @@ class _Court:
             return self._conclude(nothing, why or "no sandbox engine works here", made=made)
         try:
             async with asyncio.timeout(self._budget.total_s):
-                return await self._run(inputs, made, snapshot)
+                return await self._run(inputs, made, snapshot, whole)
         except TimeoutError:
             why = f"the judgment took too long: more than {self._budget.total_s:g} s"
+            why += "" if whole is None else f", for {whole.state.size} events"
             return self._conclude(nothing, why, made=made)
         except (SandboxError, OSError) as error:
             self.notes.append(f"the machine: {error}")
@@ -220,7 +236,9 @@ class _Court:
             self.notes.append(f"the state that is here: {error}")
             return self._conclude(nothing, "the state is beyond what a judge folds", made=made)
 
-    async def _run(self, inputs: Inputs, made: Constituted, snapshot: Sequence[Event]) -> Verdict:
+    async def _run(
+        self, inputs: Inputs, made: Constituted, snapshot: Sequence[Event], whole: Whole | None
+    ) -> Verdict:
         after = made.software
         read, teeth = await asyncio.to_thread(_read, self._software, after)
         whys = [why for why in read.values() if why]
@@ -233,6 +251,9 @@ class _Court:
                 )
                 folded = await self._folded(cages, after, told)
                 teeth += await self._bitten(cages, folded)
+                if whole and told.first and folded.moved.outcome is Outcome.PASS:
+                    folded, tooth = await self._whole(cages, after, told, whole)
+                    teeth.append(tooth)
         gates = [_read_gate(name, why) for name, why in read.items()]
         gates += self._gates(folded)
         change = change_digest(self._software.root, after.root)
@@ -257,25 +278,37 @@ class _Court:
         tried = await cages.surely("candidate", after, told)
         moved = Tried(outcome=Outcome.NOT_RUN)
         if parent.outcome is tried.outcome is Outcome.PASS:
-            moved = await self._moved_surely(cages, own, tried.folds)
+            way = self._declared.module
+            moved = await surely_back(cages, "candidate", way, told, own, tried.folds)
         return _Folded(told=told, parent=parent, tried=tried, moved=moved)
 
-    async def _moved_surely(
-        self, cages: Cages, own: Sequence[Fold], folds: Sequence[Fold]
-    ) -> Tried:
-        """Take the candidate's states back, and once more what failed."""
-        first = await taken_back(cages, "candidate", self._declared.module, own, folds)
-        if first.outcome is Outcome.PASS:
-            return first
-        again = await taken_back(cages, "candidate-again", self._declared.module, own, folds)
-        return again if again.outcome is Outcome.FAIL and not (first.late or again.late) else BUSY
+    async def _whole(
+        self, cages: Cages, after: Software, sample: Told, whole: Whole
+    ) -> tuple[_Folded, Tooth]:
+        """The same over the whole ledger, beside software that folds a newer sample well."""
+        told, own = await asyncio.to_thread(told_whole, whole, sample)
+        bad = self._with(_MORE.format(_LATE.format(at=sample.first - 1)))
+        tried, late = await both(
+            tried_whole(cages, self._software, after, told, own), cages.once("late", bad, told)
+        )
+        moved = Tried(outcome=Outcome.NOT_RUN)
+        if tried.outcome is Outcome.PASS:
+            way = self._declared.module
+            moved = await surely_back(cages, "candidate-whole", way, told, own, tried.folds)
+        if late.outcome is Outcome.PASS:
+            late = await taken_back(cages, "late", None, told, own, late.folds)
+        else:
+            late = replace(late, outcome=Outcome.NOT_RUN)
+        parent = Tried(outcome=Outcome.PASS, folds=own)
+        folded = _Folded(told=told, parent=parent, tried=tried, moved=moved)
+        return folded, _tooth("late", MIGRATION, late)
 
     async def _bitten(self, cages: Cages, folded: _Folded) -> list[Tooth]:
         """Fold with software that is known to be bad: each must be found."""
         told, own, teeth = folded.told, folded.parent.folds, []
         if not own:
             return []
-        said = encode([[fold.size, fold.digest, encode({})] for fold in own]).hex()
+        said = b"".join(framed(encode([fold.size, fold.digest])) for fold in own).hex()
         for name, defect in _DEFECTS.items():
             bad = self._with(defect.replace("{said}", said))
             tried = await cages.twice(name, bad, told)
@@ -284,7 +317,7 @@ class _Court:
             bad = self._with(defect.replace("{head}", str(told.sizes[0])))
             tried = await cages.once(name, bad, told)
             if tried.outcome is Outcome.PASS:
-                tried = await taken_back(cages, name, module, own, tried.folds)
+                tried = await taken_back(cages, name, module, told, own, tried.folds)
             else:  # it folds: else it shows nothing of this gate
                 tried = Tried(outcome=Outcome.NOT_RUN)
             teeth.append(_tooth(name, MIGRATION, tried))
@@ -339,7 +372,7 @@ class _Court:
             "drawn": drawn,
             "before": before[0].digest.hex(),
             "after": after[0].digest.hex(),
-            "differs": _parts_apart(before, after),
+            "differs": parts_apart(before, after),
             "migration": {"path": self._declared.path, "invertible": found}
             if self._declared.path
             else None,
@@ -354,6 +387,7 @@ class _Court:
         state: Mapping[str, Any] | None = None,
     ) -> Verdict:
         measured: dict[str, Any] = {
+            "effect": {"measure": findings.inputs.measure, "said": UNMEASURED},
             "engine": self._engine.value,
             "reason": why,
             "started_ms": self._started_ms,
@@ -434,42 +468,6 @@ def _counts(told: Told) -> tuple[int, int]:
     return head - told.first, end - head
 
 
-async def taken_back(
-    cages: Cages, name: str, module: bytes | None, own: Sequence[Fold], folds: Sequence[Fold]
-) -> Tried:
-    """Hold what was folded against what this process folded, by way of a module that takes it back.
-
-    Each state is taken back in a cage of its own. Without a module they must be the same.
-    """
-    differs = _parts_apart(own, folds)
-    if module is None:
-        if not differs:
-            return Tried(outcome=Outcome.PASS)
-        why = f"{_named(differs)} differs, and no migration is declared"
-        return Tried(outcome=Outcome.FAIL, why=f"it changes a reducer silently: {why}")
-    old: list[Fold] = []
-    for number, fold in enumerate(folds):
-        tried = await cages.back(f"{name}-back-{number}", module, fold)
-        if tried.outcome is not Outcome.PASS:
-            return tried
-        old += tried.folds
-    if lost := _parts_apart(own, old):
-        why = f"the migration that it declares loses {_named(lost)}: the old state is another one"
-        return Tried(outcome=Outcome.FAIL, why=why)
-    return Tried(outcome=Outcome.PASS)
-
-
-def _parts_apart(before: Sequence[Fold], after: Sequence[Fold]) -> list[str]:
-    """Return the parts that differ in one of the states, which were folded side by side."""
-    pairs = zip(before, after, strict=True)
-    return sorted({name for one, other in pairs for name in one.differs(other)})
-
-
-def _named(parts: Sequence[str]) -> str:
-    more = len(parts) - _NAMED_MAX
-    return ", ".join(parts[:_NAMED_MAX]) + (f" and {more} more" if more > 0 else "")
-
-
 def _held_to(tried: Tried, own: tuple[Fold, ...]) -> Tried:
     if tried.outcome is Outcome.PASS and tried.folds != own:
         return replace(
@@ -478,4 +476,4 @@ def _held_to(tried: Tried, own: tuple[Fold, ...]) -> Tried:
     return tried
 
 
-__all__ = ["FOR_PEOPLE", "MIGRATION", "REFOLD", "judge_constitution", "software_row", "taken_back"]
+__all__ = ["FOR_PEOPLE", "MIGRATION", "REFOLD", "Whole", "judge_constitution", "software_row"]

@@ -355,9 +355,7 @@ class Patching:
         task = task_of(document, tries=self._tries(position))
         if proposal.payload.get("class") == PatchClass.CONSTITUTIONAL:
             software = await asyncio.to_thread(present_software)
-            judgment = await judge_constitution(
-                diff, base, software, tries=task.tries, migration=task.migration, **asked
-            )
+            judgment = await judge_constitution(diff, base, software, task=task, **asked)
         else:
             judgment = await judge(diff, base, task=task, **asked)
         verdict = judgment.verdict

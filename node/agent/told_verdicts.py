@@ -18,8 +18,9 @@ from ledger.core.event import Event
 def facts(verdict: Verdict, *, words: bool) -> dict[str, Any]:
     """Return what a verdict says. `words`: whether its judge was shown what people said.
 
-    `effect` is what was measured, None for nothing; `replayed` counts the turns of the ledger's
-    past that were told once more, None where that was not asked or did not come so far.
+    `effect` is what was measured, or why nothing can be, None for nothing; `replayed` counts the
+    turns of the ledger's past that were told once more, None where that was not asked or did not
+    come so far.
     """
     measured = verdict.measured
     effect, replayed = measured.get("effect"), measured.get("replayed")
@@ -56,14 +57,15 @@ def lines_of(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
 
 
 def found_lines(told: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
-    """Yield of them what was found: why, and if accepted, what was measured of its promise."""
+    """Yield of them what was found: why, and what was measured of its promise."""
     effect, replayed = told["effect"], told["replayed"]
     said = "" if effect is None else str(effect.get("said", ""))
     if told["reason"] and told["reason"] != said:
         yield "reason", told["reason"]
-    if told["decision"] == Decision.ACCEPT:  # else it may not have come so far
+    accepted = told["decision"] == Decision.ACCEPT
+    if accepted or said:  # else it may not have come so far
         yield "effect", said or "not measured: what it promises is words"
-        if replayed is not None:
-            turns = "1 turn" if replayed == 1 else f"{replayed} turns"
-            told_again = f"{turns} of its own told once more"
-            yield "past", told_again if replayed else "nothing of its past"
+    if accepted and replayed is not None:
+        turns = "1 turn" if replayed == 1 else f"{replayed} turns"
+        told_again = f"{turns} of its own told once more"
+        yield "past", told_again if replayed else "nothing of its past"

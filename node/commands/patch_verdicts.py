@@ -175,9 +175,7 @@ async def _judged(home: Home, bundle: "PatchBundle", owner: "Verdict") -> "Judgm
     }
     diff, task = bundle.proposal.patch.data, task_of(bundle.proposal, tries=inputs.tries)
     if bundle.software is not None:
-        return await judge_constitution(
-            diff, bundle.base, bundle.software, tries=task.tries, migration=task.migration, **asked
-        )
+        return await judge_constitution(diff, bundle.base, bundle.software, task=task, **asked)
     return await judge(diff, bundle.base, task=task, **asked)
 
 

@@ -8,9 +8,11 @@ import pytest
 from genesis.core.constitution import Software, change_digest, constituted
 from genesis.core.patch import parse
 from genesis.core.verdict import PEOPLE, Decision, Outcome, seed_commitment, verify_envelope
-from genesis.judge import Budget, Head
-from genesis.judging.constitution import FOR_PEOPLE, judge_constitution, taken_back
+from genesis.judge import Budget, Head, Task
+from genesis.judging.constitution import FOR_PEOPLE, UNMEASURED, judge_constitution
+from genesis.judging.packing import framed
 from genesis.judging.refolding import Cages, Told
+from genesis.judging.returning import taken_back
 from genesis.judging.subject import Patience
 from genesis.judging.tails import AGAIN, drawn_tail
 from ledger.core.codec import encode
@@ -64,7 +66,7 @@ async def judged(data, events, engine=Engine.BUBBLEWRAP, declared=""):
         engine=engine,
         clock=lambda: 1_790_000_000_000,
         budget=UNHURRIED,
-        migration=declared,
+        task=Task(migration=declared),
     )
 
 
@@ -118,6 +120,7 @@ async def test_two_judges_of_one_change_come_to_one_digest(events):
     one, two = [await judged(diff(OTHER), events) for _ in range(2)]
     assert one.verdict.digest == two.verdict.digest
     assert one.verdict.findings.for_people
+    assert one.verdict.measured["effect"] == {"measure": "", "said": UNMEASURED}
     state = one.verdict.measured["constitution"]["state"]
     assert (state["differs"], state["migration"]) == ([], None)
 
@@ -233,14 +236,16 @@ async def test_a_state_that_cannot_be_taken_back_is_a_no(events, cages):
         (inverse("return entries"), "loses seen, todo: the old state is another one"),
         (inverse(FORGETS), "loses todo"),
         (inverse("raise ValueError"), "declares: it ends with an error"),
-        (inverse("return 7"), "declares: it is no state"),
+        (inverse("return 7"), "declares: it ends with an error"),
         (inverse("return {'x': None}"), "declares: it is no state"),
         (inverse("import os", "os._exit(0)"), "declares: it is not the encoding"),
         (inverse("import ledger", "return entries"), "declares: it ends with an error"),
         (inverse("return {'x': bytes(5 << 20)}"), "declares: it hands over more than"),
+        (inverse("return {str(n): bytes(3 << 20) for n in range(9)}"), "it hands over more than"),
+        (inverse("return {str(n): n for n in range(70_000)}"), "it is no state of at most 65536"),
         (INVERSE.encode(), ""),
     ]):  # fmt: skip
-        tried = await taken_back(cages, f"way-{number}", module, own, moved.folds)
+        tried = await taken_back(cages, f"way-{number}", module, told, own, moved.folds)
         assert tried.outcome is (Outcome.FAIL if why else Outcome.PASS), (why, tried.why)
         assert why in tried.why
 
@@ -272,8 +277,12 @@ def says(*lines):
 
 def present(events, size):
     """The state that the present software has, as the answer that a subject gives for it."""
-    fold = Told(events=events, sizes=(size,)).folded()[0]
-    return fold.size, fold.digest, fold.encoded, dict(fold.parts)
+    return Told(events=events, sizes=(size,)).folded()[0]
+
+
+def answer(*frames):
+    """What a subject says, frame by frame."""
+    return b"".join(map(framed, frames)).hex()
 
 
 async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, cages):
@@ -281,27 +290,38 @@ async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, ca
 
     What the judge draws behind the ledger he cannot know; so he can but repeat himself.
     """
-    size, digest, state, parts = present(events, len(events))
+    fold = present(events, len(events))
+    end = encode([fold.size, fold.digest])
     told = drawn(events)
-    for number, (answer, words) in enumerate([
-        ([size, digest, parts], "it hands over no states"),
-        ([[size, digest, state]], "it hands over no states"),
-        ([[size, digest, state]] * 2, f"its state is of {size} events"),
-        ([[size, digest, b""]] * 2, "it is not the encoding of a state"),
-        ([[size, bytes(32), state]] * 2, "the digest that it names is not that of the state"),
+    swapped_maps = [encode({"b/1": 1}), encode({"a/1": 1})]
+    for number, (said, words) in enumerate([
+        (encode([fold.size, fold.digest, dict(fold.parts)]).hex(), "it hands over no states"),
+        (answer(*fold.maps, end), "it hands over 1 states, 2 were asked for"),
+        (answer(*fold.maps, end, *fold.maps, end), f"its state is of {fold.size} events"),
+        (answer(*fold.maps, end, *fold.maps), "it hands over a state without an end"),
+        (answer(encode(7), end), "it hands over no states"),
+        (answer(b"\xa1", end, end), "it is not the encoding of a state"),
+        (answer(b"\xbf\xff", end, end), "it is not the encoding of a state"),
+        (answer(encode({"a/1": None}), end, end), "it is no state"),
+        (answer(*swapped_maps, end, end), "its entries are in no order"),
+        (answer(*fold.maps, *fold.maps, end, end), "its entries are in no order"),
+        (answer(*fold.maps, encode([fold.size, bytes(32)])) * 2,
+         "the digest that it names is not that of the state"),
     ]):  # fmt: skip
-        lie = says(f'os.write(0, bytes.fromhex("{encode(answer).hex()}"))')
+        lie = says(f'os.write(0, bytes.fromhex("{said}"))')
         tried = await cages.once(f"lie-{number}", with_files(lie), told)
         assert tried.outcome is Outcome.FAIL
-        assert words in tried.why
+        assert words in tried.why, (number, tried.why)
     # it reads how many events there are, and names a digest that is right: of the state before
     lie = says(
-        "import cbor2", "from pathlib import Path", "from ledger.core.state import State",
-        f'state = bytes.fromhex("{state.hex()}")',
-        'sizes = cbor2.loads(Path("/tree/_events").read_bytes())[1]',
-        "named = [State.restore((), cbor2.loads(state), size).digest() for size in sizes]",
-        "told = [[size, digest, state] for size, digest in zip(sizes, named)]",
-        "os.write(0, cbor2.dumps(told, canonical=True))",
+        "import cbor2, sys", "from ledger.core.state import State",
+        "sys.path.append('/tree')", "import packing",
+        f"maps = [bytes.fromhex(one) for one in {[one.hex() for one in fold.maps]}]",
+        "state = {key: value for one in maps for key, value in cbor2.loads(one).items()}",
+        "told = packing.frames_of(lambda size: os.read(0, size))",
+        "for size in cbor2.loads(next(told))[1]:",
+        "    named = State.restore((), state, size).digest()",
+        "    for one in (*maps, cbor2.dumps([size, named])): os.write(0, packing.framed(one))",
     )  # fmt: skip
     found = await judged(diff(lie), events)
     assert found.verdict.decision is Decision.REJECT, (found.verdict.measured, found.notes)

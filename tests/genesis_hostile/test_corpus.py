@@ -13,7 +13,7 @@ from genesis.core.architecture import patched
 from genesis.core.errors import Constitutional
 from genesis.core.patch import parse
 from genesis.core.verdict import Decision, Outcome
-from genesis.judge import Head, judge
+from genesis.judge import Head, Task, judge
 from genesis.judging.constitution import judge_constitution
 from genesis.judging.measuring import MEASURES
 from genesis.judging.mutants import MUTANTS
@@ -53,7 +53,7 @@ async def judged_change(change):
         change.data, architecture(), software(), snapshot=EVENTS,
         head=Head(size=len(EVENTS), root=ROOT), signer=SIGNER, seed=SEED,
         engine=Engine.BUBBLEWRAP, clock=lambda: 1_790_000_000_000, budget=UNHURRIED,
-        migration=change.migration,
+        task=Task(migration=change.migration),
     )  # fmt: skip
 
 

@@ -8,6 +8,7 @@ writes the order, and the new one, installed beside it, says that it is what was
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -20,6 +21,7 @@ from genesis.core.constitution import PACKAGES
 from genesis.core.granting import HOUR_MS, WAIT_MS
 from genesis.core.patch import PatchClass
 from genesis.forking.session import fold
+from genesis.judging.constitution import UNMEASURED
 from genesis.keys import keystore
 from ledger.core.event import Draft
 from ledger.core.keys import Signer
@@ -208,6 +210,14 @@ def test_it_is_judged_by_the_old_evaluator_and_left_to_people(judged_seed):
     assert told_of["state"]["migration"] == {"path": BACK, "invertible": True}
     assert f"the migration {BACK} is invertible over" in found["reason"]
     assert told_of["state"]["first"] == 0
+
+
+def test_that_nothing_is_measured_of_it_is_said_in_a_line(home, at):
+    with home.running():
+        shown = home.run("patch", "show", at).good().out.split("+++")[0]
+        asked = home.run("patch", "approve", at, "--print").good().err
+    for text in (shown, asked):
+        assert re.search(rf"^(timmy: )?effect +{UNMEASURED}$", text, re.MULTILINE), text
 
 
 def test_nobody_but_those_people_approves_it_and_nothing_comes_of_it_early(home, at):
