@@ -10,7 +10,7 @@ from ledger.core.event import Draft
 from ledger.core.types import ADOPTION_STREAM
 from ledger.replay import reducers_hash
 from ledger.upcasting import UpcastLog
-from node.agent.layering import Layers, effective, thresholds_of
+from node.agent.layering import Layers, newest, thresholds_of
 from node.config import load
 from node.home import Home as RealHome
 from node.keeping.folding import INTERPRETED, REDUCERS
@@ -81,7 +81,7 @@ def test_what_this_software_does_not_allow_is_rolled_back_to_the_last_it_does(ho
             adopted(log, place, stored(place, **one))
         journal = Journal(UpcastLog(log, needed=INTERPRETED))
         layers = Layers(home=place, config=load(place.config), journal=journal)
-        assert effective(layers).agent.iterations_max == 40
+        assert newest(layers).bounds().replies == 40
     with home.running() as node:
         *_, first, second = status(node)["steps"]
         for step, why in ((first, "steps_max is 9999"), (second, "iterations_max is 9999")):
