@@ -241,7 +241,7 @@ def check_config(home: Home, config: Config, genesis: Genesis) -> None:
 
 def assemble(opened: Opened, taken: Taken) -> Parts:
     """Make every part."""
-    opened, journal, layers = make_layered(opened, taken.state)
+    journal, layers = make_layered(opened, taken.state)
     home, config, log = opened.home, opened.config, opened.log
     release, views = taken.release, _views(home, log)
     pool = make_pool(home, config.publish, signer := NostrSigner(opened.keys.nostr.secret))

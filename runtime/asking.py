@@ -65,12 +65,11 @@ class Asking:
     drafts: Drafts
     budget: Budget | None
     offers: Callable[[Iterable[str], Reach], tuple[ToolOffer, ...]]
-    replies_max: int = limits.TURN_REPLIES_MAX
     last: Last = field(default_factory=Last)
 
     async def ask(self, asked: Asked, args: calls.ModelArgs, recorded: Step | None) -> Outcome:
         """Ask the chain, unless the turn has used up what it may. Raises StepRefused."""
-        self._check(asked.turn)
+        self._check(asked)
         prompt = self._prompt(asked, args)
         if recorded is None or recorded.asked is None:
             [requested] = await self.journal.append(_requested(asked, args, prompt))
@@ -89,14 +88,14 @@ class Asking:
         self.last.link, self.last.position = reply.link, event.position
         return Outcome(value=model_value(event))
 
-    def _check(self, turn: bytes) -> None:
+    def _check(self, asked: Asked) -> None:
         if self.budget is not None:
-            self.budget.check_turn(turn)
-        opened = self.journal.turns.open.get(turn)
+            self.budget.check_turn(asked.turn)
+        opened = self.journal.turns.open.get(asked.turn)
         steps = () if opened is None else opened.steps.values()
         replies = sum(1 for step in steps if step.op == "model" and step.result is not None)
-        if replies >= self.replies_max:
-            raise StepRefused(f"this turn has had {replies} replies, at most {self.replies_max}")
+        if replies >= (most := asked.bounds.replies):
+            raise StepRefused(f"this turn has had {replies} replies, at most {most}")
 
     def _prompt(self, asked: Asked, args: calls.ModelArgs) -> _Prompt:
         """Insert the words of references, and the tools that may hear of them.

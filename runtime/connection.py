@@ -17,6 +17,7 @@ from ledger.core import types
 from ledger.core.event import Event
 from runtime.core.agenda import STREAMED
 from runtime.core.approving import questions
+from runtime.core.bounds import TurnBounds
 from runtime.core.calls import LAST_STEPS
 from runtime.core.complaint import traceback_of
 from runtime.core.errors import AgentError, Diverged, ProtocolError, StepRefused
@@ -189,7 +190,7 @@ class Connection:
         self._anew = anew
         self._part = part
         self._session = Session(limits.session, clock())
-        self._turn_messages: dict[bytes, Message] = {}
+        self._turns: dict[bytes, tuple[Message, TurnBounds]] = {}
         self._open_calls: dict[asyncio.Task[None], bytes] = {}
         self._stopped: set[bytes] = set()
         self._streamed_to = 0
@@ -303,10 +304,10 @@ class Connection:
                         _send(writer, Error(call=frame.call, reason="the turn is over"))
 
     async def _call(self, frame: Call, writer: asyncio.StreamWriter) -> None:
-        message = self._turn_messages[frame.turn]
+        message, bounds = self._turns[frame.turn]
         answer: Frame
         try:
-            outcome = await self._service.call(message, frame)
+            outcome = await self._service.call(message, frame, bounds)
         except StepRefused as error:
             answer = Error(call=frame.call, reason=str(error))
             if frame.op in LAST_STEPS:  # an agent with nothing left to say would wait for ever
@@ -328,7 +329,8 @@ class Connection:
         _send(writer, answer)
 
     async def _end_at_limit(self, frame: Call, writer: asyncio.StreamWriter) -> None:
-        await self._service.give_up(self._turn_messages[frame.turn], "failed", "limit")
+        message, _ = self._turns[frame.turn]
+        await self._service.give_up(message, "failed", "limit")
         self._session.end(frame.turn)
         _send(writer, Error(call=frame.call, reason="the turn is over: it met its limit"))
 
@@ -395,8 +397,9 @@ class Connection:
         while (message := self._next_message()) is not None:
             turn = self._service.turn_of(message)
             attempt = self._attempts(turn) + 1
-            self._turn_messages[turn] = message
-            self._session.give(turn, message.position, self._clock())
+            bounds = self._service.bounds()
+            self._turns[turn] = message, bounds
+            self._session.give(turn, message.position, bounds, self._clock())
             given = await self._service.start(message, attempt, self._part.tree)
             if message.position in self._journal.turns.pending:
                 _send(writer, TurnFrame(turn=turn, position=message.position, given=given))

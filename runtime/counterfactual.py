@@ -35,6 +35,7 @@ from runtime.asking import Completes
 from runtime.connection import Identity, Spawn
 from runtime.core import calls
 from runtime.core.agenda import BEGUN
+from runtime.core.bounds import TurnBounds
 from runtime.core.chat import DraftSink, ModelRequest, Reply
 from runtime.core.errors import MessageRefused, ModelFailed, StepRefused
 from runtime.core.protocol import Call
@@ -205,10 +206,11 @@ class _Replaying(Service):
         """Steps that were given a recorded result."""
         return set(self._given.values())
 
-    async def call(self, message: Message, call: Call) -> Outcome:
+    async def call(self, message: Message, call: Call, bounds: TurnBounds) -> Outcome:
         kept = self._on_record(call)
         if kept is None:
-            outcome = await super().call(message, replace(call, args=self._places.back(call.args)))
+            moved = replace(call, args=self._places.back(call.args))
+            outcome = await super().call(message, moved, bounds)
             return replace(outcome, value=self._places.beyond(outcome.value))
         facts = {k: v for k, v in kept.payload.items() if k not in (CONTENT_KEY, "id")}
         facts |= {"step": call.step} | ({"id": call.args["id"]} if "id" in call.args else {})
@@ -363,6 +365,7 @@ class Teller:
             digest_key=self.service.digest_key,
             privacy=self.service.asking.privacy,
             tooling=self.service.tooling_for(journal, writes=writes, choice=choice),
+            bounds=self.service.bounds,
         )
         await _leave_out_others(journal, position)
         host = AgentHost(

@@ -72,7 +72,7 @@ class Outside:
     async def _returned(
         self, made: _Made, requested: Event, outcome: str, result: ToolResult
     ) -> tuple[ToolResult, Event]:
-        result = cut(result, self.tooling.limits.result_bytes)
+        result = cut(result, self.tooling.bounds().result_bytes)
         facts = {
             "name": made.name,
             "by": made.by,

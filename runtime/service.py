@@ -25,6 +25,7 @@ from runtime.claims import Claims
 from runtime.contexts import Contexts
 from runtime.core import calls, limits
 from runtime.core.agenda import HOLD, SCREEN_CRISIS, SCREEN_PASS
+from runtime.core.bounds import TurnBounds
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import Diverged, StepRefused
 from runtime.core.leaks import Leaks
@@ -82,11 +83,13 @@ class Service:
         budget: Budget | None = None,
         tooling: Tooling | None = None,
         contexts: Contexts | None = None,
-        replies_max: int = limits.TURN_REPLIES_MAX,
+        bounds: Callable[[], TurnBounds] = TurnBounds,
         leaks: Leaks | None = None,
         project: bytes | None = None,
     ) -> None:
         self._project = project
+        self.bounds = bounds
+        """What a turn may use that begins now."""
         self._tooling = tooling
         self._leaks = Leaks() if leaks is None else leaks
         self.claims: Claims | None = None
@@ -105,7 +108,6 @@ class Service:
             drafts=self.drafts,
             budget=budget,
             offers=(lambda _names, _reach: ()) if tooling is None else tooling.offers,
-            replies_max=replies_max,
         )
         self.status = status
         self.digest_key = digest_key
@@ -150,8 +152,8 @@ class Service:
         )
         return given
 
-    async def call(self, message: Message, call: Call) -> Outcome:
-        """Carry out one call of the turn that answers `message`.
+    async def call(self, message: Message, call: Call, bounds: TurnBounds) -> Outcome:
+        """Carry out one call of the turn that answers `message`, within the bounds it began with.
 
         Raises StepRefused (the turn goes on) and Diverged (it cannot).
         """
@@ -161,6 +163,7 @@ class Service:
             step=call.step,
             op=call.op,
             digest=calls.args_digest(self.digest_key, call.turn, call.step, call.op, call.args),
+            bounds=bounds,
         )
         recorded = self.journal.turns.step(call.turn, call.step)
         if recorded is not None and (recorded.op, recorded.args) != (call.op, asked.digest):

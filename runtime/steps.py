@@ -12,6 +12,7 @@ from ledger.core import types
 from ledger.core.event import Cause, Draft, Event
 from runtime.core import calls
 from runtime.core.agenda import STEPPED
+from runtime.core.bounds import TurnBounds
 from runtime.core.chat import Reach
 from runtime.core.privacy import Privacy, reach_of
 from runtime.core.turns import Message, Step
@@ -28,13 +29,17 @@ class Outcome:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Asked:
-    """One call with everything its events have in common. `digest`: keyed, of its arguments."""
+    """One call with everything its events have in common. `digest`: keyed, of its arguments.
+
+    `bounds`: of its turn.
+    """
 
     message: Message
     turn: bytes
     step: int
     op: str
     digest: bytes
+    bounds: TurnBounds
 
     def facts(self, **more: Any) -> dict[str, Any]:
         """Return the payload of an event of this step."""

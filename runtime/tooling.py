@@ -27,6 +27,7 @@ from runtime.approvals import ASKED_CHARS_MAX, OPERATOR, RULE, Answer, Approvals
 from runtime.asked_for import why_not
 from runtime.core import calls, limits
 from runtime.core.approving import Question
+from runtime.core.bounds import TurnBounds
 from runtime.core.chat import Reach, ToolOffer
 from runtime.core.errors import CallRefused, Diverged, NoSuchTool
 from runtime.core.leaks import Leaks
@@ -71,16 +72,6 @@ class NotMade(Exception):
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
-class ToolingLimits:
-    """What a turn may use. node.toml's [tools]."""
-
-    turn_seconds: float = 900.0
-    """All calls of a turn together, side by side or not: a quarter of an hour is a job's work."""
-    result_bytes: int = limits.TOOL_RESULT_BYTES_MAX
-    """Of any result, whatever its tool allows itself."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
 class Tooling:
     """Carries out `tool`. `rules` gives the permission rules as they are now."""
 
@@ -92,7 +83,8 @@ class Tooling:
     approvals: Approvals | None
     """Who asks the operator; None: nobody is asked, and the answer is no."""
     privacy: Privacy
-    limits: ToolingLimits = field(default_factory=ToolingLimits)
+    bounds: Callable[[], TurnBounds] = TurnBounds
+    """What holds now, for calls of no turn (`runtime.outside`); a turn's bring their own."""
     leaks: Leaks = field(default_factory=Leaks)
     """Finds secrets in arguments that would leave this machine."""
     writes: bool = True
@@ -135,7 +127,7 @@ class Tooling:
             )
         try:
             await self._check_asked(asked, args, requested)
-            self._check_time(asked.turn)
+            self._check_time(asked)
             reach = self._reach(asked)
             entry, arguments, ruling = self.prepare(args, reach)
             if decided is None:
@@ -201,15 +193,14 @@ class Tooling:
             await self.journal.append(_decided(asked, requested, spec, decision, no))
         raise NotMade(REFUSED, why)
 
-    def _check_time(self, turn: bytes) -> None:
-        opened = self.journal.turns.open.get(turn)
+    def _check_time(self, asked: Asked) -> None:
+        opened = self.journal.turns.open.get(asked.turn)
         results = [] if opened is None else [
             step.result for step in opened.steps.values() if step.op == "tool" and step.result
         ]  # fmt: skip
         used = sum(self.journal.log.read(at).payload.get("ms", 0) for at in results) / 1000
-        if used >= self.limits.turn_seconds:
-            bound = f"{self.limits.turn_seconds:g}"
-            raise NotMade(REFUSED, f"tools took {used:g} s in this turn, at most {bound}")
+        if used >= (most := asked.bounds.tool_seconds):
+            raise NotMade(REFUSED, f"tools took {used:g} s in this turn, at most {most:g}")
 
     def prepare(self, args: calls.ToolArgs, reach: Reach) -> tuple[Entry, Arguments, Ruling]:
         """Look a call up and ask the rules about it. Raises NotMade if there is no such call.
@@ -332,7 +323,7 @@ class Tooling:
         """Put a result on record, cut to its bound: of the decision if there is one, else of
         `came_of`.
         """
-        result = cut(result, self.limits.result_bytes)
+        result = cut(result, asked.bounds.result_bytes)
         more = {} if args.id is None else {"id": args.id}
         before = self.journal.log.find(asked.key("decided")) or came_of
         [event] = await self.journal.append(

@@ -28,9 +28,9 @@ from ledger.core.errors import TimmyError
 from ledger.core.event import Event
 from ledger.core.state import State
 from runtime.asking import Completes
-from runtime.connection import ConnectionLimits, Identity, Spawn
+from runtime.connection import Identity, Spawn
+from runtime.core.bounds import TurnBounds
 from runtime.core.protocol import Call
-from runtime.core.session import SessionLimits
 from runtime.counterfactual import Nobody, Retold, Same, Source, Teller, recorded_turn
 from runtime.effects import Effect, effect_log
 from runtime.fork import Fork
@@ -196,17 +196,16 @@ class Retelling:
             digest_key=self.exported.digest_key,
             privacy=self.exported.privacy,
             tooling=tooling,
+            bounds=lambda: bounds,
         )
-        turn = SessionLimits(turn_s=self.turn_s)
+        bounds = TurnBounds(seconds=self.turn_s)
         teller = Teller(
             service=service,
             search=self.exported.search,
             spawn=self.spawn,
             tree=Path,
             identity=Identity(name=about.name, soul=about.soul),
-            limits=HostLimits(
-                connection=ConnectionLimits(session=turn), attempts=1, failed_starts=1
-            ),
+            limits=HostLimits(attempts=1, failed_starts=1),
             clock=self.clock,
         )
         return teller, tooling.made

@@ -277,6 +277,6 @@ def check_soul(soul: bytes, genesis: Genesis) -> None:
     raise SoulChanged(
         f"SOUL.md is {len(soul)} bytes with sha256 {sha256.hex()}, "
         f"this agent was born with {born.length} bytes and {born.sha256.hex()}",
-        hint="a SOUL never changes: restore that file from a backup, "
-        "or birth another agent with the new one: timmy --home OTHER init --soul FILE",
+        hint="a SOUL never changes: restore that file from a backup; who is to have the new one is "
+        "a child of this agent: timmy lineage father --name NAME --into FOLDER --soul FILE",
     )

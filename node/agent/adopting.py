@@ -42,7 +42,7 @@ from node.agent.layering import Layers, open_version
 from node.agent.patching import Patching
 from node.agent.staging import Granted, Staging
 from node.home import Home
-from node.keeping.folding import REDUCERS
+from node.keeping.folding import REDUCERS, reading_hash
 from runtime import answers
 from runtime.core.adoptions import Adoption, Adoptions, Moved, Stage, Version
 from runtime.core.proposals import Standing
@@ -232,8 +232,8 @@ class Adopting:
         """End the trial that a start finds, if it cannot go on. `now`: what is in force."""
         if fault := self._fault(trial.result) or self._fault(now):
             await self._put_back(trial.result, trial.before, Why.DAMAGED, fault, by=_NODE)
-        elif trial.reducers != reducers_hash(REDUCERS):
-            text = "this software folds the ledger otherwise than the one it was staged by"
+        elif trial.reducers != reading_hash():
+            text = "this software reads or folds the ledger otherwise than the one it was staged by"
             await self._back(trial.result, trial.before, Why.SOFTWARE, text, by=_NODE)
 
     def _fault(self, version: Version) -> str:

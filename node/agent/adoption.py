@@ -1,7 +1,7 @@
 """Proposals and adoptions wired: with processes and keys, and a fold of the ledger anew."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from typing import Final
 
 from ledger.core.keys import Signer
@@ -14,7 +14,7 @@ from node.agent.adopting import Adopting, Approval
 from node.agent.architecture import Present
 from node.agent.hosts import Hosts
 from node.agent.introspection import offer_architecture
-from node.agent.layering import Layers, effective
+from node.agent.layering import Layers, newest
 from node.agent.patching import Patching
 from node.home import Home
 from node.keeping.folding import INTERPRETED, REDUCERS
@@ -45,11 +45,10 @@ class Rebuild:
         return state.digest()
 
 
-def make_layered(opened: Opened, state: State) -> tuple[Opened, Journal, Layers]:
-    """Return what is open with the thresholds in force, the journal that says which, the layers."""
+def make_layered(opened: Opened, state: State) -> tuple[Journal, Layers]:
+    """Return the journal, and the skills and thresholds in force by it."""
     journal = Journal(UpcastLog(opened.log, needed=INTERPRETED), state)
-    layers = Layers(home=opened.home, config=opened.config, journal=journal)
-    return replace(opened, config=effective(layers)), journal, layers
+    return journal, newest(Layers(home=opened.home, config=opened.config, journal=journal))
 
 
 def make_patching(

@@ -2,7 +2,7 @@
 
 `genesis.core.adopting.layers` has the rule; here is what lies where. The operator's own files are
 `<home>/skills/` and the thresholds in node.toml; what was adopted is the version that the ledger
-names. Thresholds are taken up when a node starts, skills at once.
+names. Both are taken up at once: skills when they are read, thresholds by the next turn.
 """
 
 import os
@@ -10,7 +10,6 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
-import msgspec
 import structlog
 
 from genesis.adopting import versions
@@ -21,11 +20,13 @@ from genesis.core.thresholds import BOUNDS, Thresholds, parse_thresholds
 from node.config import Config
 from node.home import Home
 from runtime.core.adoptions import Adoptions
+from runtime.core.bounds import TurnBounds
 from runtime.core.errors import ToolFailed
 from runtime.journal import Journal
 from runtime.tools.skills import Skills, checked
 
 _SKILLS: Final = "skills/"
+_KIB: Final = 1024
 
 _log = structlog.get_logger(__name__)
 
@@ -76,26 +77,27 @@ class Layers:
         held = None if version is None else version.holds(thresholds.PATH, mine.render())
         return mine if held is None else parse_thresholds(held)
 
-    def effective(self) -> Config:
-        """Return the configuration with the thresholds in force."""
-        values: dict[str, Any] = {
-            table: msgspec.structs.replace(getattr(self.config, table), **held)
-            for table, held in self.thresholds().values.items()
-        }
-        return msgspec.structs.replace(self.config, **values)
+    def bounds(self) -> TurnBounds:
+        """Return what a turn may use that begins now."""
+        values = self.thresholds().values
+        agent, tools = values["agent"], values["tools"]
+        return TurnBounds(
+            steps=agent["steps_max"],
+            seconds=agent["turn_seconds_max"],
+            replies=agent["iterations_max"],
+            tool_seconds=tools["turn_seconds"],
+            result_bytes=tools["result_kb"] * _KIB,
+        )
 
 
-def effective(layers: Layers) -> Config:
-    """Return the configuration to start with.
-
-    With the thresholds of the newest version that opens: the others are rolled back, then.
-    """
+def newest(layers: Layers) -> Layers:
+    """Take up the newest version that opens, to start with: the others are rolled back, then."""
     for one in reversed(Adoptions(layers.journal.state.entries).stack):
         try:
-            return layers.take(one.version).effective()
+            return layers.take(one.version)
         except TreeError as error:
             _log.warning("an adopted version does not open", why=str(error))
-    return layers.config
+    return layers
 
 
 def open_version(home: Home, digest: bytes) -> Version:

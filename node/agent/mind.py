@@ -29,11 +29,10 @@ from node.opened import Opened
 from runtime import safety, sandbox
 from runtime.budget import Budget
 from runtime.chain import Chain
-from runtime.connection import ConnectionLimits, Identity, Part
+from runtime.connection import Identity, Part
 from runtime.contexts import Contexts
 from runtime.core.adoptions import Adoptions
 from runtime.core.chat import Link, Reach
-from runtime.core.session import SessionLimits
 from runtime.counterfactual import Teller
 from runtime.gate import Gate, Mode
 from runtime.gateway import Gateway
@@ -119,7 +118,7 @@ def make_mind(
     digest_key = hashing.digest(hashing.STEP_KEY, opened.keys.log.secret)
     privacy = privacy_of(opened.config)
     project = project_of(opened)
-    tooling = make_tooling(opened, journal, recall, privacy, head, layers.skills, leaks, project)
+    tooling = make_tooling(opened, journal, recall, privacy, head, layers, leaks, project)
     contexts = Contexts(
         journal, Path(tooling.folder), tuple(opened.config.context.files), _skills(tooling, layers)
     )
@@ -133,7 +132,7 @@ def make_mind(
         budget=budget,
         tooling=tooling,
         contexts=contexts,
-        replies_max=opened.config.agent.iterations_max,
+        bounds=layers.bounds,
         leaks=leaks,
         project=project,
     )
@@ -185,15 +184,14 @@ def _process(
     search: Search,
 ) -> tuple[Hosts, Teller]:
     """The agent's processes, and the same beside a fork of the log."""
-    home, section = opened.home, opened.config.agent
-    bounds = sandbox.SandboxLimits(memory_bytes=section.memory_mb * _MIB)
+    home = opened.home
+    bounds = sandbox.SandboxLimits(memory_bytes=opened.config.agent.memory_mb * _MIB)
 
     async def spawn(tree: Path, channel: Any) -> sandbox.Child:
         return await sandbox.spawn(tree, channel, limits=bounds, engine=opened.engine)
 
     identity = Identity(name=opened.lineage.genesis.name, soul=read_soul(home.soul).text)
-    turn = SessionLimits(turn_steps=section.steps_max, turn_s=section.turn_seconds_max)
-    limits = HostLimits(connection=ConnectionLimits(session=turn))
+    limits = HostLimits()
 
     def make(tree: bytes, part: Part) -> AgentHost:
         return AgentHost(

@@ -18,8 +18,7 @@ from genesis.core.adopting.layers import Version as Files
 from genesis.core.architecture import Architecture
 from ledger.core import types
 from ledger.core.event import Draft, Event
-from ledger.replay import reducers_hash
-from node.keeping.folding import REDUCERS
+from node.keeping.folding import reading_hash
 from runtime.core.adoptions import Version
 
 
@@ -80,7 +79,7 @@ class Staging:
                 "share": plan.share,
                 "window_s": plan.window_s,
                 "turns": plan.turns,
-                "reducers": reducers_hash(REDUCERS),
+                "reducers": reading_hash(),
                 "verdict": granted.verdict,
                 "approvers": list(granted.approvers),
                 "by": by,

@@ -7,9 +7,9 @@ of before hold on, and nothing is allowed by them until it is mended.
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Final
 
 from ledger.core.errors import TimmyError
+from node.agent.layering import Layers
 from node.agent.permitting import (
     PROJECT_FILE,
     Level,
@@ -37,7 +37,7 @@ from runtime.permitting import Gate
 from runtime.recall import Recall
 from runtime.sandbox import Engine
 from runtime.toolbox import Toolbox
-from runtime.tooling import Tooling, ToolingLimits
+from runtime.tooling import Tooling
 from runtime.tools import (
     editing,
     fetching,
@@ -54,7 +54,6 @@ from runtime.tools import (
 )
 from runtime.tools.confined import KEPT, Confined
 
-_KIB: Final = 1024
 _Built = list[tuple[ToolSpec, Tool]]
 
 
@@ -153,7 +152,7 @@ def make_tooling(
     recall: Recall,
     privacy: Privacy,
     head: ledger.Head,
-    adopted: skills.Skills,
+    layers: Layers,
     leaks: Leaks,
     project: bytes | None,
 ) -> Tooling:
@@ -168,7 +167,7 @@ def make_tooling(
     ledgers = ledger.Ledger(recall=recall, privacy=privacy, head=head)
     built = [
         *_files(confined, rules), *_programs(confined, opened),
-        *_records(ledgers, recall, privacy, adopted, project),
+        *_records(ledgers, recall, privacy, layers.skills, project),
         (fetching.SPEC, fetching.WebFetch(lambda url: rules.allows(WEB_FETCH, url, str(folder)))),
     ]  # fmt: skip
     for spec, tool in built:
@@ -181,10 +180,8 @@ def make_tooling(
         folder=str(folder),
         approvals=Approvals(journal, deadline_s=section.approval_seconds, clock=now_ms),
         privacy=privacy,
+        bounds=layers.bounds,
         leaks=leaks,
-        limits=ToolingLimits(
-            turn_seconds=section.turn_seconds, result_bytes=section.result_kb * _KIB
-        ),
     )
 
 

@@ -14,12 +14,14 @@ from typing import Final
 
 import structlog
 
+from ledger.core import hashing
 from ledger.core.checkpoint import Checkpoint
+from ledger.core.codec import encode
 from ledger.core.errors import Moved, StoreDamaged, StoreError
 from ledger.core.event import Event
 from ledger.core.lineage import LINEAGE_TYPES
 from ledger.core.state import BASIC_OWNERS, BASIC_REDUCERS, Owners, Reducer, State
-from ledger.core.types import LINEAGE_STREAM
+from ledger.core.types import KNOWN, LINEAGE_STREAM
 from ledger.log import Log
 from ledger.replay import attestation, proven, reducers_hash, replay_from
 from ledger.snapshot import SnapshotFile
@@ -44,6 +46,12 @@ _TRIES: Final = 20
 """An attestation needs an instant in which nobody else appends; a busy log has one in a few."""
 
 _log = structlog.get_logger(__name__)
+
+
+def reading_hash() -> bytes:
+    """Digest of how this version reads and folds a ledger: types, their schemas, its reducers."""
+    table = sorted([known.name, known.schema] for known in KNOWN.values())
+    return hashing.digest(hashing.READING, encode([table, reducers_hash(REDUCERS)]))
 
 
 Progress = Callable[[int, int], None]

@@ -6,7 +6,8 @@ which the host ends the process; `in_flight` then tells whose turns were hurt.
     connection   ready first and once, of our version; calls numbered 1, 2, 3 ...
     turn         given before it is called for; steps 0, 1, 2 ... ; a few calls open at a time, and
                  its last one alone
-    budgets      frames and bytes a second; steps, bytes and seconds a turn; a pong for each ping
+    budgets      frames and bytes a second; bytes a turn, and its own steps and seconds; a pong for
+                 each ping
 
 A call for a turn that has ended meanwhile is no lie (the host ended it) and is answered "over".
 """
@@ -16,6 +17,7 @@ from dataclasses import dataclass, field
 from enum import StrEnum
 
 from runtime.core import limits
+from runtime.core.bounds import TurnBounds
 from runtime.core.calls import LAST_STEPS
 from runtime.core.errors import ProtocolError
 from runtime.core.protocol import VERSION, Call, Pong, Ready
@@ -29,9 +31,6 @@ class SessionLimits:
     """A start takes 0.1 s; a loaded machine may need fifty times that."""
     pong_s: float = 20.0
     """An agent that computes this long without looking at its socket hangs."""
-    turn_s: float = 600.0
-    """Longer than a chain of three models that each time out at 120 s."""
-    turn_steps: int = limits.TURN_STEPS_MAX
     turn_open: int = limits.TURN_OPEN_MAX
     turn_bytes: int = limits.TURN_BYTES_MAX
     frames_per_second: int = 200
@@ -56,6 +55,7 @@ class Verdict(StrEnum):
 @dataclass(slots=True, kw_only=True)
 class _Given:
     position: int
+    bounds: TurnBounds
     deadline: float
     steps: int = 0
     bytes: int = 0
@@ -91,9 +91,10 @@ class Session:
         """The turns given and not ended: id to position of the message."""
         return {turn: given.position for turn, given in self._given.items()}
 
-    def give(self, turn: bytes, position: int, now: float) -> None:
-        """Note that a turn frame is sent."""
-        self._given[turn] = _Given(position=position, deadline=now + self.limits.turn_s)
+    def give(self, turn: bytes, position: int, bounds: TurnBounds, now: float) -> None:
+        """Note that a turn frame is sent; these bounds are the turn's to its end."""
+        deadline = now + bounds.seconds
+        self._given[turn] = _Given(position=position, bounds=bounds, deadline=deadline)
 
     def end(self, turn: bytes) -> None:
         """Note that a turn is over; an open call of it may still be answered."""
@@ -156,7 +157,7 @@ class Session:
             raise ProtocolError(f"step {frame.step}, expected {given.steps}")
         given.steps += 1
         given.bytes += size_bytes
-        if given.steps > self.limits.turn_steps or given.bytes > self.limits.turn_bytes:
+        if given.steps > given.bounds.steps or given.bytes > self.limits.turn_bytes:
             return Verdict.LIMIT
         given.open += 1
         return Verdict.SERVE
@@ -179,5 +180,6 @@ class Session:
             raise ProtocolError(f"no ready in {self.limits.handshake_s:g} s")
         if any(now - at > self.limits.pong_s for at in self._unanswered.values()):
             raise ProtocolError(f"no pong in {self.limits.pong_s:g} s")
-        if any(now > given.deadline for given in self._given.values()):
-            raise ProtocolError(f"a turn took longer than {self.limits.turn_s:g} s")
+        for given in self._given.values():
+            if now > given.deadline:
+                raise ProtocolError(f"a turn took longer than {given.bounds.seconds:g} s")

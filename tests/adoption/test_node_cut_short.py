@@ -2,10 +2,12 @@
 
 import shutil
 from itertools import product
+from pathlib import Path
 
 import pytest
 
 from genesis import trees
+from genesis.core.constitution import PACKAGES
 from ledger.core.event import Draft
 from node.home import Home as RealHome
 from node.open import open_log
@@ -21,6 +23,7 @@ from tests.adoption.world import (
 )
 from tests.node.world import until
 
+ROOT = Path(__file__).parents[2]
 PLAN = {"share": 1000, "window_s": 1, "turns": 1}
 AT = ["canary", "node", "settled", "rolledback"]
 FILES = ["as it was", "behind", "ahead", "gone"]
@@ -100,6 +103,40 @@ def test_another_software_takes_no_trial_over(kind, tmp_path):
         assert (last["type"], last["reason"]) == ("patch.rolledback", "software")
         node.say("good day")
         assert status(node)["under_way"] is None
+
+
+def with_another_schema(folder):
+    """This software with one type more of which there was another schema before; reducers as is."""
+    for package in PACKAGES:
+        skipped = shutil.ignore_patterns("__pycache__")
+        shutil.copytree(ROOT / package, folder / package, ignore=skipped)
+    shutil.copy(ROOT / "node.toml", folder)
+    for file, old, new in (
+        ("types.py", 'name="patch.commented",', 'name="patch.commented", schema=2,'),
+        ("upcast.py", "MappingProxyType({}))", '{("patch.commented", 1): dict})'),
+    ):
+        path = folder / "ledger" / "core" / file
+        text = path.read_text()
+        assert text.count(old) == 1
+        path.write_text(text.replace(old, new))
+    return folder
+
+
+def test_no_schema_changes_in_a_window(kind, tmp_path):
+    """A schema is of the types and their steps, which no reducer's module holds."""
+    home, position = kind
+    new = with_another_schema(tmp_path / "new")
+    with home.running() as node:
+        go_to(node, position, "canary")
+    node = home.start(wrapper=("env", "-C", str(new)))
+    try:
+        last = status(node)["steps"][-1]
+        assert (last["type"], last["reason"]) == ("patch.rolledback", "software")
+        assert node.say("good day")["answer"]
+        assert status(node)["under_way"] is None
+    finally:
+        node.stop()
+    assert home.run("replay").good()
 
 
 def test_power_lost_between_staging_and_the_canary(kind, tmp_path):

@@ -8,12 +8,11 @@ from genesis.core import thresholds
 from genesis.core.adopting.layers import Version
 from ledger.core.event import Draft
 from ledger.core.types import ADOPTION_STREAM
-from ledger.replay import reducers_hash
 from ledger.upcasting import UpcastLog
-from node.agent.layering import Layers, effective, thresholds_of
+from node.agent.layering import Layers, newest, thresholds_of
 from node.config import load
 from node.home import Home as RealHome
-from node.keeping.folding import INTERPRETED, REDUCERS
+from node.keeping.folding import INTERPRETED, reading_hash
 from node.open import open_log
 from runtime.core.adoptions import Adoptions
 from runtime.journal import Journal
@@ -47,7 +46,7 @@ def adopted(log, place, version: bytes | None, steps=STEPS) -> None:
     stack = Adoptions(Journal(UpcastLog(log, needed=INTERPRETED)).state.entries).stack
     before = {"tree": tree, "version": stack[-1].version if stack else None, "root": bytes(32)}
     facts = {"patch": 1, "root": bytes(32), "tree": tree, "version": version}
-    trial = {"share": 1000, "window_s": 1, "turns": 1, "reducers": reducers_hash(REDUCERS)}
+    trial = {"share": 1000, "window_s": 1, "turns": 1, "reducers": reading_hash()}
     drafts = [
         Draft(
             type="patch.staged",
@@ -81,7 +80,7 @@ def test_what_this_software_does_not_allow_is_rolled_back_to_the_last_it_does(ho
             adopted(log, place, stored(place, **one))
         journal = Journal(UpcastLog(log, needed=INTERPRETED))
         layers = Layers(home=place, config=load(place.config), journal=journal)
-        assert effective(layers).agent.iterations_max == 40
+        assert newest(layers).bounds().replies == 40
     with home.running() as node:
         *_, first, second = status(node)["steps"]
         for step, why in ((first, "steps_max is 9999"), (second, "iterations_max is 9999")):

@@ -5,9 +5,8 @@ from genesis.core.adopting.layers import Version
 from genesis.core.limits import SKIN_BYTES_MAX
 from ledger.core import types
 from ledger.core.event import Draft
-from ledger.replay import reducers_hash
 from node.home import Home as RealHome
-from node.keeping.folding import REDUCERS
+from node.keeping.folding import reading_hash
 from node.open import open_log
 from tests.adoption.world import apply, granted, status, steps, until_stage
 from tests.node.world import SETTINGS
@@ -31,7 +30,7 @@ def stage_as_before(home, position):
                 payload={
                     "patch": position, "root": made["root"], "tree": made["result_tree"],
                     "version": version, "before": before, "share": 1000, "window_s": 1,
-                    "turns": 1, "reducers": reducers_hash(REDUCERS),
+                    "turns": 1, "reducers": reading_hash(),
                 },
             )
         )  # fmt: skip

@@ -316,7 +316,7 @@ def test_an_edited_soul_is_refused_with_the_way_out(genesis, edited):
         assert hashlib.sha256(data).hexdigest() in str(caught.value)
         assert f"{len(data)} bytes" in str(caught.value)
     assert "restore" in caught.value.hint
-    assert "timmy --home OTHER init --soul FILE" in caught.value.hint
+    assert "timmy lineage father --name NAME --into FOLDER --soul FILE" in caught.value.hint
 
 
 def test_another_soul_of_the_same_length_is_another(genesis):

@@ -11,6 +11,7 @@ import structlog
 from ledger.core import types
 from ledger.core.event import Draft
 from runtime.connection import ConnectionLimits
+from runtime.core.bounds import TurnBounds
 from runtime.core.crisis import ANSWER
 from runtime.core.errors import NoAnswer
 from runtime.core.session import SessionLimits
@@ -198,9 +199,8 @@ async def test_other_arguments_for_a_step_on_record_end_the_turn(world: World, t
 
 async def test_a_turn_ends_at_its_step_limit(world: World, tmp_path: Path):
     asked = await world.say("hello")
-    session = replace(LIMITS.connection.session, turn_steps=7)
-    limits = replace(LIMITS, connection=replace(LIMITS.connection, session=session))
-    async with running(world.host(tree_of(tmp_path, "endless"), limits)) as host:
+    world.service.bounds = lambda: TurnBounds(steps=7)
+    async with running(world.host(tree_of(tmp_path, "endless"))) as host:
         answer = await host.answer_to(asked.position)
     assert world.text_of(answer) == APOLOGIES["failed"]
     assert len(world.of(types.RECALLED.name)) == 7
@@ -248,7 +248,8 @@ async def test_an_agent_that_does_not_read_is_replaced(world: World, tmp_path: P
         )
         await world.journal.append(noted)
     asked = await world.say("hello owl")
-    session = replace(LIMITS.connection.session, pong_s=60.0, turn_s=60.0)
+    world.service.bounds = lambda: TurnBounds(seconds=60.0)
+    session = replace(LIMITS.connection.session, pong_s=60.0)
     connection = replace(LIMITS.connection, session=session, unread_bytes=1)
     limits = replace(LIMITS, connection=connection)
     with structlog.testing.capture_logs() as logs:
@@ -411,7 +412,7 @@ async def test_a_suspect_turn_and_a_fresh_one_are_never_given_together(
     connection = host._connection()
     connection._streamed_to = world.log.size
     assert connection._next_message() == messages[0]
-    connection._session.give(turns[flying], positions[flying], 0.0)
+    connection._session.give(turns[flying], positions[flying], TurnBounds(), 0.0)
     assert connection._next_message() is None
     connection._session.end(turns[flying])
     assert connection._next_message() == messages[0]

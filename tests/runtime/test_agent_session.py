@@ -4,11 +4,13 @@ from dataclasses import replace
 
 import pytest
 
+from runtime.core.bounds import TurnBounds
 from runtime.core.errors import ProtocolError
 from runtime.core.protocol import Call, Pong, Ready
 from runtime.core.session import Session, SessionLimits, Verdict
 
 A, B = bytes(16), bytes([1]) * 16
+BOUNDS = TurnBounds(steps=3)
 
 
 def call(number: int, turn: bytes = A, step: int = 0) -> Call:
@@ -17,9 +19,9 @@ def call(number: int, turn: bytes = A, step: int = 0) -> Call:
 
 @pytest.fixture
 def session() -> Session:
-    session = Session(SessionLimits(turn_steps=3, turn_bytes=100, frames_per_second=5), 0.0)
+    session = Session(SessionLimits(turn_bytes=100, frames_per_second=5), 0.0)
     session.on_ready(Ready(protocol=1))
-    session.give(A, 7, 0.0)
+    session.give(A, 7, BOUNDS, 0.0)
     return session
 
 
@@ -56,7 +58,7 @@ def test_steps_follow_each_other(session: Session):
 
 
 def test_steps_of_two_turns_are_counted_apart(session: Session):
-    session.give(B, 8, 0.0)
+    session.give(B, 8, BOUNDS, 0.0)
     session.on_call(call(1), 10)
     with pytest.raises(ProtocolError, match="step 1, expected 0"):
         session.on_call(call(2, turn=B, step=1), 10)
@@ -65,7 +67,7 @@ def test_steps_of_two_turns_are_counted_apart(session: Session):
 def test_a_few_calls_of_a_turn_are_open_at_a_time():
     session = Session(SessionLimits(turn_open=2), 0.0)
     session.on_ready(Ready(protocol=1))
-    session.give(A, 7, 0.0)
+    session.give(A, 7, BOUNDS, 0.0)
     assert session.on_call(call(1), 10) is Verdict.SERVE
     assert session.on_call(call(2, step=1), 10) is Verdict.SERVE
     session.answered(A)
@@ -82,7 +84,7 @@ def test_the_last_call_of_a_turn_is_open_alone(session: Session, op: str):
 
 
 def test_waiting_for_a_person_is_no_time_of_the_turn(session: Session):
-    session.give(B, 8, 0.0)
+    session.give(B, 8, BOUNDS, 0.0)
     for second in range(0, 1000, 5):
         session.check(float(second), [A, B])
     session.check(1004.0, [A])
@@ -94,7 +96,7 @@ def test_waiting_for_a_person_is_no_time_of_the_turn(session: Session):
 def test_steps_and_bytes_have_a_limit(session: Session):
     assert session.on_call(call(1), 101) is Verdict.LIMIT
     session.end(A)
-    session.give(B, 8, 0.0)
+    session.give(B, 8, BOUNDS, 0.0)
     for number in range(3):
         assert session.on_call(call(number + 2, turn=B, step=number), 1) is Verdict.SERVE
         session.answered(B)
@@ -153,6 +155,21 @@ def test_a_turn_has_a_deadline(session: Session):
     session.check(10_000.0)
 
 
+def test_a_turn_keeps_the_bounds_that_it_began_with(session: Session):
+    session.give(B, 8, TurnBounds(steps=1, seconds=5), 0.0)
+    assert session.on_call(call(1, turn=B), 10) is Verdict.SERVE
+    assert session.on_call(call(2, turn=B, step=1), 10) is Verdict.LIMIT
+    assert session.on_call(call(3), 10) is Verdict.SERVE
+    session.answered(A)
+    assert session.on_call(call(4, step=1), 10) is Verdict.SERVE
+    with pytest.raises(ProtocolError, match="longer than 5 s"):
+        session.check(5.1)
+    session.end(B)
+    session.check(5.1)
+
+
 def test_budgets_are_more_than_nothing():
     with pytest.raises(ValueError, match="pong_s"):
         SessionLimits(pong_s=0)
+    with pytest.raises(ValueError, match="replies"):
+        TurnBounds(replies=0)

@@ -30,7 +30,8 @@ class Turn:
 
     async def call(self, step: int, op: str, args: dict | None = None):
         call = Call(call=step + 1, turn=self.turn, step=step, op=op, args=args or {})
-        return (await self.world.service.call(self.message, call)).value
+        service = self.world.service
+        return (await service.call(self.message, call, service.bounds())).value
 
 
 async def begin(world: World, text: str = "hello owl") -> Turn:
@@ -104,8 +105,9 @@ async def test_a_reply_that_was_asked_for_and_not_recorded_is_asked_for_again(wo
         status=dict,
         digest_key=DIGEST_KEY,
     )
+    call = Call(call=1, turn=turn.turn, step=0, op="model", args=args)
     with pytest.raises(RuntimeError):
-        await dying.call(turn.message, Call(call=1, turn=turn.turn, step=0, op="model", args=args))
+        await dying.call(turn.message, call, dying.bounds())
     step = world.journal.turns.step(turn.turn, 0)
     assert (step.args, step.result) == (digest, None)
     assert (await turn.call(0, "model", args))["text"] == "a reply"

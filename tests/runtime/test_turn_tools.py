@@ -13,6 +13,7 @@ from ledger.core.event import Draft
 from ledger.derived import TAKEN, find_derived
 from runtime.approvals import Approvals
 from runtime.chain import Chain
+from runtime.core.bounds import TurnBounds
 from runtime.core.calls import args_digest, step_key
 from runtime.core.chat import Reach
 from runtime.core.errors import CallRefused, Diverged, StepRefused
@@ -28,7 +29,7 @@ from runtime.outside import Outside
 from runtime.permitting import Gate
 from runtime.service import Service
 from runtime.toolbox import Toolbox
-from runtime.tooling import Tooling, ToolingLimits
+from runtime.tooling import Tooling
 from runtime.tools import ledger, memory
 from tests.runtime.providers import streamer
 from tests.runtime.test_turn_services import Turn, begin
@@ -462,7 +463,8 @@ async def test_a_ten_megabyte_result_is_cut_and_the_record_bounded(tools: Tools)
 
 async def test_the_tools_of_a_turn_have_so_much_time(tools: Tools):
     clock = iter([0.0, 10.0])
-    tools.install(clock=lambda: next(clock), limits=ToolingLimits(turn_seconds=10))
+    tools.install(clock=lambda: next(clock))
+    tools.world.service.bounds = lambda: TurnBounds(tool_seconds=10)
     turn = await begin(tools.world)
     assert (await turn.call(0, "tool", use("look")))["outcome"] == "done"
     value = await turn.call(1, "tool", use("look"))
@@ -597,7 +599,7 @@ async def test_wrong_json_and_unknown_tools_go_back_to_the_model(tools: Tools, s
 
 async def test_a_model_that_never_stops_calling_is_stopped(tools: Tools, served, tmp_path):
     says(served, [asks("look", "a")])
-    tools.world.change(replies_max=3)
+    tools.world.service.bounds = lambda: TurnBounds(replies=3)
     async with running(tools.world.host(tree_of(tmp_path))) as host:
         asked = await tools.world.say("loop")
         text = tools.world.text_of(await host.answer_to(asked.position))

@@ -21,6 +21,7 @@ from ledger.memory import MemoryStore
 from runtime.chain import Chain
 from runtime.connection import ConnectionLimits, Identity
 from runtime.core.agenda import BEGUN
+from runtime.core.bounds import TurnBounds
 from runtime.core.chat import Reach
 from runtime.core.openai_wire import OpenAi
 from runtime.core.session import SessionLimits
@@ -154,9 +155,10 @@ async def bare(tree: Path, channel) -> Child:
     return await spawn(tree, channel, limits=SandboxLimits(), engine=Engine.NONE)
 
 
+BOUNDS = TurnBounds(seconds=10.0)
 LIMITS = HostLimits(
     connection=ConnectionLimits(
-        session=SessionLimits(handshake_s=5.0, pong_s=0.6, turn_s=10.0),
+        session=SessionLimits(handshake_s=5.0, pong_s=0.6),
         ping_s=0.1,
         tick_s=0.02,
         stop_s=1.0,
@@ -245,6 +247,7 @@ async def a_world(log: Log | None = None) -> AsyncIterator[World]:
             recall=recall,
             status=status,
             digest_key=DIGEST_KEY,
+            bounds=lambda: BOUNDS,
         )
         try:
             yield World(log, journal, Gateway(journal), service, recall, server, tiny)
