@@ -32,6 +32,7 @@ from node.fleet.homing import CATCH_UP_SECONDS
 from node.fleet.leases import GATEWAY, HOME, having, leases
 from node.fleet.majority import TOO_OLD, Majority
 from node.fleet.members import FleetNode
+from node.fleet.ways import first_answer
 from node.open import now_ms
 from runtime.core.routed import DUPLICATE
 from runtime.core.turns import Message
@@ -335,14 +336,15 @@ class Routing:
         name = passing.conversation_id(fleet.fleet_id, conversation)
         data = passing.sign(request, conversation=name, signer=self.signer).encode()
         hop = None if through in (None, self.log.ledger_id) else fleet.manifest.member(through)
-        for url in (*member.urls, *(() if hop is None else hop.urls)):
-            answer = await self.fleet.post(
-                f"{url}{PLACE}", data, self.fleet.times.retry_s + CATCH_UP_SECONDS + _LATE_SECONDS
-            )
-            reply = None if answer is None else self._checked(answer, request, name, member.nostr)
-            if reply is not None:
-                return reply
-        return None
+        asked = member.nostr  # a home takes a message once, by whichever ways it comes
+
+        async def ask(url: str, seconds: float) -> Reply | None:
+            answer = await self.fleet.post(f"{url}{PLACE}", data, seconds)
+            return None if answer is None else self._checked(answer, request, name, asked)
+
+        within_s = self.fleet.times.retry_s + CATCH_UP_SECONDS + _LATE_SECONDS
+        ways = (*member.urls, *(() if hop is None else hop.urls))
+        return await first_answer(ask, ways, within_s)
 
     def _checked(self, data: bytes, request: Request, name: str, key: bytes) -> Reply | None:
         """Read a reply; None for what the member that was asked did not say to this."""

@@ -279,9 +279,9 @@ async def test_a_spoilt_chain_or_token_is_named_and_ends_nothing(founder, tmp_pa
     assert "join anew" in caught.value.hint
     path.write_bytes(good)
     (tmp_path / "fleet" / "token").write_text("nonsense")
-    with pytest.raises(TimmyError):
-        await Telling(node=founder).step()
     async with asyncio.TaskGroup() as group:
+        with pytest.raises(TimmyError):
+            await Telling(node=founder).step(group)
         running = group.create_task(Telling(node=founder).run())
         await asyncio.sleep(0.1)
         assert not running.done()
