@@ -11,6 +11,7 @@ like those of any token.
 
 import asyncio
 import time
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Annotated, Final
 
@@ -40,6 +41,8 @@ class _Known(msgspec.Struct):
     """What answers a presence."""
 
     number: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+    manifests: Annotated[tuple[str, ...], msgspec.Meta(max_length=CHAIN_MAX)] = ()
+    """In hex: what the other side has of them for one that was taken out of the fleet."""
 
 
 @dataclass(slots=True, kw_only=True)
@@ -84,16 +87,15 @@ class Telling:
 
     def _begin_turns(self, group: asyncio.TaskGroup) -> None:
         """Tell everybody in `group` whose last turn is over."""
-        fleet = self.node.fleet
-        if fleet is None or self.node.membership is None:
+        fleet = self.node.ours
+        if fleet is None:
             return
         data = self._presence(fleet).sign(self.node.signer)
-        members = {one.ledger: one for one in fleet.manifest.members}
         busy = {ledger: task for ledger, task in self._turns.items() if not task.done()}
         self._turns = busy | {
-            ledger: group.create_task(self._turn(one, data, fleet))
-            for ledger, one in members.items()
-            if ledger not in busy and ledger != self.node.own.ledger
+            one.ledger: group.create_task(self._turn(one, data, fleet))
+            for one in self.node.others
+            if one.ledger not in busy
         }
 
     async def _turn(self, member: Member, data: bytes, fleet: Fleet) -> None:
@@ -180,23 +182,29 @@ class Telling:
         """Say that we are there; send what the other does not know, as far as he takes it."""
         within_s = self.node.times.presence_s
 
-        async def ask(url: str, seconds: float) -> tuple[str, int] | None:
+        async def ask(url: str, seconds: float) -> tuple[str, _Known] | None:
             answer = await self.node.post(f"{url}/fleet/presence", data, seconds)
             try:
-                return (
-                    None
-                    if answer is None
-                    else (url, msgspec.json.decode(answer, type=_Known).number)
-                )
+                return None if answer is None else (url, msgspec.json.decode(answer, type=_Known))
             except (msgspec.MsgspecError, RecursionError):  # it may be anything
                 return None
 
         if (found := await first_answer(ask, member.urls, within_s)) is None:
             return
-        url, number = found
+        url, known = found
+        if known.manifests:
+            await self._hear(known.manifests)
+            return
         self.node.reached_ms[member.ledger] = now_ms()
+        number = known.number
         until = time.monotonic() + within_s
         for one in self.node.files.chain()[number + 1 : number + 1 + CHAIN_MAX]:
             left_s = until - time.monotonic()
             if await self.node.post(f"{url}/fleet/manifest", one, left_s) is None:
                 return  # the next turn begins with what is missing then
+
+    async def _hear(self, manifests: tuple[str, ...]) -> None:
+        """Take manifests that follow, whoever has them; the first that does not ends it."""
+        with suppress(InvalidManifest, ManifestRefused, ValueError):  # the last: no hex
+            for one in manifests:
+                await self.node.take(bytes.fromhex(one))

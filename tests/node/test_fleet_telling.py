@@ -16,7 +16,8 @@ from aiohttp import web
 from mesh.core.fleet.manifest import URLS_MAX, WITNESS, sign_manifest
 from mesh.core.fleet.routing import Times
 from node.fleet.files import FleetFiles
-from node.fleet.members import FleetNode, next_manifest, signed_first
+from node.fleet.members import FleetNode, signed_first
+from node.fleet.proposals import next_manifest
 from node.fleet.telling import Telling
 from node.fleet.ways import WAYS_MAX, first_answer
 from tests.ledger.makers import open_log
