@@ -1,7 +1,8 @@
 """The fleet over HTTP: what members and newcomers say, and what the operator asks.
 
     POST /fleet/join?after=N    a newcomer's request, signed; answers with manifests from N on, 64
-    POST /fleet/presence    a member's word about itself; answers with the number known here
+    POST /fleet/presence    a member's word about itself; answers with the number known here, and
+                            one that was taken out with the manifests that say so
     POST /fleet/manifest    the next manifest; it proves itself
     POST /fleet/words?hops=N   a message of a gateway, and what became of it; answers with an
                             envelope. N: how often it was brought on by members it is not for
@@ -26,7 +27,7 @@ from typing import Any, Final
 from aiohttp import web
 
 from ledger.core.errors import NotFound
-from mesh.core.errors import MissingQuorum, Refused
+from mesh.core.errors import MissingQuorum, Refused, RemovedMember
 from mesh.core.fleet import gossip_wire, passing
 from mesh.core.fleet.joining import REQUEST_BYTES_MAX
 from mesh.core.fleet.manifest import MANIFEST_BYTES_MAX, ROLES, Fleet
@@ -40,9 +41,10 @@ from node.fleet import gossiping
 from node.fleet.gossiping import Gossiping
 from node.fleet.homing import Homing
 from node.fleet.inviting import Inviting
-from node.fleet.members import FleetNode, next_manifest
+from node.fleet.members import FleetNode
 from node.fleet.members_shown import members_value
-from node.fleet.proposals import shown
+from node.fleet.parting import parting
+from node.fleet.proposals import next_manifest, shown
 from node.fleet.routing import Routing
 
 PREFIX: Final = "/fleet/"
@@ -88,7 +90,12 @@ class FleetApi:
         return json_answer({"manifests": chain})
 
     async def _presence(self, request: web.Request) -> web.Response:
-        return json_answer({"number": self._fleet.present(await bounded(request, BYTES_MAX))})
+        data = await bounded(request, BYTES_MAX)
+        try:
+            return json_answer({"number": self._fleet.present(data)})
+        except RemovedMember as error:
+            parts = parting(self._fleet, data, error)
+            return json_answer({"number": 0, "manifests": parts})
 
     async def _manifest(self, request: web.Request) -> web.Response:
         if self._fleet.fleet is None:

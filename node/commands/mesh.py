@@ -306,6 +306,9 @@ def _members(found: dict[str, Any]) -> None:
         _unheard(found)
         return
     console.out(f"fleet     {found['fleet']}, manifest {found['number']}")
+    if found["removed"] is not None:
+        console.out(f"REMOVED   manifest {found['removed']['number']} took this node out of it")
+        console.say(one_line(f"hint: {found['removed']['hint']}"))
     voters, witnesses = (
         sum(role in one["roles"] for one in found["members"]) for role in ("voter", "witness")
     )

@@ -47,7 +47,7 @@ def run(arguments: argparse.Namespace) -> int:
         console.out(f"{'witness':18} {told}")
     if bus["engine"] != "local":
         console.out(f"{'bus':18} {bus_text(bus)}")
-    if route["on"] or route["duplicates"]:
+    if route["on"] or route["duplicates"] or route["answer"] == "majority":
         console.out(f"{'routing':18} {_route(route)}")
     if nostr is not None:
         console.out(f"{'nostr messages':18} {_nostr(nostr)}")
@@ -62,7 +62,8 @@ def run(arguments: argparse.Namespace) -> int:
 
 
 def _route(found: dict[str, Any]) -> str:
-    told = [f"{found['waiting']} messages wait for another member's answer"]
+    whose = "another member's answer" if found["on"] else "an answer"
+    told = [f"{found['waiting']} messages wait for {whose}"]
     told += [f"{found['unsettled']} to be settled"] if found["unsettled"] else []
     if found["answer"] == "majority":
         told.append(f"{found['reached']} of {found['voters']} voters in reach, "

@@ -55,9 +55,9 @@ def make_live(bus: Bus, signer: Signer, session: aiohttp.ClientSession, fleet: F
 
 
 def known(fleet: FleetNode) -> Manifest:
-    """The newest manifest; before a node is of a fleet, one without members."""
-    if fleet.fleet is not None:
-        return fleet.fleet.manifest
+    """The newest manifest; one without members for a node that is of no fleet, or no more."""
+    if fleet.ours is not None:
+        return fleet.ours.manifest
     return Manifest(number=0, previous=b"", operator=fleet.signer.public, members=())
 
 

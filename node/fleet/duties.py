@@ -290,6 +290,8 @@ class FleetDuty:
             fleet = self.fleet.fleet
             if fleet is None or fleet.fleet_id != shared.fleet:
                 return Left(why="the job is of another fleet than this node")
+            if self.fleet.membership is None:
+                return Left(why="this node is no member of the job's fleet any more")
             plan = self._plan(case, shared)
             end = await self._decide(duties, plan)
             if isinstance(end, Begin):

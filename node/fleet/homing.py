@@ -35,6 +35,7 @@ from node.fleet.growing import Growing
 from node.fleet.leases import GATEWAY, HOME, having, leases
 from node.fleet.majority import TOO_OLD, Majority
 from node.fleet.members import FleetNode
+from node.fleet.ways import first_answer
 from node.open import now_ms
 from runtime import answers
 from runtime.answers import ELSEWHERE
@@ -115,11 +116,13 @@ class Homing:
         """Bring an envelope to the member that it is for, and its answer back."""
         known = None if self.fleet.fleet is None else self.fleet.fleet.manifest
         member = None if known is None else known.member(bytes.fromhex(payload.to))
-        for url in () if member is None else member.urls:
-            answer = await self.fleet.post(
-                f"{url}/fleet/words?hops={hops}", data, self._wait_s + CATCH_UP_SECONDS
-            )
-            if answer is not None:
+        if member is not None:
+            place, within_s = f"/fleet/words?hops={hops}", self._wait_s + CATCH_UP_SECONDS
+
+            async def ask(url: str, seconds: float) -> bytes | None:
+                return await self.fleet.post(url + place, data, seconds)
+
+            if (answer := await first_answer(ask, member.urls, within_s)) is not None:
                 return answer
         raise Refused("the member that it is for is not reached from here, either")
 

@@ -2,10 +2,12 @@
 
 In mode lease, the default, all of this is off: a member that is cut off answers what it is handed.
 In mode majority a message that came from another member's gateway is answered with the voters'
-grant only, and nothing is begun without a term. What is kept meanwhile lies in its gateway's
-ledger, as ever; the gateway says so to who waits.
+grant only, and nothing is begun without a term, gateway or not. What is kept meanwhile lies in the
+ledger of who was told; that one says so to who waits.
 
-Not covered: the fixed words of the crisis screen, which wait for nobody.
+Not covered: the fixed words of the crisis screen, which wait for nobody; runs of jobs, which their
+own mode decides, and a parent's orders; a turn that was begun with a term and is gone on with, also
+after a restart.
 """
 
 import asyncio
@@ -30,7 +32,7 @@ _LOOK_SECONDS: Final = 0.25
 
 @dataclass(slots=True, kw_only=True)
 class Majority:
-    """runtime.claims.Claims of one node. `on`: node.toml asks for it."""
+    """runtime.claims.Claims of one node. `on`: node.toml asks for it; it binds members only."""
 
     fleet: FleetNode
     duty: FleetDuty
@@ -47,7 +49,11 @@ class Majority:
 
     def may_begin(self) -> bool:
         """Whether this node may begin an answer now."""
-        return not self.on or self.term().holds
+        return not self._bound or self.term().holds
+
+    @property
+    def _bound(self) -> bool:
+        return self.on and self.fleet.membership is not None
 
     async def term_begins(self, wait_s: float) -> bool:
         """Wait a little for a term; return whether there is one."""
@@ -86,7 +92,7 @@ class Majority:
         Cancel it to forget the question; what was granted stays granted.
         """
         fleet = self.fleet.fleet
-        if fleet is None:
+        if fleet is None or self.fleet.membership is None:
             return b""
         run = run_of(fleet.fleet_id, message)
 
@@ -111,7 +117,7 @@ class Majority:
 
     def value(self) -> dict[str, Any]:
         """How it is, for `timmy status`."""
-        if not self.on:
+        if not self._bound:
             return {"answer": "lease"}
         term = self.term()
         return {

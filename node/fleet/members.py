@@ -19,7 +19,6 @@ import structlog
 from ledger.core.cosignature import Witness
 from ledger.core.errors import NotFound, TimmyError
 from ledger.core.keys import Signer
-from ledger.core.limits import NOTE_SIGNATURES_MAX
 from ledger.log import Log
 from mesh.core.errors import (
     InvalidManifest,
@@ -58,12 +57,14 @@ _ANSWER_BYTES_MAX: Final = 4 * 1024 * 1024
 _INVITES_MAX: Final = 64
 _TOLD_MAX: Final = 64
 """Proposals of one number, with the approvals that each has: more are of somebody who plays."""
-_COSIGNATURES_MAX: Final = NOTE_SIGNATURES_MAX - 1
-"""What a note has room for under the log's own line."""
 _OK: Final = 200
 _WHY_BYTES_MAX: Final = 200
 _MANIFESTS: Final = "/fleet/manifest"
 """Where a refusal is nothing: two members bring the same one, a proposal waits for a quorum."""
+BACK_HINT: Final = (
+    "it goes on alone; to come back: timmy run --join TOKEN; to be of no fleet, or of another one: "
+    "stop it and remove <home>/fleet"
+)
 _log = structlog.get_logger("node.fleet.members")
 
 
@@ -125,15 +126,13 @@ class FleetNode:
 
     def witnesses(self) -> list[Asked]:
         """The other members that cosign."""
-        if self.fleet is None:
-            return []
         return [
             Asked(
                 witness=Witness(name=witness_name(one.ledger), public=one.witness),
                 url=f"{one.urls[0]}/witness",
             )
-            for one in self.fleet.manifest.witnesses
-            if one.ledger != self.own.ledger and one.urls
+            for one in self.others
+            if WITNESS in one.roles and one.urls
         ]
 
     @property
@@ -142,16 +141,29 @@ class FleetNode:
 
         One without an address counts: addresses are the operator's alone, and who is needed is not.
         """
-        if self.fleet is None:
-            return 0
-        manifest = self.fleet.manifest
-        others = [one for one in manifest.witnesses if one.ledger != self.own.ledger]
-        return min(manifest.needed, len(others))
+        count = sum(WITNESS in one.roles for one in self.others)
+        return 0 if self.fleet is None else min(self.fleet.manifest.needed, count)
+
+    @property
+    def ours(self) -> Fleet | None:
+        """The fleet, as long as this node is one of it."""
+        return None if self.membership is None else self.fleet
+
+    @property
+    def others(self) -> tuple[Member, ...]:
+        """The other members, as long as this node is one."""
+        return () if self.fleet is None else self.fleet.others_of(self.own.ledger)
 
     @property
     def membership(self) -> Member | None:
         """This node in the newest manifest, if it is there."""
         return None if self.fleet is None else self.fleet.manifest.member(self.own.ledger)
+
+    @property
+    def removed_by(self) -> int | None:
+        """The number of the manifest that took this node out; None if none did, or it is back."""
+        found = None if self.fleet is None else self.fleet.removed.get(self.own.ledger)
+        return None if found is None else found.number
 
     # ---- what the operator does ------------------------------------------------------------------
 
@@ -267,7 +279,9 @@ class FleetNode:
         return fleet
 
     def _settle(self, fleet: Fleet) -> None:
-        self.fleet, self.proposal = fleet, None
+        was, self.fleet, self.proposal = self.membership, fleet, None
+        if was is not None and (number := self.removed_by) is not None:
+            _log.error("THIS NODE WAS TAKEN OUT OF ITS FLEET", manifest=number, hint=BACK_HINT)
         self._told.clear()
         self.on_settled(fleet)
         self.settled.set()
@@ -413,48 +427,6 @@ class FleetNode:
 
 def _named(secret: bytes) -> str:
     return hashlib.sha256(secret).hexdigest()
-
-
-def next_manifest(
-    manifest: Manifest,
-    *,
-    add: list[Member],
-    remove: set[bytes],
-    since: int = 0,
-    quorum: int | None = None,
-    needed: int | None = None,
-) -> Manifest:
-    """The manifest after one, with some taken in and some removed.
-
-    `since`: from when on its voters decide, if they are others.
-    `quorum`, `needed`: how many voters a change takes, how many cosignatures a head; None leaves
-    them, as far as they are possible with these members. Raises Refused for one that is not.
-    """
-    added = {one.ledger: one for one in add}
-    kept = [m for m in manifest.members if m.ledger not in remove | added.keys()]
-    members = (*kept, *added.values())
-    voters = sum(VOTER in one.roles for one in members)
-    witnesses = sum(WITNESS in one.roles for one in members)
-    least = voters // 2 + 1 if voters else 0
-    most = min(witnesses, _COSIGNATURES_MAX)
-    if quorum is None:
-        quorum = max(min(manifest.quorum, voters), least)
-    if needed is None:
-        needed = min(manifest.needed, most)
-    if not least <= quorum <= voters:
-        raise Refused(
-            f"a quorum of {quorum}, and {voters} vote", hint=f"--quorum {least} to {voters}"
-        )
-    if not 0 <= needed <= most:
-        raise Refused(
-            f"{needed} cosignatures needed, and {witnesses} are witnesses",
-            hint=f"--needed 0 to {most}",
-        )
-    changes = {"quorum": quorum, "needed": needed}
-    made = manifest.following(members=members, **changes)
-    if made.electorate == manifest.electorate:
-        return made
-    return manifest.following(members=members, **changes, since=max(since, manifest.since))
 
 
 def make_fleet(opened: Opened) -> FleetNode:

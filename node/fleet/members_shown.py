@@ -7,7 +7,7 @@ from mesh.core.fleet.manifest import Fleet, Member
 from mesh.core.fleet.routing import holds
 from mesh.core.nip19 import npub
 from node.fleet.leases import HOME, having, leases
-from node.fleet.members import FleetNode
+from node.fleet.members import BACK_HINT, FleetNode
 from node.fleet.proposals import shown
 from node.open import now_ms
 
@@ -16,7 +16,8 @@ def members_value(node: FleetNode, conversation: str = "") -> dict[str, Any]:
     """What `timmy mesh members` shows. `answers`: who answers a conversation, in order."""
     if node.fleet is None:
         return {"fleet": None, "members": [], "waiting": [], "joining": node.joining,
-                "unheard": _unheard(node), "proposal": None, "forks": []}  # fmt: skip
+                "unheard": _unheard(node), "proposal": None, "forks": [],
+                "removed": None}  # fmt: skip
     manifest = node.fleet.manifest
     return {
         "fleet": node.fleet.fleet_id,
@@ -37,7 +38,12 @@ def members_value(node: FleetNode, conversation: str = "") -> dict[str, Any]:
         "unheard": _unheard(node),
         "proposal": None if node.proposal is None else shown(node.proposal, manifest),
         "forks": [str(path) for path in node.files.forks()],
+        "removed": None if node.removed_by is None else _removed(node.removed_by),
     }
+
+
+def _removed(number: int) -> dict[str, Any]:
+    return {"number": number, "hint": BACK_HINT}
 
 
 def _unheard(node: FleetNode) -> list[dict[str, str]]:

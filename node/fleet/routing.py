@@ -32,6 +32,7 @@ from node.fleet.homing import CATCH_UP_SECONDS
 from node.fleet.leases import GATEWAY, HOME, having, leases
 from node.fleet.majority import TOO_OLD, Majority
 from node.fleet.members import FleetNode
+from node.fleet.ways import first_answer
 from node.open import now_ms
 from runtime.core.routed import DUPLICATE
 from runtime.core.turns import Message
@@ -74,9 +75,12 @@ class Routing:
         return self.wanted and self.log.ledger_id in having(self.fleet, GATEWAY)
 
     async def elsewhere(self, conversation: str, author: str) -> bool:
-        """Whether another member is to answer; if not, what others said is carried over first."""
+        """Whether another member is to answer; if not, what others said is carried over first.
+
+        Also whether this node is to, and not yet: in majority mode, while it has no majority.
+        """
         if not self.on:
-            return False
+            return not self.majority.may_begin()
         home = home_of(
             conversation.encode(), having(self.fleet, HOME), leases(self.fleet),
             now_ms() // 1000, self.fleet.times,
@@ -100,7 +104,7 @@ class Routing:
 
     def why_kept(self) -> str:
         """Why this node's messages wait; empty if they do not, or for one member only."""
-        return self.majority.why_kept() if self.on else ""
+        return self.majority.why_kept()
 
     def value(self) -> dict[str, Any]:
         """How it is, for `timmy status`."""
@@ -160,7 +164,7 @@ class Routing:
         event = self.log.read(message.position)
         letter = Letter(
             conversation=message.conversation.encode(),
-            members=having(self.fleet, HOME),
+            members=self._homes(message),
             taken_s=event.ts_ms // 1000,
             times=self.fleet.times,
         )
@@ -168,11 +172,20 @@ class Routing:
         if text is None:
             await self.forwarding.failed(message.position, "erased")
         while self.forwarding.message(message.position) is not None:
-            letter.members = having(self.fleet, HOME)
+            letter.members = self._homes(message)
             due = deque(letter.tick(now_ms() // 1000, leases(self.fleet)))
             while due:
                 due += await self._act(due.popleft(), letter, message, text or "")
             await asyncio.sleep(_STEP_SECONDS)
+
+    def _homes(self, message: Message) -> tuple[bytes, ...]:
+        """Who may answer it: this node alone, if it hands nothing on and nobody was asked."""
+        alone = self.fleet.membership is None or not self._shared(message)
+        return (self.log.ledger_id,) if alone else having(self.fleet, HOME)
+
+    def _shared(self, message: Message) -> bool:
+        """Whether another member may have it, or may yet be handed it."""
+        return self.on or bool(self.forwarding.asked(message.position))
 
     async def _act(
         self, action: Action, letter: Letter, message: Message, text: str
@@ -187,11 +200,14 @@ class Routing:
         return []
 
     async def _take(self, letter: Letter, message: Message) -> list[Action]:
-        """Give a message to this node's own agent; in majority mode if voters granted it."""
-        own, majority = self.log.ledger_id, self.majority
-        if majority.on:
-            if not majority.may_begin():
-                return []
+        """Give a message to this node's own agent; in majority mode with a majority in reach.
+
+        One that another member may have, too, needs the voters' grant besides.
+        """
+        own, majority, shared = self.log.ledger_id, self.majority, self._shared(message)
+        if not majority.may_begin():
+            return []
+        if majority.on and shared:
             taken_s = self.log.read(message.position).ts_ms // 1000
             try:
                 async with asyncio.timeout(_CLAIM_SECONDS):
@@ -203,7 +219,11 @@ class Routing:
                 return []
             if holder is not None and holder != own:
                 return letter.redirected(own, holder, now_ms() // 1000, leases(self.fleet))
-        await self.following.take_up(message.conversation, message.author, knows=(own, 0), wait_s=0)
+        if shared:
+            knows = (own, 0)
+            await self.following.take_up(
+                message.conversation, message.author, knows=knows, wait_s=0
+            )
         await self.forwarding.taken(message.position)
         return []
 
@@ -335,14 +355,15 @@ class Routing:
         name = passing.conversation_id(fleet.fleet_id, conversation)
         data = passing.sign(request, conversation=name, signer=self.signer).encode()
         hop = None if through in (None, self.log.ledger_id) else fleet.manifest.member(through)
-        for url in (*member.urls, *(() if hop is None else hop.urls)):
-            answer = await self.fleet.post(
-                f"{url}{PLACE}", data, self.fleet.times.retry_s + CATCH_UP_SECONDS + _LATE_SECONDS
-            )
-            reply = None if answer is None else self._checked(answer, request, name, member.nostr)
-            if reply is not None:
-                return reply
-        return None
+        asked = member.nostr  # a home takes a message once, by whichever ways it comes
+
+        async def ask(url: str, seconds: float) -> Reply | None:
+            answer = await self.fleet.post(f"{url}{PLACE}", data, seconds)
+            return None if answer is None else self._checked(answer, request, name, asked)
+
+        within_s = self.fleet.times.retry_s + CATCH_UP_SECONDS + _LATE_SECONDS
+        ways = (*member.urls, *(() if hop is None else hop.urls))
+        return await first_answer(ask, ways, within_s)
 
     def _checked(self, data: bytes, request: Request, name: str, key: bytes) -> Reply | None:
         """Read a reply; None for what the member that was asked did not say to this."""

@@ -1,14 +1,18 @@
 """What a node says to its fleet by itself: that it wants to join, that it is there, what is new.
 
 Manifests are pushed from member to member: whoever hears a presence of somebody behind him sends
-what is missing. So a newcomer needs one address, and a member that was away one that is there.
+what is missing. So a newcomer needs one address, and a member that was away one that is there. Each
+member is told in a task of its own: one that is silent, slow or lies keeps nobody else from hearing
+that we are there, and is told again when its last turn is over.
 
 A newcomer whose token names relays asks by them, beside; the addresses that he learns so are asked
 like those of any token.
 """
 
 import asyncio
-from dataclasses import dataclass
+import time
+from contextlib import suppress
+from dataclasses import dataclass, field
 from typing import Annotated, Final
 
 import msgspec
@@ -22,6 +26,7 @@ from mesh.core.fleet.presence import Presence
 from node.fleet.asking import Carrier, Relayed, Unreached, by_address
 from node.fleet.inviting import Inviting
 from node.fleet.members import FleetNode
+from node.fleet.ways import first_answer
 from node.open import now_ms
 
 _JOIN_SECONDS: Final = 2.0
@@ -36,15 +41,19 @@ class _Known(msgspec.Struct):
     """What answers a presence."""
 
     number: Annotated[int, msgspec.Meta(ge=0, le=NUMBER_MAX)]
+    manifests: Annotated[tuple[str, ...], msgspec.Meta(max_length=CHAIN_MAX)] = ()
+    """In hex: what the other side has of them for one that was taken out of the fleet."""
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Telling:
     """Says what is to be said of one node. Run `run()` in a task group of it."""
 
     node: FleetNode
     inviting: Inviting | None = None
     """The other side of what a newcomer asks by relays; None where there are none."""
+    _turns: dict[bytes, asyncio.Task[None]] = field(default_factory=dict)
+    """Who is being told, by ledger id, and those whose turn is over."""
 
     async def run(self) -> None:
         """Join, say that we are there, answer newcomers, until cancelled."""
@@ -52,15 +61,15 @@ class Telling:
             if self.inviting is not None:
                 group.create_task(self.inviting.run())
                 group.create_task(self._ask_by_relays(self.inviting))
-            await self._go_round()
+            await self._go_round(group)
 
-    async def _go_round(self) -> None:
+    async def _go_round(self, group: asyncio.TaskGroup) -> None:
         while True:
+            self.node.changed.clear()  # before: what changes meanwhile is told right after
             try:
-                await self.step()
+                await self.step(group)
             except (TimmyError, OSError) as error:  # a full disk, a token that was edited
                 _log.warning("the fleet waits", reason=str(error)[:200])
-            self.node.changed.clear()
             pause_s = _JOIN_SECONDS if self.node.joining else self.node.times.presence_s
             try:
                 async with asyncio.timeout(pause_s):
@@ -69,19 +78,34 @@ class Telling:
                 continue
             await asyncio.sleep(0.2)  # what comes together is answered together
 
-    async def step(self) -> None:
-        """Ask to be taken in, if we wait for it; tell every other member that we are there."""
+    async def step(self, group: asyncio.TaskGroup) -> None:
+        """Begin to tell every other member that we are there; ask to be taken in, if we wait."""
+        self._begin_turns(group)
         token = self.node.files.token()
         if token is not None:
             await self._ask(token.secret, token.url)
-        fleet = self.node.fleet
-        if fleet is None or self.node.membership is None:
+
+    def _begin_turns(self, group: asyncio.TaskGroup) -> None:
+        """Tell everybody in `group` whose last turn is over."""
+        fleet = self.node.ours
+        if fleet is None:
             return
-        others = [one for one in fleet.manifest.members if one.ledger != self.node.own.ledger]
         data = self._presence(fleet).sign(self.node.signer)
-        async with asyncio.TaskGroup() as group:
-            for one in others:
-                group.create_task(self._tell(one, data))
+        busy = {ledger: task for ledger, task in self._turns.items() if not task.done()}
+        self._turns = busy | {
+            one.ledger: group.create_task(self._turn(one, data, fleet))
+            for one in self.node.others
+            if one.ledger not in busy
+        }
+
+    async def _turn(self, member: Member, data: bytes, fleet: Fleet) -> None:
+        """Tell one member; raises nothing, since a node's task group is around it."""
+        try:
+            await self._tell(member, data)
+        except (TimmyError, OSError) as error:  # a disk that cannot be read
+            _log.warning("a member waits for what is new", reason=str(error)[:200])
+        if self.node.fleet is not fleet:  # this member was passed over when the others heard of it
+            self.node.changed.set()
 
     def _presence(self, fleet: Fleet) -> Presence:
         return Presence(
@@ -155,17 +179,32 @@ class Telling:
         return len(found) == CHAIN_MAX and self.node.fleet is not before
 
     async def _tell(self, member: Member, data: bytes) -> None:
-        """Say that we are there; send what the other does not know."""
-        for url in member.urls:
-            answer = await self.node.post(f"{url}/fleet/presence", data, self.node.times.presence_s)
-            if answer is None:
-                continue
-            self.node.reached_ms[member.ledger] = now_ms()
+        """Say that we are there; send what the other does not know, as far as he takes it."""
+        within_s = self.node.times.presence_s
+
+        async def ask(url: str, seconds: float) -> tuple[str, _Known] | None:
+            answer = await self.node.post(f"{url}/fleet/presence", data, seconds)
             try:
-                number = msgspec.json.decode(answer, type=_Known).number
+                return None if answer is None else (url, msgspec.json.decode(answer, type=_Known))
             except (msgspec.MsgspecError, RecursionError):  # it may be anything
-                continue
-            assert self.node.fleet is not None
-            for one in self.node.files.chain()[number + 1 : number + 1 + CHAIN_MAX]:
-                await self.node.post(f"{url}/fleet/manifest", one)
+                return None
+
+        if (found := await first_answer(ask, member.urls, within_s)) is None:
             return
+        url, known = found
+        if known.manifests:
+            await self._hear(known.manifests)
+            return
+        self.node.reached_ms[member.ledger] = now_ms()
+        number = known.number
+        until = time.monotonic() + within_s
+        for one in self.node.files.chain()[number + 1 : number + 1 + CHAIN_MAX]:
+            left_s = until - time.monotonic()
+            if await self.node.post(f"{url}/fleet/manifest", one, left_s) is None:
+                return  # the next turn begins with what is missing then
+
+    async def _hear(self, manifests: tuple[str, ...]) -> None:
+        """Take manifests that follow, whoever has them; the first that does not ends it."""
+        with suppress(InvalidManifest, ManifestRefused, ValueError):  # the last: no hex
+            for one in manifests:
+                await self.node.take(bytes.fromhex(one))

@@ -15,14 +15,14 @@ from genesis.keys import keystore, passphrase
 from ledger.core.errors import TimmyError
 from ledger.core.event import Envelope
 from ledger.core.upcast import UPCASTERS, Standing
-from mesh.core.fleet.manifest import Fleet
+from mesh.core.fleet.manifest import WITNESS, Member
 from node import console
 from node.agent import constitution
 from node.agent.architecture import present_software
 from node.agent.permitting import load_permissions
 from node.client import Client, NotRunning
 from node.commands.bus import text as bus_text
-from node.config import Config, load
+from node.config import load
 from node.fleet.bus import server_of
 from node.fleet.files import fleet_files
 from node.home import Home
@@ -423,7 +423,12 @@ def _diverged(home: Home, name: str) -> Finding:
 def _noticed(home: Home, name: str) -> Finding:
     """Who else would know that this home is an old copy, or one of two (ADR 28)."""
     config, fleet = load(home.config), fleet_files(home).load()
-    if (needed := config.witness.needed) > (there := _witnesses(home, config, fleet)):
+    others: tuple[Member, ...] = ()
+    if fleet is not None:
+        with open_log(home) as log:
+            others = fleet.others_of(log.ledger_id)
+    there = len(config.witness.ask) + sum(WITNESS in one.roles for one in others)
+    if (needed := config.witness.needed) > there:
         return Finding(
             name=name, ok=False,
             text=f"{needed} witnesses have to sign a head, {there} are there: none goes to relays",
@@ -433,7 +438,7 @@ def _noticed(home: Home, name: str) -> Finding:
         "witnesses": len(config.witness.ask),
         "relays": len(config.publish.relays),
         "peers": len(config.mesh.peers),
-        "other members": 0 if fleet is None else len(fleet.manifest.members) - 1,
+        "other members": len(others),
     }
     named = ", ".join(f"{number} {who}" for who, number in asked.items() if number)
     if named:
@@ -456,15 +461,6 @@ def _manifests(home: Home, name: str) -> Finding:
         name=name, ok=False, text=f"the operator signed others beside the chain: {named}",
         hint=f"ask him, and compare digests with the other members: {found[0].parent}",
     )  # fmt: skip
-
-
-def _witnesses(home: Home, config: Config, fleet: Fleet | None) -> int:
-    """How many can sign our heads: those of node.toml, and the fleet's others."""
-    if fleet is None:
-        return len(config.witness.ask)
-    with open_log(home) as log:
-        others = [one for one in fleet.manifest.witnesses if one.ledger != log.ledger_id]
-    return len(config.witness.ask) + len(others)
 
 
 def _asked_lately(row: dict[str, Any]) -> bool:

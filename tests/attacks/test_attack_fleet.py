@@ -20,8 +20,9 @@ from mesh.core.fleet.presence import Presence
 from mesh.core.nip19 import npub
 from node.commands.mesh import _find
 from node.fleet.files import FleetFiles
-from node.fleet.members import FleetNode, next_manifest, signed_first
+from node.fleet.members import FleetNode, signed_first
 from node.fleet.members_shown import members_value
+from node.fleet.proposals import next_manifest
 from node.fleet.telling import Telling
 from node.fleet.witnessing import Witnessing
 from tests.ledger.makers import open_log
@@ -83,6 +84,8 @@ ANSWERS = {
     "no text": b"\xff\xfe",
     "no hex": b'{"manifests": ["zz"], "number": 0.5}',
     "numbers": b'{"manifests": [1], "number": null}',
+    "no hex, and a number": b'{"manifests": ["zz"], "number": 0}',
+    "no manifest": b'{"manifests": ["80", "00"], "number": 0}',
 }
 
 

@@ -28,6 +28,7 @@ from mesh.core.fleet.manifest import (
     Fleet,
     Manifest,
     Member,
+    Removal,
     SignedManifest,
     open_manifest,
     sign_manifest,
@@ -195,9 +196,14 @@ def test_members_and_addresses_are_the_operators():
     fleet = fleet.advance(taken(signed(without)))
     with pytest.raises(RemovedMember):
         fleet.check_member(D.ledger)
+    assert fleet.removed == {D.ledger: Removal(nostr=D.nostr, number=without.number)}
+    assert moved in fleet.others_of(others[0].ledger)
+    assert fleet.others_of(D.ledger) == ()
     with pytest.raises(NotMember) as caught:
         fleet.check_member(bytes(32))
     assert not isinstance(caught.value, RemovedMember)
+    again = fleet.manifest.following(members=(*fleet.manifest.members, D))
+    assert fleet.advance(taken(signed(again))).removed == {}, "who is back was not taken out"
 
 
 GUARDED = {

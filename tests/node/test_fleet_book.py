@@ -26,8 +26,10 @@ from mesh.core.fleet.manifest import VOTER, WITNESS, open_manifest, sign_manifes
 from mesh.core.fleet.presence import Presence
 from node.fleet import files, leases, members, telling
 from node.fleet.files import FleetFiles
-from node.fleet.members import FleetNode, next_manifest, signed_first
+from node.fleet.members import FleetNode, signed_first
 from node.fleet.members_shown import members_value
+from node.fleet.parting import parting
+from node.fleet.proposals import next_manifest
 from node.fleet.telling import Telling
 from tests.ledger.makers import open_log
 from tests.mesh.test_manifest import OPERATOR, THIEF, member, signer
@@ -165,6 +167,32 @@ async def test_a_presence_is_its_members(founder):
     assert founder.seen == {}
 
 
+async def test_who_was_taken_out_is_shown_the_manifest_that_says_so_and_nothing_behind(founder):
+    """Its own old key has to ask: what is in a manifest is for members."""
+    asks(founder, founder.invite(URL, ("jobs",), hours=1), "one")
+    await admit(founder, "one")
+    await founder.take(sign_manifest(founder.fleet.manifest.following(), OPERATOR).encode())
+    gone = next_manifest(founder.fleet.manifest, add=[], remove={member("one").ledger})
+    await founder.take(sign_manifest(gone, OPERATOR).encode())
+    asks(founder, founder.invite(URL, ("jobs",), hours=1), "two")
+    await admit(founder, "two")
+    said = Presence(
+        ledger=member("one").ledger, manifest=bytes(32), number=1, time_s=int(time.time()),
+        events=5, load=10,
+    )  # fmt: skip
+    why = RemovedMember("it was removed")
+    shown = parting(founder, said.sign(signer("one")), why)
+    assert [open_manifest(one).manifest.number for one in shown] == [2, 3]
+    assert open_manifest(shown[-1]).manifest == gone
+    with pytest.raises(InvalidPresence):
+        parting(founder, said.sign(signer("thief")), why)
+    old = replace(said, time_s=said.time_s - 2 * 3600)
+    with pytest.raises(InvalidPresence):
+        parting(founder, old.sign(signer("one")), why)
+    with pytest.raises(RemovedMember):
+        parting(founder, replace(said, number=gone.number).sign(signer("one")), why)
+
+
 async def test_a_member_whose_clock_was_set_back_is_heard_again_after_a_lease(founder, monkeypatch):
     """Its presences are dated before the one of when it was ahead; an old one said again is no lease."""
     asks(founder, founder.invite(URL, ("jobs",), hours=1), "one")
@@ -279,9 +307,9 @@ async def test_a_spoilt_chain_or_token_is_named_and_ends_nothing(founder, tmp_pa
     assert "join anew" in caught.value.hint
     path.write_bytes(good)
     (tmp_path / "fleet" / "token").write_text("nonsense")
-    with pytest.raises(TimmyError):
-        await Telling(node=founder).step()
     async with asyncio.TaskGroup() as group:
+        with pytest.raises(TimmyError):
+            await Telling(node=founder).step(group)
         running = group.create_task(Telling(node=founder).run())
         await asyncio.sleep(0.1)
         assert not running.done()

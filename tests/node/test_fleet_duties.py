@@ -24,15 +24,15 @@ from mesh.fleet.grants import GrantBook
 from node.fleet import duties
 from node.fleet.bus import known
 from node.fleet.duties import LEAD_S, FleetDuty
-from node.fleet.members import next_manifest
 from node.fleet.members_shown import members_value
+from node.fleet.proposals import next_manifest
 from node.home import Home
 from node.open import now_ms
 from runtime.core.cases import Case
 from runtime.core.errors import JobRefused
 from runtime.core.jobspec import Mode, Shared
 from runtime.sharing import Left, Mine
-from tests.mesh.test_manifest import OPERATOR, member
+from tests.mesh.test_manifest import OPERATOR, member, signer
 from tests.node.test_fleet_book import URL, admit, asks, founder, session
 
 __all__ = ["founder", "session"]
@@ -108,6 +108,21 @@ async def test_a_node_without_the_role_shares_nothing(duty, founder):
     founder.fleet = replace(founder.fleet, newest=signed)
     with pytest.raises(JobRefused, match="does not have the role jobs"):
         duty.shared("quorum")
+
+
+async def test_who_was_taken_out_does_and_grants_nothing_any_more(duty, founder):
+    owner, quorum = duty.shared("owner"), duty.shared("quorum")
+    asks(founder, founder.invite(URL, ("jobs", VOTER), hours=1), "one")
+    await admit(founder, "one")
+    made = next_manifest(founder.fleet.manifest, add=[], remove={founder.own.ledger})
+    signed = sign_manifest(made, OPERATOR).approved(signer("one"))
+    await founder.take(signed.encode(), approve=True)
+    assert founder.removed_by == made.number
+    async with asyncio.timeout(60):
+        for shared in (owner, quorum):
+            left = await duty.decide(case(), shared)
+            assert left == Left(why="this node is no member of the job's fleet any more")
+    assert (founder.witnesses(), founder.needed, known(founder).members) == ([], 0, ())
 
 
 async def voting(founder, name, since):

@@ -19,8 +19,9 @@ from mesh.pool.relays import RelayPool
 from node.fleet import asking
 from node.fleet.files import FleetFiles
 from node.fleet.inviting import Inviting, make_inviting
-from node.fleet.members import FleetNode, next_manifest, signed_first
+from node.fleet.members import FleetNode, signed_first
 from node.fleet.members_shown import members_value
+from node.fleet.proposals import next_manifest
 from node.fleet.telling import Telling
 from tests.ledger.makers import open_log
 from tests.mesh.liars import Liar

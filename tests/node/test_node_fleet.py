@@ -149,17 +149,39 @@ def removed(founder, one, two):
     """A removed member is given no words, nobody listens to its heads, and no relay of theirs."""
     assert asked(founder, one, "GET", words_of(founder)).status == 200
     asked(founder, one, "GET", words_of(founder), manifest=None).refused(409, "manifest here is")
+    one.stop()
     founder.home.run("mesh", "remove", "one").good()
-    until(lambda: len(fleet(two)["members"]) == 2, WAIT, "the others know")
-    presence = fleet(one)["members"]
-    assert presence
-    until(lambda: len(fleet(founder)["members"]) == 2, WAIT, "it is gone")
+    for node in (founder, two):
+        until(lambda node=node: len(fleet(node)["members"]) == 2, WAIT, "it is gone")
     assert "one" not in [m["name"] for m in fleet(founder)["members"]]
+    home = one.home
+    one = home.start()
+    until(lambda: fleet(one)["removed"], WAIT, "it hears of it when it says that it is there")
     for node in (founder, two):
         asked(node, one, "GET", words_of(node)).refused(403, "does not give that to you")
         asked(node, one, "POST", "/fleet/gossip").refused(422, "with its fleet")
         assert left(node, signer(one)).startswith("blocked:")
         assert left(node, signer(founder)) is True
+    alone(one)
+    one.stop()
+    alone(home.start())
+
+
+def alone(node):
+    """It is shown the way out, waits for nobody's signature and holds nothing back."""
+    shown = node.home.run("mesh", "members").good()
+    assert re.search(r"^REMOVED   manifest \d+ took this node out of it$", shown.out, re.MULTILINE)
+    assert "timmy run --join TOKEN" in shown.err
+    lines = (node.home.path / "logs/node.log").read_text().splitlines()
+    assert sum("TAKEN OUT OF ITS FLEET" in line for line in lines) == 1
+    found = node.request("GET", "/v1/witness").json["witnessed"]
+    assert found is None or (found["asked"], found["needed"]) == ([], 0)
+    until(lambda: not held(node), WAIT, "nobody has to vouch for it")
+
+
+def held(node):
+    found = node.request("GET", "/v1/head").json["witnessed"]
+    return found is not None and found["held"]
 
 
 def words_of(node):

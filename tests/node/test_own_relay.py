@@ -4,8 +4,9 @@ from dataclasses import replace
 
 from mesh.core.fleet.manifest import VOTER, WITNESS, sign_manifest
 from mesh.core.relay.policy import WritePolicy
-from node.fleet.members import next_manifest, signed_first
+from node.fleet.members import signed_first
 from node.fleet.own_relay import admit_members
+from node.fleet.proposals import next_manifest
 from tests.mesh.peers import ALICE, make, serving
 from tests.mesh.test_manifest import OPERATOR, member, signer
 from tests.mesh.wire import as_object, client

@@ -309,13 +309,22 @@ def _check_approvals(approvals: _Approvals, body: bytes) -> None:
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
+class Removal:
+    """Of a member that was taken out its Nostr key, and the number of the manifest without it."""
+
+    nostr: bytes
+    number: int
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
 class Fleet:
-    """A chain of manifests as far as it is known: the newest one, and who was ever a member."""
+    """A chain of manifests as far as it is known: the newest one, and who is no member any more."""
 
     newest: SignedManifest
     fleet_id: bytes
     """Digest of manifest 0."""
-    ever: frozenset[bytes]
+    removed: Mapping[bytes, Removal]
+    """By ledger id."""
     votings: tuple[Manifest, ...]
     """Manifests that named other voters than the one before, oldest first."""
 
@@ -324,11 +333,10 @@ class Fleet:
         """Begin with manifest 0. Raises ManifestGap for a later one."""
         if first.manifest.number:
             raise ManifestGap(f"manifest {first.manifest.number} begins no fleet: 0 does")
-        ledgers = frozenset(one.ledger for one in first.manifest.members)
         return cls(
             newest=first,
             fleet_id=first.manifest.digest,
-            ever=ledgers,
+            removed={},
             votings=(first.manifest,),
         )
 
@@ -336,6 +344,11 @@ class Fleet:
     def manifest(self) -> Manifest:
         """The newest manifest."""
         return self.newest.manifest
+
+    def others_of(self, ledger: bytes) -> tuple[Member, ...]:
+        """The other members, as one of them sees it; nobody for one who is none."""
+        members = self.manifest.members if self.manifest.member(ledger) is not None else ()
+        return tuple(one for one in members if one.ledger != ledger)
 
     def voters_at(self, planned_s: int) -> tuple[bytes, ...]:
         """Nostr keys of the voters who decide what is planned then; some may be no members now."""
@@ -359,9 +372,15 @@ class Fleet:
                 f"manifest {old.number} approve, {old.quorum} are needed",
                 hint=f"on the other voters' machines: timmy mesh approve {now.digest.hex()[:12]}",
             )
-        ledgers = frozenset(one.ledger for one in now.members)
         votings = self.votings if now.electorate == old.electorate else (*self.votings, now)
-        return replace(self, newest=new, ever=self.ever | ledgers, votings=votings)
+        return replace(self, newest=new, removed=self._removed_by(now), votings=votings)
+
+    def _removed_by(self, now: Manifest) -> dict[bytes, Removal]:
+        known = {**self.removed} | {
+            one.ledger: Removal(nostr=one.nostr, number=now.number) for one in self.manifest.members
+        }
+        there = {one.ledger for one in now.members}
+        return {ledger: one for ledger, one in known.items() if ledger not in there}
 
     def open(self, data: bytes) -> SignedManifest:
         """Parse and verify what may be the next manifest; anybody may have sent it.
@@ -434,7 +453,7 @@ class Fleet:
         found = self.manifest.member(ledger)
         if found is not None:
             return found
-        if ledger in self.ever:
+        if ledger in self.removed:
             raise RemovedMember(f"{ledger.hex()} was removed from this fleet")
         raise NotMember(f"{ledger.hex()} is no member of this fleet")
 
