@@ -16,7 +16,6 @@ members behind NAT that nobody can reach: they ask, and cannot be asked (engine 
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -27,11 +26,11 @@ from aiohttp import web
 
 from ledger.core.errors import TimmyError
 from ledger.core.keys import Signer
+from mesh.complaints import Complaints
 from mesh.core.errors import BusDown, BusError, InvalidFrame, NobodyThere, Refused, Unanswered
 from mesh.core.fleet.frame import DATA_BYTES_MAX, FRAME_BYTES_MAX, Frame, open_frame
 from mesh.core.fleet.manifest import Manifest, Member
 from mesh.core.fleet.subjects import check_subject
-from mesh.core.told import Told
 from mesh.fleet.bus import INBOX_BYTES_MAX, Message, Subscription, Turnstile, check_seconds
 from mesh.fleet.local_bus import LocalBus
 from mesh.witnesses.asking import post
@@ -72,7 +71,7 @@ class DirectBus:
         self._handled = 0
         self._turnstile = Turnstile()
         self._logger: Any = structlog.get_logger("mesh.fleet.direct_bus")
-        self._told = Told()
+        self._complaints = Complaints(log=self._logger, what="a word is refused")
 
     async def run(self) -> None:
         """Carry what is published, until cancelled."""
@@ -174,8 +173,7 @@ class DirectBus:
             return web.Response(body=await self._heard(data))
         except (InvalidFrame, BusError, Refused, TimeoutError) as error:
             hint = error.hint if isinstance(error, TimmyError) else None
-            if self._told.first(request.remote or "", str(error), time.monotonic()):
-                self._logger.warning("a word is refused", peer=request.remote, why=str(error)[:200])
+            self._complaints.of(request.remote or "", str(error))
             body = {"error": str(error) or "too slow", "hint": hint}
             return web.json_response(body, status=_status_of(error))
 

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import nostr_sdk
 import pytest
+from structlog.testing import capture_logs
 
 from mesh.core import envelope, nip17, nip59
 from mesh.core.envelope import Task
@@ -175,14 +176,24 @@ async def test_what_cannot_be_opened_is_counted_and_does_not_stop_the_rest():
             Chance.derived(bytes(32), b"r"), now=NOW,
         ),
     ]  # fmt: skip
-    async with Post().open() as post:
-        for event in strange:
-            await post.pool.publish(event)
-        await post.pool.publish(sealed("good"))
-        await post.until(1)
-        await post.dealt_with(5)
-        assert [one.text for one in post.letters] == ["good"]
-        assert (post.box.opened, post.box.refused) == (1, 3)
+    more = make(EVE, kind=1059, tags=(("p", ALICE.pubkey),), content="more nonsense")
+    with capture_logs() as logs:
+        async with Post().open() as post:
+            for event in (*strange, more):
+                await post.pool.publish(event)
+            await post.pool.publish(sealed("good"))
+            await post.until(1)
+            await post.dealt_with(6)
+            assert [one.text for one in post.letters] == ["good"]
+            assert (post.box.opened, post.box.refused) == (1, 4)
+    whys = [line["why"] for line in logs]
+    assert {(line["event"], line["log_level"]) for line in logs} == {
+        ("a sealed message is refused", "warning")
+    }
+    assert len(whys) == 2, "one of each kind of error"
+    assert whys[0].startswith("payload of 8 characters")
+    assert whys[1] == f"an envelope for {EVE.pubkey}"
+    assert "look at" not in str(logs)
 
 
 async def test_a_message_goes_to_her_relays_and_to_ours_only():
