@@ -415,6 +415,7 @@ class Node:
             "witnessed": parts.witnessed.value(),
             "witness": parts.witnessing.value() if parts.witnessing.on() else None,
             "diverged": parts.witnessing.diverged(),
+            "false_proofs": parts.witnessing.false,
             "gossip": parts.gossiping.value(),
             "aggregates": parts.aggregating is not None,
             "handed_in": await parts.handing_in.value() if parts.handing_in else None,

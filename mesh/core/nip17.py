@@ -12,16 +12,17 @@ their kind and no more.
 """
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
-from urllib.parse import urlsplit
 
 import msgspec
 
 from mesh.core import limits
-from mesh.core.errors import InvalidWrap, TooLong
+from mesh.core.errors import InvalidWrap, Refused, TooLong
 from mesh.core.nip01 import Event, NostrSigner, Tag, UnsignedEvent, VerifiedEvent, is_hex32
 from mesh.core.nip59 import Opened, Rumor
+from mesh.core.pool.routes import relay_url
 
 CHAT_KIND: Final = 14
 INBOX_KIND: Final = 10050
@@ -161,18 +162,15 @@ def mint_inbox(signer: NostrSigner, relays: Sequence[str], *, now: int) -> Verif
 
 
 def inbox_relays(event: Event) -> tuple[str, ...]:
-    """Return the first INBOX_RELAYS_MAX usable relays of a kind 10050 list; perhaps none."""
+    """Return the first INBOX_RELAYS_MAX usable relays of a kind 10050 list; perhaps none.
+
+    Usable is what a pool takes: one bad entry among them would cost all that are written to.
+    """
     if event.kind != INBOX_KIND:
         return ()
-    named = (tag[1] for tag in event.tags if tag[0] == "relay" and len(tag) > 1)
-    usable = dict.fromkeys(url.strip() for url in named if _is_relay(url.strip()))
+    usable: dict[str, None] = {}
+    for tag in event.tags:
+        if tag[0] == "relay" and len(tag) > 1:
+            with suppress(Refused):
+                usable[relay_url(tag[1].strip())] = None
     return tuple(usable)[: limits.INBOX_RELAYS_MAX]
-
-
-def _is_relay(url: str) -> bool:
-    try:
-        parts = urlsplit(url)
-        good = parts.scheme in {"ws", "wss"} and bool(parts.hostname) and parts.port != 0
-    except ValueError:
-        return False
-    return good and url.isascii() and url.isprintable() and len(url) <= 255

@@ -20,6 +20,8 @@ class Told:
     most: int = 512
     seconds: float = 86_400.0
     """After which the same is worth a line again."""
+    left_out: int = 0
+    """What was not said for want of room, since there last was some."""
     _told: OrderedDict[tuple[str, str], tuple[float, float]] = field(default_factory=OrderedDict)
     """When it was said, and when it happened last."""
 
@@ -30,7 +32,10 @@ class Told:
         pair = who, _VARIES.sub("#", why)[:_CHARS_MAX]
         known = self._told.get(pair)
         if known is None and len(self._told) >= self.most:
+            self.left_out += 1
             return False
+        if known is None:
+            self.left_out = 0
         self._told[pair] = (now if known is None else known[0]), now
         return known is None
 

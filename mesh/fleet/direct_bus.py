@@ -16,7 +16,6 @@ members behind NAT that nobody can reach: they ask, and cannot be asked (engine 
 """
 
 import asyncio
-import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
 from typing import Any, Final
@@ -27,12 +26,12 @@ from aiohttp import web
 
 from ledger.core.errors import TimmyError
 from ledger.core.keys import Signer
+from mesh.complaints import Complaints
 from mesh.core.errors import BusDown, BusError, InvalidFrame, NobodyThere, Refused, Unanswered
 from mesh.core.fleet.frame import DATA_BYTES_MAX, FRAME_BYTES_MAX, Frame, open_frame
 from mesh.core.fleet.manifest import Manifest, Member
 from mesh.core.fleet.subjects import check_subject
-from mesh.core.told import Told
-from mesh.fleet.bus import INBOX_BYTES_MAX, Message, Subscription, check_seconds
+from mesh.fleet.bus import INBOX_BYTES_MAX, Message, Subscription, Turnstile, check_seconds
 from mesh.fleet.local_bus import LocalBus
 from mesh.witnesses.asking import post
 
@@ -70,8 +69,9 @@ class DirectBus:
         self._queues: dict[bytes, tuple[Subscription, asyncio.Task[None]]] = {}
         self._group: asyncio.TaskGroup | None = None
         self._handled = 0
+        self._turnstile = Turnstile()
         self._logger: Any = structlog.get_logger("mesh.fleet.direct_bus")
-        self._told = Told()
+        self._complaints = Complaints(log=self._logger, what="a word is refused")
 
     async def run(self) -> None:
         """Carry what is published, until cancelled."""
@@ -115,20 +115,22 @@ class DirectBus:
     async def request(self, subject: str, data: bytes, *, seconds: float) -> bytes:
         """Ask the member that the subject's last word names; anybody here, if it names none.
 
-        Raises NobodyThere at once if nobody listens there or it cannot be reached, Unanswered.
+        Raises NobodyThere at once if nobody listens there or it cannot be reached, Unanswered;
+        BusError if too much is under way.
         """
         check_subject(subject)
         _check_data(data)
         check_seconds(seconds)
         word = subject.rpartition(".")[2]
         keys = {one.nostr.hex(): one.nostr for one in self._manifest().members}
-        if keys.get(word, self._me) == self._me:
-            return await self._here.request(subject, data, seconds=seconds)
-        try:
-            async with asyncio.timeout(seconds):
-                return await self._send(keys[word], subject, data, asks=True)
-        except TimeoutError:
-            raise Unanswered(f"no answer on {subject} in {seconds} s") from None
+        with self._turnstile:
+            if keys.get(word, self._me) == self._me:
+                return await self._here.request(subject, data, seconds=seconds)
+            try:
+                async with asyncio.timeout(seconds):
+                    return await self._send(keys[word], subject, data, asks=True)
+            except TimeoutError:
+                raise Unanswered(f"no answer on {subject} in {seconds} s") from None
 
     async def _send(self, key: bytes, subject: str, data: bytes, *, asks: bool) -> bytes:
         """Bring a frame to the first address of a member that takes it; return what it says."""
@@ -171,8 +173,7 @@ class DirectBus:
             return web.Response(body=await self._heard(data))
         except (InvalidFrame, BusError, Refused, TimeoutError) as error:
             hint = error.hint if isinstance(error, TimmyError) else None
-            if self._told.first(request.remote or "", str(error), time.monotonic()):
-                self._logger.warning("a word is refused", peer=request.remote, why=str(error)[:200])
+            self._complaints.of(request.remote or "", str(error))
             body = {"error": str(error) or "too slow", "hint": hint}
             return web.json_response(body, status=_status_of(error))
 

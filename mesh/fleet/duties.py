@@ -12,7 +12,8 @@ it.
                        that a member that was off, or cut off, hears it within its grace
 
 Every message is signed by its author (mesh/core/fleet/duty_wire.py); the bus, and whoever else is
-on it, can delay and drop, and no more. What is not signed by a member of the fleet is passed over.
+on it, can delay and drop, and no more. What is not signed by a member of the fleet is passed over;
+what nobody signed is logged, once a day for each subject.
 Who is a member, and who votes, the newest manifest says; ids are Nostr keys.
 
 Not covered: a member that says it began a run and does not do it; it has signed that. After a
@@ -30,6 +31,7 @@ import structlog
 
 from ledger.core.errors import StoreError
 from ledger.core.keys import Signer
+from mesh.complaints import Complaints
 from mesh.core.errors import BusError, InvalidDuty
 from mesh.core.fleet.duty import (
     ANSWER_RUN_BYTES,
@@ -157,6 +159,7 @@ class Duties:
         self._heard: OrderedDict[bytes, bytes] = OrderedDict()
         self._mine: OrderedDict[bytes, tuple[bytes, int]] = OrderedDict()
         self._logger: Any = structlog.get_logger("mesh.fleet.duties")
+        self._complaints = Complaints(log=self._logger, what="a word about runs is refused")
 
     async def run(self) -> None:
         """Answer, listen and tell, until cancelled."""
@@ -282,9 +285,17 @@ class Duties:
 
     # ---- what others say ---------------------------------------------------------------------
 
+    def _read(self, message: Message) -> Signed | None:
+        """Read a message; None for what is none. Who sent that nobody can tell, only where to."""
+        try:
+            return read(message.data)
+        except InvalidDuty as error:
+            self._complaints.of("", str(error), kind=message.subject, subject=message.subject)
+            return None
+
     async def _hear(self, inbox: AsyncIterator[Message]) -> None:
         async for message in inbox:
-            signed = _read(message.data)
+            signed = self._read(message)
             if signed is None or author(signed.word) not in doers(self._manifest()):
                 continue
             if isinstance(signed.word, Begun):
@@ -303,7 +314,7 @@ class Duties:
     async def _say_what_is_here(self, asked: AsyncIterator[Message]) -> None:
         """Tell members whose turn is after ours whether we have the job of a run."""
         async for message in asked:
-            signed = _read(message.data)
+            signed = self._read(message)
             if signed is None or not isinstance(ask := signed.word, Ask):
                 continue
             has = self._has(ask.run, ask.planned_s)
@@ -318,7 +329,7 @@ class Duties:
         """Answer one question after the other; none while the book cannot be written."""
         failing = False
         async for message in asked:
-            signed = _read(message.data)
+            signed = self._read(message)
             if signed is None or not isinstance(signed.word, Ask):
                 continue
             ask, manifest, now_s = signed.word, self._manifest(), self._clock()
@@ -348,11 +359,3 @@ class Duties:
             failing = False
             with suppress(BusError):
                 await message.reply(reply)
-
-
-def _read(data: bytes) -> Signed | None:
-    """Read a message; None for what is none, which strangers may send as they like."""
-    try:
-        return read(data)
-    except InvalidDuty:
-        return None

@@ -10,10 +10,10 @@ from collections.abc import Awaitable, Callable, Coroutine
 from contextlib import suppress
 from dataclasses import dataclass
 from functools import partial
-from typing import NoReturn
+from typing import Final, NoReturn
 
 import structlog
-from aiohttp import WSCloseCode, WSMsgType, web
+from aiohttp import WebSocketError, WSCloseCode, WSMsgType, web
 
 from mesh.core import limits
 from mesh.core.errors import StoreError, TooMuchToRead
@@ -25,12 +25,14 @@ from mesh.core.relay.session import (
     Action,
     Continue,
     Count,
+    Fault,
     Hangup,
     Offer,
     Query,
     Reconcile,
     Send,
     Session,
+    is_fault,
 )
 from mesh.relay.committer import Verdict
 from mesh.relay.reconciler import Reconciler
@@ -45,10 +47,14 @@ CLOSE_SECONDS = 1.0
 """For the closing handshake; then the transport is cut."""
 
 
+_HARMLESS: Final = frozenset({WSCloseCode.OK, WSCloseCode.GOING_AWAY})
+"""Ends of a connection that are nobody's fault."""
+
+
 class _Ended(Exception):
     """The connection is over: ends its task group."""
 
-    def __init__(self, code: WSCloseCode, reason: str) -> None:
+    def __init__(self, code: int, reason: str) -> None:
         super().__init__(reason)
         self.code = code
 
@@ -83,6 +89,7 @@ class Connection:
         session: Session,
         *,
         unmasked: asyncio.Event,
+        complain: Callable[[Fault], None],
         ports: Ports,
         send_queue_bytes_max: int,
     ) -> None:
@@ -90,6 +97,7 @@ class Connection:
         self._transport = transport
         self._session = session
         self._unmasked = unmasked
+        self._complain = complain
         self._ports = ports
         self._queue = SendQueue(ports.budget, bytes_max=send_queue_bytes_max)
         self._blocked = False
@@ -133,6 +141,8 @@ class Connection:
                 actions = self._session.receive(message.data, now=self._ports.clock())
             elif message.type is WSMsgType.BINARY:
                 actions = self._session.strike("invalid: a binary frame, expected text")
+            elif isinstance(message.data, WebSocketError):  # too large, or no frame of RFC 6455
+                raise _Ended(message.data.code, str(message.data))
             else:
                 raise _Ended(WSCloseCode.OK, "")
             for action in actions:
@@ -153,6 +163,8 @@ class Connection:
                 await self._tell(self._reconciled(action))
             case Continue():
                 await self._tell(self._ports.reconciler.go_on(self, action))
+            case Fault():
+                self._complain(action)
             case Hangup(reason):
                 with suppress(TimeoutError):
                     async with asyncio.timeout(CLOSE_SECONDS):
@@ -198,6 +210,8 @@ class Connection:
         while True:
             event_id, waiting = await self._offers.get()
             verdict = await waiting
+            if not verdict.accepted and is_fault(verdict.message):
+                self._complain(Fault(verdict.message, verdict.message))
             text = messages.ok(event_id, accepted=verdict.accepted, message=verdict.message)
             self._queue.push([text])
 
@@ -223,6 +237,8 @@ class Connection:
 
     async def _hang_up(self, end: Exception) -> None:
         code = end.code if isinstance(end, _Ended) else WSCloseCode.GOING_AWAY
+        if code not in _HARMLESS:
+            self._complain(Fault(str(end), f"hung up: {end}"))
         if self._blocked:  # it reads nothing, so it would not read why either
             self._abort()
             return

@@ -1,9 +1,10 @@
 """Our own Nostr relay: NIP-01 over websockets, NIP-11 over HTTP, on one path.
 
 `Relay.handle` is an aiohttp handler; the node decides where it is mounted. Whatever a client sends,
-it gets an answer or is closed. What it can make us hold is bounded per connection (mesh/connection)
-and over all of them (SEND_QUEUES_BYTES_MAX and its neighbours in mesh/core/limits). An unmasked
-frame ends its connection (mesh/tap). An OK is sent after the commit, live events right behind it.
+it gets an answer or is closed, and what no honest client does is logged once a day for its address.
+What it can make us hold is bounded per connection (mesh/connection) and over all of them
+(SEND_QUEUES_BYTES_MAX and its neighbours in mesh/core/limits). An unmasked frame ends its
+connection (mesh/tap). An OK is sent after the commit, live events right behind it.
 
 Anyone may read, but for direct messages (mesh/core/privacy). Who is connected is known once a
 connection has answered our challenge (NIP-42) for one of our addresses: `urls`, and the one at
@@ -16,15 +17,18 @@ from collections.abc import Callable, Collection, Iterable
 from functools import partial
 from typing import Final, TypeVar
 
+import structlog
 from aiohttp import web
 
+from mesh.complaints import Complaints
 from mesh.core import limits, nip05, nip11
 from mesh.core.negentropy import Item
 from mesh.core.nip01 import Event, VerifiedEvent
 from mesh.core.relay.auth import names_at, relay_name
 from mesh.core.relay.filter import Filter, tag_values
 from mesh.core.relay.policy import WritePolicy
-from mesh.core.relay.session import Count, Offer, Query, Reconcile, Session
+from mesh.core.relay.session import Count, Fault, Offer, Query, Reconcile, Session
+from mesh.places import address_of, place_of
 from mesh.relay.committer import Committer, Verdict
 from mesh.relay.connection import CLOSE_SECONDS, Connection, Ports
 from mesh.relay.reconciler import Reconciler
@@ -41,6 +45,8 @@ _CORS = {
     "Access-Control-Allow-Methods": "GET, OPTIONS",
 }
 """NIP-11 asks for these three."""
+
+_log = structlog.get_logger(__name__)
 
 _READERS_MAX: Final = 4
 """Questions in the store's queue at once: a commit waits for two seconds of the widest, at most."""
@@ -87,6 +93,7 @@ class Relay:
         )
         self.on_event: Callable[[VerifiedEvent], None] = lambda _event: None
         """Told of each event that was stored, or would be sent on; must not wait."""
+        self._complaints = Complaints(log=_log, what="a client of the relay is refused")
         self._reading = asyncio.Semaphore(_READERS_MAX)
         self._closing = asyncio.Event()
         self._empty = asyncio.Event()
@@ -113,6 +120,9 @@ class Relay:
         if not socket.can_prepare(request):
             return self._plain(request)
         if self._closing.is_set() or len(self._connections) >= self._connections_max:
+            if not self._closing.is_set():
+                full = f"{len(self._connections)} connections are open, as many as may be"
+                self._complain(_peer(request), Fault(full, full))
             return web.Response(status=503, text="this relay has no free connection\n")
         connection = self._connect(request, socket, Tap.of(request))
         self._connections.add(connection)
@@ -138,9 +148,14 @@ class Relay:
             request.transport,
             self._session(request),
             unmasked=tap.refused,
+            complain=partial(self._complain, _peer(request)),
             ports=self._ports,
             send_queue_bytes_max=self._send_queue_bytes_max,
         )
+
+    def _complain(self, peer: str, fault: Fault) -> None:
+        """Log what a client did, once a day of each address and kind."""
+        self._complaints.of(peer, fault.reason, kind=fault.kind)
 
     def _session(self, request: web.Request) -> Session:
         names = self._names
@@ -229,3 +244,8 @@ class Relay:
         await self.hang_up()
         await self._reconciler.close()
         await self._worker.close(self._store.close)
+
+
+def _peer(request: web.Request) -> str:
+    """Where a client is, as it is counted; asked while it is connected."""
+    return "" if request.transport is None else place_of(address_of(request.transport))

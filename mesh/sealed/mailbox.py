@@ -13,7 +13,8 @@ Which event of our log a wrap carried is noted, if there are `wraps`: of what co
 says; of what goes, as who sends it does.
 
 Anybody may send us wraps: each costs two signatures checked and two keys agreed on (about a
-millisecond), and a row. What cannot be opened is counted, and its sender learns nothing.
+millisecond), and a row. What cannot be opened is counted, and logged once a day
+of each kind of error; its sender learns nothing.
 
 Not covered: files, reactions; the sender's own copies from other devices.
 """
@@ -29,6 +30,7 @@ from typing import Final
 import structlog
 
 from ledger.core.event import Cause
+from mesh.complaints import Complaints
 from mesh.core import envelope, nip04, nip17, nip59
 from mesh.core.envelope import Envelope
 from mesh.core.errors import InvalidData, InvalidEnvelope, Refused
@@ -108,6 +110,7 @@ class Mailbox:
         self._worker = Worker("sealed")
         self._seed = _seed_of(signer)
         self._lists: dict[str, tuple[int, tuple[str, ...]]] = {}
+        self._complaints = Complaints(log=_log, what="a sealed message is refused")
         self.opened = 0
         self.refused = 0
 
@@ -150,8 +153,8 @@ class Mailbox:
         try:
             letter = self._legacy(event) if event.kind == nip04.KIND else self._sealed(event)
         except InvalidData as error:
-            self.refused += 1
-            _log.debug("a sealed message was refused", event_id=event.id, error=str(error))
+            self.refused += 1  # whose it is nobody can tell: each kind is told of once
+            self._complaints.of("", str(error), kind=type(error).__name__, event_id=event.id)
             return None
         if letter is None or letter.author == self.pubkey:
             return None

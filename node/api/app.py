@@ -76,6 +76,7 @@ from mesh.core.errors import MissingQuorum, ReplayedManifest
 from mesh.core.errors import StoreError as MeshStoreError
 from mesh.core.told import Told
 from mesh.mirrors import offering
+from mesh.places import address_of
 from node import console
 from node.anchors.delegating import delegate, submission, take_back
 from node.api import (
@@ -95,7 +96,6 @@ from node.api.adopting import AdoptingApi
 from node.api.aggregate import read_offer
 from node.api.chain import ChainApi
 from node.api.children import ChildrenApi
-from node.api.door import address_of
 from node.api.fleet import FleetApi
 from node.api.forks import ForksApi
 from node.api.gateways import GatewayApi
@@ -155,12 +155,12 @@ class Api:
         self._registry = registry(self._readings)
         self._told = {True: Told(), False: Told()}
         """Refusals that were logged: of members' and peers' addresses, and of all others."""
+        self._rates = Rates(clock=time.monotonic, members=parts.known_addresses)
 
     def application(self) -> web.Application:
         """Return the aiohttp application."""
-        rates = Rates(clock=time.monotonic, members=self._parts.known_addresses)
         app = web.Application(
-            middlewares=[openai_errors, rates.middleware, self._guard],
+            middlewares=[openai_errors, self._rates.middleware, self._guard],
             client_max_size=_BODY_BYTES_MAX,
         )
         app.add_routes(
@@ -294,6 +294,10 @@ class Api:
                 "Clients of the embedded relay",
                 parts.relay.connections if parts.relay else 0,
             ),
+            "requests_refused": (
+                "Requests that an address made beyond its number, and was refused",
+                self._rates.refused,
+            ),
             "search_behind": ("Events that search does not know yet", self._behind()),
             "self_check_failed": (
                 "Whether the last reading of the whole ledger found damage",
@@ -309,7 +313,7 @@ class Api:
             return self._parts.log.size
 
     async def _get_status(self, _request: web.Request) -> web.Response:
-        return json_answer(await self._status())
+        return json_answer(await self._status() | {"requests_refused": self._rates.refused})
 
     async def _proxy(self, _request: web.Request) -> web.Response:
         proxying = self._parts.proxying

@@ -18,11 +18,15 @@ import socket
 from collections.abc import Callable, Iterable
 from contextlib import suppress
 from dataclasses import dataclass
-from ipaddress import IPv6Address, ip_address
+from ipaddress import ip_address
 from typing import Final, TypeAlias
 from urllib.parse import urlsplit
 
+import structlog
 from aiohttp import web
+
+from mesh.complaints import Complaints
+from mesh.places import address_of, is_here, place_of
 
 Members: TypeAlias = Callable[[], frozenset[str]]
 """Addresses of the fleet's members and of peers, as far as they are known as addresses."""
@@ -33,6 +37,8 @@ KEPT_FOR_MEMBERS: Final = 3
 """One of so many of these is for members alone: 128, one each of half of the largest fleet."""
 FILES_MAX: Final = 16_384
 """All connections, those that the node makes, and its files."""
+
+_log = structlog.get_logger("node.api.door")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -86,10 +92,13 @@ class Bounds:
 class _Guest(asyncio.Protocol):
     """A connection that has just come: aiohttp's from then on, if there is room for it."""
 
-    def __init__(self, server: web.Server, bounds: Bounds, members: Members) -> None:
+    def __init__(
+        self, server: web.Server, bounds: Bounds, members: Members, complaints: Complaints
+    ) -> None:
         self._server = server
         self._bounds = bounds
         self._members = members
+        self._complaints = complaints
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         """Hand it over to aiohttp, or hang up."""
@@ -98,6 +107,7 @@ class _Guest(asyncio.Protocol):
         address, inside = address_of(transport), list(map(address_of, open_))
         if not self._bounds.admits(address, inside, self._members()):
             transport.abort()
+            self._complaints.of(place_of(address), f"{len(inside)} connections are open")
             return
         handler = self._server()
         transport.set_protocol(handler)
@@ -110,8 +120,11 @@ async def listen(
     """Serve a runner that was set up at a listening socket. Close what is returned before it."""
     server = runner.server
     assert server is not None
+    complaints = Complaints(log=_log, what="a connection finds no room")
     loop = asyncio.get_running_loop()
-    return await loop.create_server(lambda: _Guest(server, bounds, members), sock=listener)
+    return await loop.create_server(
+        lambda: _Guest(server, bounds, members, complaints), sock=listener
+    )
 
 
 def more_files() -> int:
@@ -132,30 +145,3 @@ def addresses_in(urls: Iterable[str]) -> frozenset[str]:
         with suppress(ValueError):
             found.add(str(ip_address(urlsplit(url).hostname or "")))
     return frozenset(found)
-
-
-def address_of(transport: asyncio.BaseTransport) -> str:
-    """Return where a connection comes from; an IPv4 address as such, also if IPv6 carries it."""
-    peer = transport.get_extra_info("peername")
-    text = str(peer[0]) if isinstance(peer, tuple) else ""
-    return text.removeprefix("::ffff:") if "." in text else text
-
-
-def place_of(address: str) -> str:
-    """Return what a stranger is counted by: an IPv4 address, the 64-bit network of an IPv6 one."""
-    if ":" not in address:
-        return address
-    try:
-        found = IPv6Address(address)
-    except ValueError:
-        return address
-    return f"{found.packed[:8].hex()}::/64"
-
-
-def is_here(address: str) -> bool:
-    """Whether a connection comes from this machine."""
-    try:
-        found = ip_address(address)
-    except ValueError:
-        return False
-    return (getattr(found, "ipv4_mapped", None) or found).is_loopback

@@ -6,7 +6,7 @@ wait (429), and costs a dictionary lookup. Members of the fleet have more, and n
 member that was taken over, or loops, must not stop the others. This machine's own are not counted:
 the operator, and a reverse proxy, which stands for all its clients.
 
-A stranger's IPv6 address counts as its network of 64 bits (`node.api.door.place_of`). A websocket
+A stranger's IPv6 address counts as its network of 64 bits (`mesh.places.place_of`). A websocket
 is one request; frames on it have bounds of their own. Not covered: a stranger with many addresses
 or networks; members behind an address that no manifest names.
 """
@@ -16,10 +16,12 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from typing import Final
 
+import structlog
 from aiohttp import web
 from aiohttp.typedefs import Handler, Middleware
 
-from node.api.door import address_of, is_here, place_of
+from mesh.complaints import Complaints
+from mesh.places import address_of, is_here, place_of
 from node.api.http import refuse
 
 PER_SECOND: Final = 20.0
@@ -33,6 +35,8 @@ requests a second, and a first copy of a long ledger to a hundred."""
 ADDRESSES_MAX: Final = 4096
 """Of those that asked last: half a megabyte. Who is forgotten begins with a full bucket."""
 
+_log = structlog.get_logger("node.api.rates")
+
 
 @dataclass(slots=True, kw_only=True)
 class Rates:
@@ -41,6 +45,10 @@ class Rates:
     clock: Callable[[], float]
     members: Callable[[], frozenset[str]]
     refused: int = 0
+    """Requests that were told to wait, since the start."""
+    _complaints: Complaints = field(
+        default_factory=lambda: Complaints(log=_log, what="an address asks too often")
+    )
     _buckets: OrderedDict[str, tuple[float, float]] = field(default_factory=OrderedDict)
 
     def takes(self, address: str) -> bool:
@@ -55,7 +63,9 @@ class Rates:
         self._buckets[whose] = (left - 1 if good else left, now)
         if len(self._buckets) > ADDRESSES_MAX:
             self._buckets.popitem(last=False)
-        self.refused += not good
+        if not good:
+            self.refused += 1
+            self._complaints.of(whose, f"more than {BURST * times} requests at once")
         return good
 
     @property

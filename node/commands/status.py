@@ -9,7 +9,9 @@ from node.client import Client
 from node.commands.bus import text as bus_text
 from node.home import Home
 
-_IF_ANY: Final = frozenset({"adoptions", "aggregates", "sandbox_why"})
+_IF_ANY: Final = frozenset(
+    {"adoptions", "aggregates", "false_proofs", "requests_refused", "sandbox_why"}
+)
 """Said only where there is something to say."""
 
 

@@ -114,7 +114,7 @@ class Gossiping:
     heard: int = 0
     """Heads that others told us first."""
     _told: Told = field(default_factory=Told)
-    """Which peers were logged for not gossiping."""
+    """Which peers were logged for not gossiping, or for false proofs."""
     _doubted: deque[bytes] = field(default_factory=lambda: deque(maxlen=_DOUBTED_MAX))
     _tellers: dict[bytes, str] = field(default_factory=dict)
     """Whose word a head is, by its note: he has the tree under it, if anybody."""
@@ -286,8 +286,11 @@ class Gossiping:
                 frozen = await self.witnessing.hear(one.data[0])
             except (StoreError, MeshStoreError):
                 raise
+            except Refused:
+                continue  # a log that is nothing to us may be something to who told
             except TimmyError as error:
-                _log.debug("no proof", reason=str(error)[:200])
+                if self._told.first(teller, "no proof", self.now()):
+                    _log.warning("a proof of a peer is none", peer=teller, why=str(error)[:200])
                 continue
             proofs.append(Proof(log=frozen.ledger_id, data=(frozen.proof,)))
         return Rumour(heads=tuple(heads), proofs=tuple(proofs))
@@ -400,6 +403,7 @@ class Gossiping:
         return {
             "logs": len(self.gossip.heads),
             "heard": self.heard,
+            "no_room": self.gossip.refused,
             "unresponsive": {log.hex(): why for log, why in self.unresponsive.items()},
         }
 

@@ -15,10 +15,12 @@ from typing import Final
 import structlog
 
 from ledger.core.errors import StoreError, TimmyError
+from mesh.complaints import Complaints
 from mesh.core import limits
 from mesh.core.errors import StoreError as MeshStoreError
 from mesh.core.nip01 import Event, VerifiedEvent
 from mesh.core.relay.filter import Filter
+from mesh.core.told import Told
 from mesh.pool.port import Pool
 from mesh.relay.server import Relay
 from mesh.witnesses.equivocations import KIND, open_equivocation
@@ -33,6 +35,9 @@ _LOOK_SECONDS: Final = 5.0
 _LEFT_MAX: Final = 64
 """Proofs left at our own relay that wait to be looked at: four megabytes at the most."""
 
+_TOLD_MAX: Final = 32
+"""Lines a day about what is no proof: whoever makes such has as many keys as he likes."""
+
 _log = structlog.get_logger("node.fleet.hearing")
 
 
@@ -45,6 +50,9 @@ class Hearing:
     followed: Callable[[], set[bytes]]
     relay: Relay | None = None
     """Our own."""
+    _complaints: Complaints = field(default_factory=lambda: Complaints(
+        log=_log, what="a proof that relays have is none", told=Told(most=_TOLD_MAX)
+    ))  # fmt: skip
     _left: asyncio.Queue[Event] = field(default_factory=lambda: asyncio.Queue(_LEFT_MAX))
 
     async def run(self) -> None:
@@ -102,7 +110,8 @@ class Hearing:
         except (StoreError, MeshStoreError):
             raise  # the disk's fault, not the proof's
         except TimmyError as error:
-            _log.debug("no proof", carried=event.id, author=event.pubkey, why=str(error)[:200])
+            kind = type(error).__name__
+            self._complaints.of(event.pubkey, str(error), kind=kind, carried=event.id)
 
 
 def make_hearing(

@@ -34,6 +34,7 @@ from ledger.files import write_atomically
 from ledger.log import Log
 from ledger.proof import prove
 from ledger.release import Release
+from mesh.complaints import Complaints
 from mesh.core.witnesses.asking import Ended, Outcome
 from mesh.witnesses.asking import Asked, ask_all
 from node.fleet.ed25519 import Ed25519Key
@@ -106,6 +107,9 @@ class Witnessed:
     _last_record_ms: int = 0
     _asked_ms: int = 0
     _lock: asyncio.Lock = field(default_factory=asyncio.Lock)
+    _complaints: Complaints = field(
+        default_factory=lambda: Complaints(log=_log, what="a witness does not cosign")
+    )
 
     @property
     def asked(self) -> list[Asked]:
@@ -243,6 +247,11 @@ class Witnessed:
     async def _judge(self, found: dict[str, Ended]) -> None:
         """Hold the release if a witness saw something else; let it go if one saw nothing else."""
         before, self.ended = self.ended, found
+        for name, end in found.items():
+            if end.fault:
+                self._complaints.of(name, f"{end.outcome}: {end.reason}", kind=end.fault)
+            elif end.lines:
+                self._complaints.well(name)
         against = {name: end for name, end in found.items() if end.outcome in _DISAGREEING}
         if against:
             name, end = next(iter(against.items()))

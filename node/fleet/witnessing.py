@@ -108,7 +108,7 @@ class Witnessing:
     """Told of a signed head that was not shown to continue the one before: no proof yet."""
     pause_s: float = _PAUSE_SECONDS
     false: int = 0
-    """Files that proved nothing, since the start."""
+    """Files that proved nothing, each counted once, since the start."""
     _told: set[tuple[bytes, int]] = field(default_factory=set)
     _verifying: asyncio.Lock = field(default_factory=asyncio.Lock)
     """One file of a stranger at a time: the threads are there for the node's own work, too."""

@@ -1,7 +1,8 @@
 """Against the port of a node: whoever can reach it, and opens connections without end."""
 
+import asyncio
 import socket
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.client import HTTPConnection
 
 import pytest
@@ -9,9 +10,11 @@ from aiohttp import web
 from aiohttp.test_utils import TestClient, TestServer
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
+from mesh.places import place_of
 from node.api import rates as rates_module
-from node.api.door import Bounds, addresses_in, place_of
+from node.api.door import Bounds, addresses_in, listen
 from node.api.rates import ADDRESSES_MAX, BURST, MEMBER_TIMES, PER_SECOND, Rates
 from tests.node.world import Home, until
 
@@ -42,8 +45,12 @@ def test_connections_that_say_nothing_do_not_end_a_node(node):
         assert early.getresponse().status == 200
         until(lambda: node.home.guard.read_bytes() != before, 60, "a head was released")
     early.close()
-    assert node.status()["events"] > 1
+    status = node.status()
+    assert status["events"] > 1
+    assert (status["requests_refused"], status["false_proofs"]) == (0, 0)
     node.stop()
+    log = node.home.path.joinpath("logs", "node.log").read_text()
+    assert log.count("a connection finds no room") == 1
 
 
 @given(st.lists(st.sampled_from(["127.0.0.1", "::1", "::ffff:127.0.0.9", "10.0.0.1", "10.0.0.2",
@@ -143,6 +150,43 @@ def test_who_asks_too_fast_waits_and_a_member_may_ask_more_and_not_everything():
     clock.now += 3600.0
     assert sum(rates.takes("10.0.0.1") for _ in range(1000)) == BURST, "and no more, however long"
     assert rates.refused > 0
+
+
+def test_who_asks_too_fast_is_logged_once():
+    rates = Rates(clock=Clock(), members=lambda: frozenset({"10.0.0.2"}))
+    with capture_logs() as logs:
+        for number in range(BURST * 2):
+            for address in ("10.0.0.1", f"2001:db8::{number:x}"):
+                rates.takes(address)
+        for _ in range(BURST * MEMBER_TIMES * 2):
+            rates.takes("10.0.0.2")
+    network = place_of("2001:db8::1")
+    assert [(line["peer"], line["log_level"], line["why"]) for line in logs] == [
+        ("10.0.0.1", "warning", f"more than {BURST} requests at once"),
+        (network, "warning", f"more than {BURST} requests at once"),
+        ("10.0.0.2", "warning", f"more than {BURST * MEMBER_TIMES} requests at once"),
+    ]
+
+
+async def test_who_is_hung_up_on_is_logged_once():
+    """A real server with room for two; ten more come."""
+    runner = web.AppRunner(web.Application())
+    await runner.setup()
+    bounds = Bounds(ours=2, others=2, strangers=2, one=2, member=2)
+    with capture_logs() as logs, socket.create_server(("127.0.0.1", 0)) as listener:
+        server = await listen(runner, listener, bounds, frozenset)
+        streams = [await asyncio.open_connection(*listener.getsockname()) for _ in range(12)]
+        async with asyncio.timeout(60):
+            for reader, _ in streams[2:]:
+                with suppress(ConnectionError):
+                    assert await reader.read() == b""
+        for _, writer in streams:
+            writer.close()
+        server.close()
+        await runner.cleanup()
+    [line] = logs
+    assert (line["event"], line["log_level"]) == ("a connection finds no room", "warning")
+    assert (line["peer"], line["why"]) == ("127.0.0.1", "2 connections are open")
 
 
 def test_what_is_remembered_of_addresses_is_bounded():

@@ -12,10 +12,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from ledger.core.codec import encode
-from mesh.core.errors import BusDown, InvalidFrame, NobodyThere, Refused, Unanswered
+from mesh.core.errors import BusDown, BusError, InvalidFrame, NobodyThere, Refused, Unanswered
 from mesh.core.fleet.frame import DATA_BYTES_MAX, FRAME_BYTES_MAX, TAG, Frame, open_frame
 from mesh.core.fleet.presence import SKEW_SECONDS_MAX
 from mesh.fleet import direct_bus
+from mesh.fleet.bus import Turnstile
 from mesh.fleet.direct_bus import PLACE, QUEUED_MAX, DirectBus
 from tests.mesh.test_bus import LONG, next_of, until
 from tests.mesh.test_duties import FLEET, MEMBERS, NOW, SIGNERS, STRANGER, Clock, direct_buses
@@ -237,6 +238,24 @@ async def test_what_is_too_much_is_refused_here_and_there(trio, monkeypatch):
             await one.request(word, b"", seconds=LONG)
         await message.reply(b"done")
         assert await first == b"done"
+
+
+async def test_requests_to_others_are_bounded_like_those_of_the_other_engines(trio):
+    """As many as may be wait for a member that says nothing; the next one is refused at once."""
+    one, two, _ = trio
+    subject = f"ask.{TWO.hex()}"
+    one._turnstile = Turnstile(3)
+    async with two.subscribe(subject) as inbox, asyncio.TaskGroup() as group:
+        asked = [group.create_task(one.request(subject, b"", seconds=LONG)) for _ in range(3)]
+        heard = [await next_of(inbox) for _ in range(3)]
+        for word in (subject, f"ask.{ONE.hex()}"):
+            with pytest.raises(BusError, match="3 requests are under way, at most 3"):
+                await one.request(word, b"", seconds=LONG)
+        for message in heard:
+            await message.reply(b"done")
+        assert [await task for task in asked] == [b"done"] * 3
+    with pytest.raises(NobodyThere):
+        await one.request(subject, b"", seconds=LONG)
 
 
 async def test_a_bus_that_does_not_run_says_so():

@@ -12,6 +12,7 @@ from dataclasses import replace
 import aiohttp
 import pytest
 from aiohttp import web
+from structlog.testing import capture_logs
 
 from ledger.core.keys import Signer
 from mesh.core.errors import Unanswered
@@ -297,13 +298,28 @@ async def test_a_voter_that_was_restarted_keeps_its_word(trio):
             assert isinstance(read(reply).word, kind)
 
 
+REFUSED = "a word about runs is refused"
+
+
 async def test_what_is_not_signed_by_a_member_decides_nothing(trio):
     planned = plan(10, Mode.OWNER)
-    first, second, _ = ranked(planned)
-    bus = trio.buses[second]
+    first, _, _ = ranked(planned)
     begun = Begun(
         run=planned.run, planned_s=NOW, member=STRANGER.public, manifest=MANIFEST, fence=bytes(16)
     )
+    with capture_logs() as logs:
+        await decide_among_junk(trio, planned, begun)
+    told = {(line["subject"], line["log_level"]) for line in logs if line["event"] == REFUSED}
+    asked = ask_subject(MEMBERS[first])
+    assert {subject for subject, _ in told} == {"duty.begun", asked}
+    assert {level for _, level in told} == {"warning"}
+    count = sum(line["event"] == REFUSED for line in logs)
+    assert count == 3 + 1, "of each member, and of each of its subjects, once"
+
+
+async def decide_among_junk(trio, planned, begun):
+    first, second, _ = ranked(planned)
+    bus = trio.buses[second]
     async with trio.up(0, 1, 2):
         for junk in (b"", b"\x82\x40\x40", bytes(1000), sign(begun, STRANGER)):
             for subject in ("duty.begun", ask_subject(MEMBERS[first])):

@@ -6,6 +6,7 @@ from contextlib import asynccontextmanager
 
 import nostr_sdk
 import pytest
+from structlog.testing import capture_logs
 
 from mesh.core import envelope, nip17, nip59
 from mesh.core.envelope import Task
@@ -14,11 +15,12 @@ from mesh.core.nip59 import Chance, Rumor
 from mesh.pool.port import MemoryPool, QueueFull
 from mesh.sealed.handled import MemoryHandled
 from mesh.sealed.mailbox import Letter, Mailbox, NoInbox
-from tests.mesh.peers import ALICE, BOB, NOW, make
+from tests.mesh.peers import ALICE, BOB, NOW, make, serving
+from tests.mesh.pools import pooling
 
 EVE = NostrSigner(bytes([3]) * 32)
-OURS = ("ws://127.0.0.1:1/",)
-HERS = ("ws://127.0.0.1:2/", "ws://127.0.0.1:3/")
+OURS = ("ws://127.0.0.1:1",)
+HERS = ("ws://127.0.0.1:2", "ws://127.0.0.1:3")
 
 
 class Watched(MemoryPool):
@@ -174,14 +176,24 @@ async def test_what_cannot_be_opened_is_counted_and_does_not_stop_the_rest():
             Chance.derived(bytes(32), b"r"), now=NOW,
         ),
     ]  # fmt: skip
-    async with Post().open() as post:
-        for event in strange:
-            await post.pool.publish(event)
-        await post.pool.publish(sealed("good"))
-        await post.until(1)
-        await post.dealt_with(5)
-        assert [one.text for one in post.letters] == ["good"]
-        assert (post.box.opened, post.box.refused) == (1, 3)
+    more = make(EVE, kind=1059, tags=(("p", ALICE.pubkey),), content="more nonsense")
+    with capture_logs() as logs:
+        async with Post().open() as post:
+            for event in (*strange, more):
+                await post.pool.publish(event)
+            await post.pool.publish(sealed("good"))
+            await post.until(1)
+            await post.dealt_with(6)
+            assert [one.text for one in post.letters] == ["good"]
+            assert (post.box.opened, post.box.refused) == (1, 4)
+    whys = [line["why"] for line in logs]
+    assert {(line["event"], line["log_level"]) for line in logs} == {
+        ("a sealed message is refused", "warning")
+    }
+    assert len(whys) == 2, "one of each kind of error"
+    assert whys[0].startswith("payload of 8 characters")
+    assert whys[1] == f"an envelope for {EVE.pubkey}"
+    assert "look at" not in str(logs)
 
 
 async def test_a_message_goes_to_her_relays_and_to_ours_only():
@@ -198,6 +210,21 @@ async def test_a_message_goes_to_her_relays_and_to_ours_only():
     assert nip17.read(nip59.open_wrap(to_her[0], BOB)).text == "hi"
     assert nip17.read(nip59.open_wrap(to_us[0], ALICE)).room == {ALICE.pubkey, BOB.pubkey}
     assert post.box.open(to_us[0]) is None  # our own copy is no letter to us
+
+
+@pytest.mark.parametrize(
+    "bad", ["wss://u:p@x.example", "wss://x.example/#a", "wss://a..b", "wss://x y"]
+)
+async def test_a_bad_relay_in_one_list_costs_only_itself(bad):
+    """The real pool, which refuses a whole list for one such address."""
+    async with serving() as (relay, url), pooling(url) as pool:
+        ours, hers = url.rstrip("/"), HERS[0]
+        await relay.publish(nip17.mint_inbox(BOB, [bad, ours, hers], now=NOW))
+        await relay.publish(nip17.mint_inbox(EVE, [hers], now=NOW))
+        box = Mailbox(pool, ALICE, MemoryHandled(), relays=(ours,), clock=lambda: NOW)
+        rumor = nip17.write(ALICE.pubkey, [BOB.pubkey, EVE.pubkey], "hi", now=NOW)
+        assert await box.send(rumor) == (ours, hers)
+        await box.close()
 
 
 async def test_sending_again_sends_the_same_events():

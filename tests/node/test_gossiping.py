@@ -1,5 +1,6 @@
 """What a node makes of heads that others tell it: real sources over HTTP, a real witness' memory."""
 
+import io
 import random
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
@@ -9,10 +10,11 @@ import pytest
 from aiohttp import web
 from structlog.testing import capture_logs
 
+from ledger.core.bundle import Reader
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.core.lineage import Lineage
 from mesh.core.errors import InvalidGossip, InvalidSignedRequest, NotMember
-from mesh.core.fleet.gossip import Gossip, Rumour
+from mesh.core.fleet.gossip import Gossip, Proof, Rumour
 from mesh.core.fleet.gossip_wire import decode_messages, encode_messages, head_of
 from mesh.core.limits import CLEAN_SECONDS
 from mesh.core.nip01 import NostrSigner
@@ -28,6 +30,7 @@ from tests.mesh.test_mirror import MEMBER, Server, rewritten
 from tests.node.test_hearing import Node
 from tests.ports import free_port
 from tests.spec import agent
+from tests.spec.make_equivocations import FALSE_ONES, TRUE
 
 SHOWS_NONE = "a peer does not show a log's head"
 OWN, PEER = NostrSigner(bytes([6] * 32)), NostrSigner(bytes([8] * 32))
@@ -212,6 +215,23 @@ async def test_who_does_not_gossip_is_logged_once_and_again_after_he_was_well(lo
             one.gossips = False
             assert not await node._talk(source, [node.gossip.summary()])
             assert said(logs, "no gossip") == 2 * [(one.url, "500: it is late")]
+
+
+async def test_a_false_proof_of_a_peer_is_logged_once(log, tmp_path, life):
+    false = [bad if isinstance(bad, bytes) else bad.encode() for _, bad in FALSE_ONES.values()]
+    mine = [bad for bad in false if Reader(io.BytesIO(bad)).header.ledger_id == TRUE.id]
+    foreign = [bad for bad in false if bad not in mine]
+    one = Server(life)
+    async with gossiping(log, tmp_path, one, follows=(TRUE.id,)) as node:
+        with capture_logs() as logs:
+            for files in (foreign, mine, mine):
+                proofs = tuple(Proof(log=TRUE.id, data=(data,)) for data in files)
+                assert await node._answers([Rumour(heads=(), proofs=proofs)], one.url) == []
+        [(peer, why)] = said(logs, "a proof of a peer is none")
+        assert (peer, why.startswith("no proof of equivocation: ")) == (one.url, True)
+        assert len(mine) > 1
+        assert node.witnessing.diverged() == []
+        assert node.value()["no_room"] == 0
 
 
 def asked(messages, *, signer=PEER, path=PATH, off=0):

@@ -7,6 +7,7 @@ from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from structlog.testing import capture_logs
 
 from attest.verify.bundle import verify_bundle
 from ledger.core import types
@@ -164,17 +165,31 @@ async def test_a_flood_of_false_proofs_is_bounded_and_a_true_one_comes_through(l
 
     false = [bad if isinstance(bad, bytes) else bad.encode() for _, bad in FALSE_ONES.values()]
     false = [bad for bad in false if Reader(io.BytesIO(bad)).header.ledger_id == TRUE.id]
+    liars = [NostrSigner(bytes([number] * 32)) for number in range(7, 60)]
+    with capture_logs() as logs:
+        await flood(node, counted, false, liars)
+    lines = [line for line in logs if line["event"] == "a proof that relays have is none"]
+    named = [line["peer"] for line in lines]
+    assert len(named) == len(set(named)) == 32
+    assert {line["log_level"] for line in lines} == {"warning"}
+    assert set(named) <= {one.pubkey for one in liars}
+    assert sum(line["event"] == "more of these are not logged" for line in logs) == 1
+    assert len(verified) <= len(false) + 1  # each of them once, whoever brings it
+    assert node.witnessing.false == len(verified) - 1
+
+
+async def flood(node, counted, false, liars):
+    before = module.Witnessing._verify
     async with node.running():
         node.witnessing.__class__._verify = counted
         try:
-            for data in false * 20:
-                await node.pool.publish(event(data, signer=NostrSigner(bytes([7] * 32))))
+            for signer in liars:
+                for data in false:
+                    await node.pool.publish(event(data, signer=signer))
             await node.pool.publish(event(ONE_SIZE.encode()))
             await eventually(lambda: node.files)
         finally:
             node.witnessing.__class__._verify = before
-        assert len(verified) <= len(false) + 1  # each of them once, whoever brings it
-        assert node.witnessing.false == len(verified) - 1
         with pytest.raises(InvalidRequest, match="at most"):
             await node.witnessing.hear(bytes(3_000_000))
         assert len(node.files) == 1

@@ -1,16 +1,21 @@
 """What asks witnesses costs nothing where none are asked, and little where one is gone."""
 
 import asyncio
-from contextlib import suppress
+import time
+from contextlib import asynccontextmanager, suppress
 from dataclasses import replace
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
+from structlog.testing import capture_logs
 
 from ledger.core.checkpoint import open_checkpoint
 from ledger.core.cosignature import Witness, cosign, cosignatures
 from ledger.core.lineage import Lineage
 from ledger.release import Release
+from mesh.core import limits
 from mesh.core.fleet.manifest import Fleet, sign_manifest
 from mesh.core.witnesses.asking import Ended, Outcome
 from mesh.pool.port import MemoryPool
@@ -105,6 +110,50 @@ async def test_a_head_with_many_witnesses_can_be_read(tmp_path):
             await asking._keep(head, found)
         assert len(asking.newest.note.signatures) == 64
         assert open_checkpoint((tmp_path / "note").read_bytes(), agent.LOG.public)
+
+
+@asynccontextmanager
+async def answering(answers, release):
+    """A witness' address; each answer is a status and a body, None for a true line."""
+
+    async def handle(_request):
+        status, body = answers.pop(0)
+        line = signed(release.newest, "a")["a"].lines[0].line().encode()
+        return web.Response(status=status, body=line if body is None else body)
+
+    app = web.Application()
+    app.router.add_route("*", "/{all:.*}", handle)
+    async with TestServer(app) as server:
+        yield str(server.make_url("")).rstrip("/")
+
+
+async def test_a_witness_that_does_not_cosign_is_logged_once_until_it_does(tmp_path):
+    with open_log() as log:
+        log.append_now(agent.genesis_draft(), message("one"))
+        release = Release.begin(log, tmp_path / "state", agent.LOG)
+        answers = [
+            (200, b"nonsense"), (200, b"nonsense"), (403, b"go away"), (404, b"you: again"),
+            (500, b"many: words"), (200, None), (403, b"soon again"),
+            (200, None), (403, b"no more"), (403, b"no more"),
+        ]  # fmt: skip
+        async with answering(answers, release) as url, aiohttp.ClientSession() as session:
+            asked = (Asked(witness=WITNESSES["a"], url=url),)
+            one = make(log, release, session, tmp_path, asked)
+            with capture_logs() as logs:
+                for _ in range(7):
+                    await one.step()
+                later = time.monotonic() + 2 * limits.CLEAN_SECONDS
+                one._complaints.now = lambda: later
+                for _ in range(3):
+                    await one.step()
+    assert answers == []
+    lines = [each for each in logs if each["event"] == "a witness does not cosign"]
+    assert {(each["peer"], each["log_level"]) for each in lines} == {("a.example", "warning")}
+    assert [each["why"].split(":")[:2] for each in lines] == [
+        ["unresponsive", " no cosignature"],
+        ["refused", " status 403"],
+        ["refused", " status 403"],
+    ]
 
 
 WITNESSES = {

@@ -14,7 +14,7 @@ back with what happened. The rules:
 4. What needs authentication is refused with `auth-required:`, the challenge going before it; an
    AUTH that holds widens what the open subscriptions hear from then on (NIP-42, mesh/core/privacy).
 5. A frame that is no message costs a strike and gets a NOTICE, as does an AUTH that does not hold;
-   too many end the session.
+   too many end the session. Each is a `Fault` as well, like an event that is none, or is invalid.
 6. COUNT is answered like a REQ, with a number (NIP-45). A reconciliation (NIP-77) is opened by a
    filter, goes on by messages, and is the driver's to hold: its names are apart from those of REQ.
 7. Nothing here waits, raises on input, or grows beyond the bounds of mesh/core/limits.py.
@@ -23,7 +23,7 @@ back with what happened. The rules:
 from binascii import unhexlify
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import msgspec
 
@@ -105,13 +105,27 @@ class Continue:
 
 
 @dataclass(frozen=True, slots=True)
+class Fault:
+    """The client did what no honest one does: worth a line in the log, once for each `kind`.
+
+    A reason may have words of the client's in it, and so be another one each time; no kind has.
+    """
+
+    kind: str
+    reason: str
+
+
+@dataclass(frozen=True, slots=True)
 class Hangup:
     """Close the connection, with this reason."""
 
     reason: str
 
 
-Action: TypeAlias = Send | Offer | Query | Count | Reconcile | Continue | Hangup
+Action: TypeAlias = Send | Offer | Query | Count | Reconcile | Continue | Fault | Hangup
+
+
+_NO_AUTH: Final = "a proof of a key that does not hold"
 
 
 @dataclass(slots=True, kw_only=True)
@@ -172,11 +186,11 @@ class Session:
 
     def strike(self, complaint: str) -> list[Action]:
         """Count a frame that was no message; the client hears why, and the last one ends it."""
-        return self._struck(messages.notice(complaint))
+        return self._struck("a frame that is no message", complaint, messages.notice(complaint))
 
-    def _struck(self, text: str) -> list[Action]:
+    def _struck(self, kind: str, reason: str, text: str) -> list[Action]:
         self._strikes += 1
-        told: list[Action] = [Send(text)]
+        told: list[Action] = [Fault(kind, reason), Send(text)]
         if self._strikes >= limits.STRIKES_MAX:
             told.append(Hangup("too many invalid messages"))
         return told
@@ -231,13 +245,14 @@ class Session:
 
     def _event(self, raw: msgspec.Raw, now: int) -> list[Action]:
         event = _parsed(raw)
-        if isinstance(event, Send):
-            return [event]
+        if isinstance(event, _Malformed):
+            return [Fault("an event that is none", event.reason), Send(event.ok)]
         refusal = self.policy.refusal(event, now=now, keys=self._auth.keys)
         if event.kind == VANISH_KIND and not self._is_for_us(event):
             refusal = "invalid: no relay tag names this relay, or ALL_RELAYS"
         if refusal is not None:
-            return self._refuse(refusal, messages.ok(event.id, accepted=False, message=refusal))
+            told = self._refuse(refusal, messages.ok(event.id, accepted=False, message=refusal))
+            return [Fault(refusal, refusal), *told] if is_fault(refusal) else told
         keys = self._auth.keys
         uninvited = not self.policy.welcomes(event, keys)
         return [Offer(event, uninvited=uninvited, guest=self.policy.is_guest(event, keys))]
@@ -248,11 +263,12 @@ class Session:
 
     def _authenticate(self, raw: msgspec.Raw, now: int) -> list[Action]:
         event = _parsed(raw)
-        if isinstance(event, Send):
-            return self._struck(event.text)
+        if isinstance(event, _Malformed):
+            return self._struck(_NO_AUTH, event.reason, event.ok)
         refusal = self._auth.accept(event, now=now)
         if refusal is not None:
-            return self._struck(messages.ok(event.id, accepted=False, message=refusal))
+            text = messages.ok(event.id, accepted=False, message=refusal)
+            return self._struck(_NO_AUTH, refusal, text)
         return [Send(messages.ok(event.id, accepted=True))]
 
     def _refuse(self, refusal: str, text: str) -> list[Action]:
@@ -308,7 +324,20 @@ class Session:
         return [Reconcile(name=name, filter=filters[0], keys=keys, message=first)]
 
 
-def _parsed(raw: msgspec.Raw) -> Event | Send:
+def is_fault(refusal: str) -> bool:
+    """Tell whether an event was refused for what it is, and not for whose it is or our room."""
+    return refusal.startswith("invalid:")
+
+
+@dataclass(frozen=True, slots=True)
+class _Malformed:
+    """Why what was sent as an event is none, and the OK message that says so."""
+
+    reason: str
+    ok: str
+
+
+def _parsed(raw: msgspec.Raw) -> Event | _Malformed:
     """Return the event, or its refusal. Raises InvalidEvent if it has not even an id."""
     try:
         return Event.from_json(raw)
@@ -316,7 +345,8 @@ def _parsed(raw: msgspec.Raw) -> Event | Send:
         event_id = _claimed_id(raw)
         if event_id is None:
             raise
-        return Send(messages.ok(event_id, accepted=False, message=f"invalid: {error}"))
+        reason = f"invalid: {error}"
+        return _Malformed(reason, messages.ok(event_id, accepted=False, message=reason))
 
 
 def _subscription_id(raw: msgspec.Raw) -> str:

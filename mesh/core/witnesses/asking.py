@@ -40,6 +40,9 @@ class Outcome(StrEnum):
     UNRESPONSIVE = "unresponsive"
 
 
+_FAULTS: Final = frozenset({Outcome.REFUSED, Outcome.UNRESPONSIVE})
+
+
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Answered:
     """An answer over HTTP."""
@@ -57,6 +60,13 @@ class Ended:
     reason: str = ""
     size: int = 0
     lines: tuple[NoteSignature, ...] = ()
+
+    @property
+    def fault(self) -> str:
+        """What kind of refusal or silence it is, without the witness' own words; "" if none."""
+        if self.outcome not in _FAULTS:
+            return ""
+        return f"{self.outcome}: {self.reason.partition(':')[0]}"
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

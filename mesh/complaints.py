@@ -1,0 +1,36 @@
+"""Warnings of what others do to us: each once a day by who did it and why, however much comes.
+
+When there are more of them than are told of one by one, one line says so.
+"""
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from mesh.core.told import Told
+
+_WHY_CHARS_MAX: Final = 200
+
+
+@dataclass(slots=True, kw_only=True)
+class Complaints:
+    """Warns `log` (a structlog logger) of `what` others do. `now` gives seconds that only rise."""
+
+    log: Any
+    what: str
+    told: Told = field(default_factory=Told)
+    now: Callable[[], float] = time.monotonic
+
+    def of(self, who: str, why: str, *, kind: str = "", **more: Any) -> None:
+        """Log it, if this is the first of its kind: of `why`, unless that has words of theirs."""
+        crowded = self.told.left_out > 0
+        if self.told.first(who, kind or why, self.now()):
+            self.log.warning(self.what, peer=who, why=why[:_WHY_CHARS_MAX], **more)
+        elif self.told.left_out and not crowded:
+            hint = "those of today fill the memory for them"
+            self.log.warning("more of these are not logged", of=self.what, hint=hint)
+
+    def well(self, who: str) -> None:
+        """It did what it should: what it has not done wrong for CLEAN_SECONDS is news again."""
+        self.told.well(who, self.now())
