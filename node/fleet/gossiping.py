@@ -445,9 +445,9 @@ class Gossiping:
         if signed is None:
             return None
         mirror = self.mirroring.mirrors.get(head.log)
-        log = mirror.log if mirror is not None else None
-        if log is not None and head.size <= log.size and log.root(head.size) == head.root:
-            return View(head=signed, log=log)
+        here = mirror.view(signed) if mirror is not None else None
+        if here is not None:
+            return here
         teller = self._tellers.get(head.note)
         urls = [url for url in (*self._own_urls(head.log), *sources) if url in sources]
         if not urls:
