@@ -288,12 +288,12 @@ def assemble(opened: Opened, taken: Taken) -> Parts:
         witnessed=witnessed,
         mirroring=mirroring,
         hearing=hearing,
-        gossiping=make_gossiping(opened.session, release, witnessed, mirroring, hearing, duty),
+        gossiping=make_gossiping(release, witnessed, mirroring, hearing, duty),
         anchoring=anchoring,
         aggregating=make_aggregating(anchoring, config.aggregate, opened.lineage),
         handing_in=make_handing_in(anchoring, config.aggregate, opened.session, opened.anchors),
         stamping=_stamping(opened, release),
-        souls=_souls(opened, release, signer, relay, pool),
+        souls=_souls(opened, witnessed, signer, relay, pool),
         patching=patching,
         stages=_stages(opened, journal, patching, approval, mirroring, mind, layers),
         approval=approval,
@@ -385,7 +385,7 @@ def _broadcast(
 
 def _souls(
     opened: Opened,
-    release: Release,
+    witnessed: Witnessed,
     signer: NostrSigner,
     relay: Relay | None,
     pool: RelayPool,
@@ -393,7 +393,7 @@ def _souls(
     return Souls(
         home=opened.home,
         log=opened.log,
-        release=release,
+        witnessed=witnessed,
         lineage=opened.lineage,
         signer=opened.keys.log,
         nostr=signer,

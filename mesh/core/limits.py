@@ -218,6 +218,9 @@ LINKS_MAX = 64
 OUTBOX_SECONDS_MAX = 30 * 24 * 3600
 """A relay that did not take an event in a month is gone, and so is its reader."""
 
+UNDELIVERED_MAX = 1000
+"""Receivers of sealed messages that a relay would not have, over all relays: kept to be told of."""
+
 UNCONFIRMED_EVENTS_MAX = 500
 """Per relay: events it took, kept until it was asked whether it has them; one REQ of ids."""
 

@@ -5,6 +5,8 @@ from collections import OrderedDict
 from dataclasses import dataclass, field
 from typing import Final
 
+from mesh.core import limits
+
 _VARIES: Final = re.compile(r"[0-9a-f]{8,}|[0-9]+")
 """Digests, sizes, seconds, ports: one reason has others of them each time."""
 _CHARS_MAX: Final = 200
@@ -18,17 +20,25 @@ class Told:
     most: int = 512
     seconds: float = 86_400.0
     """After which the same is worth a line again."""
-    _told: OrderedDict[tuple[str, str], float] = field(default_factory=OrderedDict)
+    _told: OrderedDict[tuple[str, str], tuple[float, float]] = field(default_factory=OrderedDict)
+    """When it was said, and when it happened last."""
 
     def first(self, who: str, why: str, now: float) -> bool:
         """Whether this is to be said. `now`: seconds of any clock that does not go back."""
-        while self._told and next(iter(self._told.values())) + self.seconds <= now:
+        while self._told and next(iter(self._told.values()))[0] + self.seconds <= now:
             self._told.popitem(last=False)
         pair = who, _VARIES.sub("#", why)[:_CHARS_MAX]
-        if pair in self._told or len(self._told) >= self.most:
+        known = self._told.get(pair)
+        if known is None and len(self._told) >= self.most:
             return False
-        self._told[pair] = now
-        return True
+        self._told[pair] = (now if known is None else known[0]), now
+        return known is None
+
+    def well(self, who: str, now: float) -> None:
+        """It did what it should: what it has not done wrong for CLEAN_SECONDS is news again."""
+        for pair, (_, last) in list(self._told.items()):
+            if pair[0] == who and now - last >= limits.CLEAN_SECONDS:
+                del self._told[pair]
 
     def forget(self, who: str) -> None:
         """All is well there: what happens next is news."""

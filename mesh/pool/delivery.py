@@ -1,9 +1,9 @@
 """The writing half of a relay connection: what its queue holds, what became of it, is it there.
 
 An event leaves the queue when the relay has it, or refuses it for good (then that is logged, and
-told by its receiver if it is a sealed message). A refusal for age or size has it minted again, a
-bounded number of times. What the relay took is kept until it was asked whether it has it: an OK is
-a word, too (`kept`, `checked`).
+kept by its receiver if it is a sealed message: he waits for it). A refusal for age or size has it
+minted again, a bounded number of times. What the relay took is kept until it was asked whether it
+has it: an OK is a word, too (`kept`, `checked`).
 
 An event that was put off before is sent alone: one that makes a relay hang up holds up nobody else.
 
@@ -35,8 +35,6 @@ _log = structlog.get_logger(__name__)
 _LIVE_MAX: Final = limits.LIVE_EVENTS_MAX
 _REASONS_MAX: Final = 16
 """Kinds of refusals that are counted apart: NIP-01 names eight, a relay may make up any number."""
-_RECEIVERS_MAX: Final = 256
-"""Of sealed messages that a relay does not take: more than may talk to one node."""
 
 
 class Remint(Protocol):
@@ -79,8 +77,6 @@ class Delivery:
     last_refusal: str = ""
     refusals: Counter[str] = field(default_factory=Counter)
     """Why events were refused for good, in the relay's first words, and how often."""
-    undelivered: dict[str, str] = field(default_factory=dict)
-    """Whose sealed messages were among them, by public key, and the relay's words of the last."""
     _sent: dict[str, _Sent] = field(default_factory=dict)
     _live: deque[tuple[int, VerifiedEvent]] = field(
         default_factory=partial(deque, maxlen=_LIVE_MAX)
@@ -202,8 +198,9 @@ class Delivery:
     async def _drop(self, answer: Answered, sent: _Sent, what: str) -> None:
         self._refused(answer, what)
         if sent.event.kind in GIFT_WRAPS:
-            self._undeliverable(sent.event, answer.message[: limits.NOTICE_CHARS_MAX])
-        await self._gone(answer.event_id, keep=False)
+            await self._give_up(sent.event, answer.message[: limits.NOTICE_CHARS_MAX])
+        else:
+            await self._gone(answer.event_id, keep=False)
 
     def _refused(self, answer: Answered, what: str) -> None:
         self.refused += 1
@@ -213,11 +210,11 @@ class Delivery:
         said = _log.warning if self.refusals[why] == 1 else _log.debug  # once, not for each event
         said(what, relay=self.url, event_id=answer.event_id, message=answer.message)
 
-    def _undeliverable(self, wrap: Event, why: str) -> None:
+    async def _give_up(self, wrap: Event, why: str) -> None:
         """Tell of each: somebody waits for it, and who sent it takes it for sent."""
         receiver = first_value(wrap, "p") or ""
-        if receiver in self.undelivered or len(self.undelivered) < _RECEIVERS_MAX:
-            self.undelivered[receiver] = why
+        give_up = partial(self.outbox.give_up, receiver=receiver, why=why, now=self.clock())
+        await self.worker.submit(partial(give_up, self.url, wrap.id))
         told = {"relay": self.url, "event_id": wrap.id, "receiver": receiver, "message": why}
         _log.warning("a sealed message is not taken here", **told)
 

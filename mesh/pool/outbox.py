@@ -45,6 +45,8 @@ class Outbox(Protocol):
     - `due` returns waiting entries by attempts, then age: one put off does not hold up the others.
     - `took` moves an entry to those that are to be found at the relay, at most `kept_max` of them
       (the oldest are believed to be there), or removes it. `lost` moves it back to the waiting.
+    - `give_up` removes an entry, and keeps in its place for whom it was and why: of each relay and
+      receiver the last, `undelivered_max` of them at the most, the newest.
     - `withdraw` removes events from every queue, waiting or taken, whatever form they were minted
       in; no byte of them is left on the disk once it has returned True.
     - Something that is not queued is no error; `postpone` then returns 0.
@@ -88,6 +90,14 @@ class Outbox(Protocol):
         """Put another Nostr event of the same item in an entry's place."""
         ...
 
+    def give_up(self, relay: str, event_id: str, *, receiver: str, why: str, now: int) -> None:
+        """Note that the relay never will have what somebody waits for."""
+        ...
+
+    def undelivered(self) -> dict[str, dict[str, str]]:
+        """Return by relay for whom something was given up, the last one last, and why."""
+        ...
+
     def count(self, relay: str) -> int:
         """Return how many entries wait for a relay."""
         ...
@@ -101,7 +111,7 @@ class Outbox(Protocol):
         ...
 
     def expire(self, *, before: int) -> int:
-        """Drop what was queued before that time; return how many entries still waited."""
+        """Drop what was queued, or given up, before that time; return how many still waited."""
         ...
 
     def withdraw(self, event_ids: Collection[str]) -> bool:
@@ -130,9 +140,12 @@ class MemoryOutbox:
         *,
         events_max: int = limits.OUTBOX_EVENTS_MAX,
         kept_max: int = limits.UNCONFIRMED_EVENTS_MAX,
+        undelivered_max: int = limits.UNDELIVERED_MAX,
     ) -> None:
         self._events_max = events_max
         self._kept_max = kept_max
+        self._undelivered_max = undelivered_max
+        self._given_up: dict[tuple[str, str], tuple[int, str]] = {}  # in order of arrival
         self._queues: dict[str, dict[str, _Row]] = {}  # by relay, then item, in order of arrival
 
     def put(
@@ -225,6 +238,21 @@ class MemoryOutbox:
             minted=row.entry.minted + 1,
         )
 
+    def give_up(self, relay: str, event_id: str, *, receiver: str, why: str, now: int) -> None:
+        """Note that the relay never will have what somebody waits for."""
+        self.took(relay, event_id, keep=False)
+        self._given_up.pop((relay, receiver), None)
+        self._given_up[relay, receiver] = now, why
+        while len(self._given_up) > self._undelivered_max:
+            del self._given_up[next(iter(self._given_up))]
+
+    def undelivered(self) -> dict[str, dict[str, str]]:
+        """Return by relay for whom something was given up, and why."""
+        found: dict[str, dict[str, str]] = {}
+        for (relay, receiver), (_, why) in self._given_up.items():
+            found.setdefault(relay, {})[receiver] = why
+        return found
+
     def count(self, relay: str) -> int:
         """Return how many entries wait for a relay."""
         return len(self._rows(relay, taken=False))
@@ -243,8 +271,9 @@ class MemoryOutbox:
         return gone
 
     def expire(self, *, before: int) -> int:
-        """Drop what was queued before that time."""
+        """Drop what was queued, or given up, before that time."""
         gone = 0
+        self._given_up = {pair: one for pair, one in self._given_up.items() if one[0] >= before}
         for queue in self._queues.values():
             drop = [item for item, row in queue.items() if row.at < before]
             gone += sum(not queue.pop(item).taken for item in drop)

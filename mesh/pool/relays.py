@@ -46,25 +46,25 @@ class RelayStatus:
     """How a relay is doing, since the start of this process (`queued`, `connected`: now).
 
     `refused`: events it will not have, and why: `refusals`; `undelivered`: whose sealed messages
-    were among them, by public key, and its words. `lost`: events it took and did not have when it
-    was asked. `faults`: what it did wrong, and how often. `latency_ms` is of its last OK, None if
-    there was none. `limits`: what is known of them.
+    were among them in the last month, by public key, and its words. `lost`: events it took and did
+    not have when it was asked. `faults`: what it did wrong, and how often. `latency_ms` is of its
+    last OK, None if there was none. `limits`: what is known of them.
     """
 
     url: str
     own: bool
-    connected: bool
-    authenticated: bool
-    queued: int
-    accepted: int
-    refused: int
-    refusals: dict[str, int]
-    undelivered: dict[str, str]
-    lost: int
-    latency_ms: int | None
-    limits: dict[str, int | bool]
-    faults: dict[str, int]
-    last_error: str
+    connected: bool = False
+    authenticated: bool = False
+    queued: int = 0
+    accepted: int = 0
+    refused: int = 0
+    refusals: dict[str, int] = field(default_factory=dict)
+    undelivered: dict[str, str] = field(default_factory=dict)
+    lost: int = 0
+    latency_ms: int | None = None
+    limits: dict[str, int | bool] = field(default_factory=dict)
+    faults: dict[str, int] = field(default_factory=dict)
+    last_error: str = ""
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -424,8 +424,12 @@ class RelayPool:
                 self._start(self._add(url))
 
     async def status(self) -> list[RelayStatus]:
-        """Return how each relay is doing, our own first, in the order of the configuration."""
-        return [
+        """Return how each relay is doing, our own first, in the order of the configuration.
+
+        Those come last that are not dialled, and did not take what somebody waits for.
+        """
+        undelivered = await self._worker.submit(self._outbox.undelivered)
+        found = [
             RelayStatus(
                 url=link.url,
                 own=link.own,
@@ -435,7 +439,7 @@ class RelayPool:
                 accepted=link.delivery.accepted,
                 refused=link.delivery.refused,
                 refusals=dict(link.delivery.refusals),
-                undelivered=dict(link.delivery.undelivered),
+                undelivered=undelivered.pop(link.url, {}),
                 lost=link.delivery.lost,
                 latency_ms=link.latency_ms,
                 limits=link.limits.known(),
@@ -444,6 +448,10 @@ class RelayPool:
             )
             for link in list(self._links.values())
         ]
+        found += [
+            RelayStatus(url=url, own=False, undelivered=undelivered[url]) for url in undelivered
+        ]
+        return found
 
     async def withdraw(self, event_ids: Collection[str]) -> bool:
         """Send these events to nobody any more, and erase them (mesh/pool/outbox.py)."""

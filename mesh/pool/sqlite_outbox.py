@@ -16,8 +16,8 @@ from mesh.core.pool.routes import relay_url
 from mesh.database import erase, errors_as_ours, open_database, transaction
 from mesh.pool.outbox import Entry, Put
 
-_VERSION: Final = 2
-_SCHEMA: Final = """
+_VERSION: Final = 3
+_QUEUES: Final = """
 CREATE TABLE outbox (
     seq       INTEGER PRIMARY KEY AUTOINCREMENT,  -- never used twice: order of arrival
     relay     TEXT NOT NULL,
@@ -35,6 +35,16 @@ CREATE TABLE outbox (
 ) STRICT;
 CREATE INDEX outbox_due ON outbox (relay, taken, attempts, seq);
 """
+_UNDELIVERED: Final = """
+CREATE TABLE undelivered (
+    seq      INTEGER PRIMARY KEY AUTOINCREMENT,
+    relay    TEXT NOT NULL,
+    receiver TEXT NOT NULL,
+    why      TEXT NOT NULL,
+    at       INTEGER NOT NULL,
+    UNIQUE (relay, receiver)
+) STRICT;
+"""
 _COLUMNS: Final = "id, json, item, attempts, minted, lost, droppable"
 
 
@@ -42,7 +52,7 @@ def _from_version_1(connection: apsw.Connection) -> None:
     """Version 1 knew neither items nor times, and wrote addresses as the operator had them."""
     connection.execute("DROP INDEX outbox_due")
     connection.execute("ALTER TABLE outbox RENAME TO outbox_1")
-    connection.execute(_SCHEMA)
+    connection.execute(_QUEUES)
     connection.execute(
         "INSERT INTO outbox (seq, relay, item, id, attempts, droppable, queued_at, json)"
         " SELECT seq, relay, id, id, attempts, 1, unixepoch(), json FROM outbox_1"
@@ -54,6 +64,11 @@ def _from_version_1(connection: apsw.Connection) -> None:
             connection.execute(move, (relay_url(str(relay)), relay))
 
 
+def _from_version_2(connection: apsw.Connection) -> None:
+    """Version 2 forgot for whom something was given up."""
+    connection.execute(_UNDELIVERED)
+
+
 class SqliteOutbox:
     """Outbox (mesh/pool/outbox.py) on one SQLite file."""
 
@@ -63,16 +78,18 @@ class SqliteOutbox:
         *,
         events_max: int = limits.OUTBOX_EVENTS_MAX,
         kept_max: int = limits.UNCONFIRMED_EVENTS_MAX,
+        undelivered_max: int = limits.UNDELIVERED_MAX,
     ) -> None:
         self._path = path
+        self._undelivered_max = undelivered_max
         self._events_max = events_max
         self._kept_max = kept_max
         self._db = open_database(
             path,
-            schema=_SCHEMA,
+            schema=_QUEUES + _UNDELIVERED,
             version=_VERSION,
             synchronous="FULL",
-            steps=MappingProxyType({1: _from_version_1}),
+            steps=MappingProxyType({1: _from_version_1, 2: _from_version_2}),
         )
 
     def put(
@@ -176,6 +193,30 @@ class SqliteOutbox:
                 return
         self._update(change, (event.id, event.to_json(), relay, event_id))
 
+    def give_up(self, relay: str, event_id: str, *, receiver: str, why: str, now: int) -> None:
+        """Note that the relay never will have what somebody waits for."""
+        with transaction(self._db, self._path):
+            drop = "DELETE FROM outbox WHERE relay = ? AND id = ?"
+            self._db.execute(drop, (relay, event_id))
+            self._db.execute(
+                "INSERT OR REPLACE INTO undelivered (relay, receiver, why, at) VALUES (?, ?, ?, ?)",
+                (relay, receiver, why, now),
+            )
+            self._db.execute(
+                "DELETE FROM undelivered WHERE seq IN"
+                " (SELECT seq FROM undelivered ORDER BY seq DESC LIMIT -1 OFFSET ?)",
+                (self._undelivered_max,),
+            )
+
+    def undelivered(self) -> dict[str, dict[str, str]]:
+        """Return by relay for whom something was given up, and why."""
+        found: dict[str, dict[str, str]] = {}
+        query = "SELECT relay, receiver, why FROM undelivered ORDER BY seq"
+        with errors_as_ours(self._path):
+            for relay, receiver, why in self._db.execute(query):
+                found.setdefault(relay, {})[receiver] = why
+        return found
+
     def _update(self, change: str, values: tuple[str | int, ...]) -> int:
         with transaction(self._db, self._path):
             return int(self._db.execute(f"UPDATE outbox SET {change}", values).get or 0)  # noqa: S608 - ours
@@ -208,9 +249,10 @@ class SqliteOutbox:
         return gone
 
     def expire(self, *, before: int) -> int:
-        """Drop what was queued before that time."""
+        """Drop what was queued, or given up, before that time."""
         drop = "DELETE FROM outbox WHERE queued_at < ? AND taken = ? RETURNING 1"
         with transaction(self._db, self._path):
+            self._db.execute("DELETE FROM undelivered WHERE at < ?", (before,))
             self._db.execute(drop, (before, 1)).fetchall()
             return len(self._db.execute(drop, (before, 0)).fetchall())
 

@@ -128,9 +128,10 @@ def parse_segment(data: bytes, name: str) -> Segment:
 
 @dataclass(slots=True, kw_only=True)
 class _Own:
-    """The events of the seal, by what a link is matched with."""
+    """The events of the seal, by what a link is matched with, as of the first `size` of the log."""
 
     home: Reading
+    size: int
     opened_at: list[int] = field(default_factory=list)
     notes: dict[bytes, bytes] = field(default_factory=dict)
     rounds: dict[bytes, tuple[bytes, SlotProof]] = field(default_factory=dict)
@@ -139,7 +140,8 @@ class _Own:
     def read(self) -> "_Own":
         log = self.home.log
         for event in log.stream(types.SEAL_STREAM, last=log.size):
-            self._take(event)
+            if event.position < self.size:
+                self._take(event)
         return self
 
     def _take(self, event: Event) -> None:
@@ -274,13 +276,16 @@ class _Chain:
         return Attachment(name=SEAL_ATTACHMENT, value=value)
 
 
-def evidence(home: Reading, position: int, segments: Sequence[Segment] = ()) -> Evidence:
+def evidence(
+    home: Reading, position: int, segments: Sequence[Segment] = (), *, size: int | None = None
+) -> Evidence:
     """Return the chain from its opening to the first anchor that covers `position`.
 
     It goes on to the last handoff or recovery of the seal, so that it tells whose the seal is.
-    `segments` are receipts of aggregators that parts of it were delegated to.
+    `segments` are receipts of aggregators that parts of it were delegated to. Only the first
+    `size` events are looked at, if it is given: no head in it is larger.
     """
-    own = _Own(home=home).read()
+    own = _Own(home=home, size=home.log.size if size is None else size).read()
     if position in own.opened_at[:-1]:
         raise Refused(
             f"event {position} names an opening that came to nothing: a proof shows one opening",
@@ -315,14 +320,15 @@ def _uncovered(position: int, *, given_up: bool) -> Refused:
     )
 
 
-def anchored_size(home: Reading, *, alone: bool = True) -> int:
+def anchored_size(home: Reading, *, alone: bool = True, size: int | None = None) -> int:
     """How many events the newest own anchor that is in a block covers; 0 without one.
 
+    Of the first `size` events, as `evidence` has it.
     With `alone` links from the first delegation on are not counted: to show them takes an
     aggregator's receipt. Nor is any, if the seal moved to another key since: no chain goes on to
     there without it.
     """
-    own = _Own(home=home).read()
+    own = _Own(home=home, size=home.log.size if size is None else size).read()
     kept = own.shown(anchored(home.home))
     if alone:
         before = list(itertools.takewhile(lambda one: one.kind is not Kind.DELEGATION, kept))
@@ -339,7 +345,7 @@ def aggregated(home: Reading, position: int, receipt: SlottedLink) -> Evidence:
             "this receipt is not about this ledger: it has no slot here",
             hint=f"at the aggregator: timmy aggregate prove {home.log.ledger_id.hex()}",
         )
-    head = _Own(home=home).read().head(digest)
+    head = _Own(home=home, size=home.log.size).read().head(digest)
     if head.size <= position:
         raise Refused(
             f"the receipt is of the first {head.size} events, not of event {position}",

@@ -90,13 +90,16 @@ def make_proof(
     since: Sequence[int] = (),
     anchored_to: int = 0,
     receipts: Sequence[Segment | SlottedLink] = (),
+    head: SignedCheckpoint | None = None,
 ) -> bytes:
     """Return the bytes of a proof of the event at `position`.
 
     An `anchored` one carries the seal chain up to the first anchor over that event, and over the
-    one at `anchored_to`; `receipts` are what aggregators gave.
+    one at `anchored_to`; `receipts` are what aggregators gave. It is of the last released head, or
+    of an earlier `head`, and then nothing of what came after that is in it.
     """
-    heads: list[SignedCheckpoint] = [home.released()]
+    size = None if head is None else head.size
+    heads: list[SignedCheckpoint] = [head or home.released()]
     for size in since:
         if not 0 < size <= heads[0].size:
             raise TimmyError(
@@ -104,11 +107,15 @@ def make_proof(
             )
     heads += [head for head in home.cosigned(heads[0]) if head.size > position]
     own = home.log.stream(LINEAGE_STREAM, last=home.log.size)
-    also = [event.position for event in own if event.type in LINEAGE_TYPES]
+    also = [
+        event.position
+        for event in own
+        if event.type in LINEAGE_TYPES and (size is None or event.position < size)
+    ]
     attachments: list[Attachment] = []
     if anchored or receipts:
         last = max(position, anchored_to)
-        found = _from_bitcoin(home, last, receipts, anchored=anchored)
+        found = _from_bitcoin(home, last, receipts, anchored=anchored, size=size)
         heads, attachments = [*found.heads, *heads], [found.attachment]
         also += found.also
     file = io.BytesIO()
@@ -127,7 +134,12 @@ def make_proof(
 
 
 def _from_bitcoin(
-    home: Reading, position: int, receipts: Sequence[Segment | SlottedLink], *, anchored: bool
+    home: Reading,
+    position: int,
+    receipts: Sequence[Segment | SlottedLink],
+    *,
+    anchored: bool,
+    size: int | None,
 ) -> Evidence:
     slots = [receipt for receipt in receipts if isinstance(receipt, SlottedLink)]
     if anchored:
@@ -137,7 +149,7 @@ def _from_bitcoin(
                 "a receipt of one link shows a time only, and is no part of an anchored proof",
                 hint="without --anchored; or ask the aggregator for all links: --since",
             )
-        return evidence(home, position, segments)
+        return evidence(home, position, segments, size=size)
     if len(receipts) != 1 or not slots:
         raise Refused(
             f"{len(receipts)} receipts, and not one of a single link: which time is to be shown?",

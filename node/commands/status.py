@@ -132,7 +132,7 @@ def _relays(relays: list[dict[str, Any]]) -> str:
     faulty, unread = (sum(bool(one[what]) for one in relays) for what in ("faults", "undelivered"))
     told += [f"{queued} events queued"] if queued else []
     told += [f"{faulty} with faults"] if faulty else []
-    told += [f"{unread} that do not take a SEALED MESSAGE"] if unread else []
+    told += [f"{unread} that did not take a SEALED MESSAGE"] if unread else []
     return ", ".join(told) + " (timmy mesh relays)"
 
 

@@ -25,12 +25,9 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, Final
 
-import aiohttp
 import structlog
 
-from ledger.core.checkpoint import SignedCheckpoint, open_checkpoint
 from ledger.core.equivocation import Equivocation
-from ledger.core.errors import InvalidData as InvalidLedgerData
 from ledger.core.errors import StoreError, TimmyError
 from ledger.release import Release
 from mesh.core.errors import InvalidData, NotMember, Refused
@@ -43,14 +40,14 @@ from mesh.core.fleet.gossip_wire import (
     encode_messages,
     head_of,
 )
-from mesh.core.mirrors.copying import AskHead
 from mesh.core.nip98 import check_request
-from mesh.core.witnesses.introduction import Introduction, open_introduction
+from mesh.core.told import Told
 from mesh.mirrors.comparing import Proven, Unresponsive, View, put_beside
 from mesh.mirrors.source import Source, SourceFailed
 from mesh.witnesses.equivocations import FILE_BYTES_MAX
 from node.fleet.duties import FleetDuty
 from node.fleet.hearing import Hearing
+from node.fleet.introductions import Introductions
 from node.fleet.looking_back import PEER
 from node.fleet.mirroring import Mirroring
 from node.fleet.witnessed import PEERS, Witnessed
@@ -69,8 +66,6 @@ _LEGS_MAX: Final = 3
 """Summary, what differs, what is wanted: then the next round."""
 _LOOK_ROUNDS: Final = 12
 """A log itself is asked for its head each minute."""
-_LOOKS_MAX: Final = 16
-"""Logs that are asked in one round."""
 _COMPARED_MAX: Final = 4
 """Doubts that are looked into in a round: each may wait for somebody who does not answer."""
 _TRIES_MAX: Final = 5
@@ -108,18 +103,18 @@ class Gossiping:
     witnessed: Witnessed
     mirroring: Mirroring
     followed: Callable[[], set[bytes]]
-    session: aiohttp.ClientSession
     draw: random.Random = field(default_factory=random.SystemRandom)
+    now: Callable[[], float] = time.monotonic
     gossip: Gossip = field(default_factory=Gossip)
-    shown: dict[bytes, tuple[Introduction, bytes]] = field(default_factory=dict)
-    """Who each log is, as it was shown, and the file that shows it."""
+    logs: Introductions = field(init=False)
+    """Who each log is."""
     doubts: dict[bytes, _Doubt] = field(default_factory=dict)
     unresponsive: dict[bytes, str] = field(default_factory=dict)
     """Logs of which two heads could not be compared, and why."""
     heard: int = 0
     """Heads that others told us first."""
-    _strange: set[bytes] = field(default_factory=set)
-    """Logs of which a head came that is not to be judged yet: ask who they are."""
+    _told: Told = field(default_factory=Told)
+    """Which peers were logged for not gossiping."""
     _doubted: deque[bytes] = field(default_factory=lambda: deque(maxlen=_DOUBTED_MAX))
     _tellers: dict[bytes, str] = field(default_factory=dict)
     """Whose word a head is, by its note: he has the tree under it, if anybody."""
@@ -132,6 +127,14 @@ class Gossiping:
     _waiting: int = 0
 
     def __post_init__(self) -> None:
+        self.logs = Introductions(
+            own=self.witnessed.looking_back,
+            fleet=self.witnessing.fleet,
+            followed=self.followed,
+            take=self._shown,
+            draw=self.draw,
+            now=self.now,
+        )
         self.witnessing.on_doubt = self.doubt
 
     def doubt(self, note: bytes) -> None:
@@ -162,7 +165,7 @@ class Gossiping:
         if not sources:
             self._compared_once = True
             return
-        await self._look(sources)
+        await self.logs.look(sources, everybody=self._round % _LOOK_ROUNDS == 0)
         async with self._turn:
             await self._collect()
         rumour, opening = self.gossip.rumour(), self.gossip.summary()
@@ -183,66 +186,17 @@ class Gossiping:
 
     # ---- what is known -------------------------------------------------------------------------
 
-    async def _look(self, sources: dict[str, Source]) -> None:
-        """Ask logs for their heads: now and then, and those that are not known well enough."""
-        due = self._strange | (self.followed() - self.shown.keys())
-        if self._round % _LOOK_ROUNDS == 0:
-            due |= self.followed()
-        self._strange = set()
-        async with asyncio.TaskGroup() as group:
-            for ledger in self.draw.sample(sorted(due), min(_LOOKS_MAX, len(due))):
-                group.create_task(self._ask_who(ledger, sources))
-
-    async def _ask_who(self, ledger: bytes, sources: dict[str, Source]) -> None:
-        """Ask the log's own node, and some others, for its newest head and who signs it.
-
-        Each of them: that two show two different ones is what is looked for.
-        """
-        own = [url for url in self._own_urls(ledger) if url in sources]
-        shown = self.shown.get(ledger)
-        if shown is not None:
-            key = shown[0].lineage.genesis.keys["nostr"].hex()
-            own += [url for url, one in sources.items() if one.node == key]
-        others = [url for url in sources if url not in own]
-        asked = dict.fromkeys([*own, *self.draw.sample(others, min(FANOUT, len(others)))])
-        async with asyncio.TaskGroup() as group:
-            for url in asked:
-                group.create_task(self._ask_head(ledger, sources[url]))
-
-    async def _ask_head(self, ledger: bytes, source: Source) -> None:
-        try:
-            async with asyncio.timeout(_SECONDS_MAX):
-                ask = AskHead(source=source.url, number=0, since=0)
-                data = await source.answer(ledger, ask)
-            found = await asyncio.to_thread(open_introduction, data, ledger)
-        except (SourceFailed, TimeoutError, InvalidData):
-            return
-        self._introduce(found, data)
+    async def _shown(self, head: Head, teller: str) -> None:
+        """Take in a head that a log's node, or another, was asked for."""
         async with self._turn:
-            if self._opened(head := head_of(found.head.anchor_preimage())) is not None:
-                self._told_by(head, source.url)
+            if self.logs.opened(head) is not None:
+                self._told_by(head, teller)
                 await self._found(self.gossip.take(head))
-
-    def _own_urls(self, ledger: bytes) -> list[str]:
-        """Where the node of a member's log is."""
-        fleet = self.witnessing.fleet.fleet
-        member = None if fleet is None else fleet.manifest.member(ledger)
-        return [] if member is None else [url.rstrip("/") for url in member.urls]
-
-    def _introduce(self, found: Introduction, data: bytes) -> None:
-        """Keep who a log is; what does not go on from what is known changes nothing."""
-        ledger = found.lineage.ledger_id
-        before = self.shown.get(ledger)
-        if before is not None:
-            known = before[0].lineage.tenures
-            if found.lineage.tenures[: len(known)] != known:
-                return
-        self.shown[ledger] = found, data
 
     async def _collect(self) -> None:
         """Take in what other parts of this node met since."""
         for frozen in await asyncio.to_thread(self.witnessing.file.frozen):
-            shown = self.shown.get(frozen.ledger_id)
+            shown = self.logs.shown.get(frozen.ledger_id)
             if shown is None or shown[0].lineage.epoch <= frozen.epoch:
                 self.gossip.conflict(Proof(log=frozen.ledger_id, data=(frozen.proof,)))
         own = self.release.newest
@@ -254,7 +208,7 @@ class Gossiping:
                 notes.append(mirror.complete.anchor_preimage())
         while self._doubted:
             head = head_of(self._doubted.popleft())
-            if self.witnessing.follows(head.log) and self._opened(head) is not None:
+            if self.witnessing.follows(head.log) and self.logs.opened(head) is not None:
                 await self._found(self.gossip.take(head))
         for note in notes:  # each was verified by who kept it
             await self._found(self.gossip.take(head_of(note)))
@@ -271,9 +225,11 @@ class Gossiping:
                     data = await source.post(PATH, self._encoded(messages), bytes_max=BYTES_MAX)
                 heard = decode_messages(data)
             except (SourceFailed, TimeoutError, InvalidData) as error:
-                if self.mirroring.told.first(source.url, f"gossip: {error}", time.monotonic()):
-                    _log.warning("no gossip", peer=source.url, why=str(error)[:200])
+                why = str(error) or f"silent for {_SECONDS_MAX:g} s"
+                if self._told.first(source.url, why, self.now()):
+                    _log.warning("no gossip", peer=source.url, why=why[:200])
                 return False
+            self._told.well(source.url, self.now())
             messages = await self._answers(heard, source.url)
             if not messages:
                 break
@@ -320,7 +276,7 @@ class Gossiping:
         for head in rumour.heads[:HEADS_MAX]:
             if not self.witnessing.follows(head.log) or self._known(head):
                 continue
-            signed = await asyncio.to_thread(self._opened, head)
+            signed = await asyncio.to_thread(self.logs.opened, head)
             if signed is not None:
                 self.heard += 1
                 self._told_by(head, teller)
@@ -339,22 +295,6 @@ class Gossiping:
     def _known(self, head: Head) -> bool:
         known = self.gossip.heads.get(head.log, ())
         return any((one.order, one.root) == (head.order, head.root) for one in known)
-
-    def _opened(self, head: Head) -> SignedCheckpoint | None:
-        """A head that the log's key signed, as far as it is known who that is."""
-        own = self.witnessed.looking_back
-        if head.log == own.log.ledger_id:
-            return own.opened(head.note)
-        shown = self.shown.get(head.log)
-        if shown is None or head.epoch > shown[0].lineage.epoch:
-            self._strange.add(head.log)
-            return None
-        try:
-            key = shown[0].lineage.tenure_at(head.epoch, head.size).keys["log"]
-            return open_checkpoint(head.note, key)
-        except InvalidLedgerData:
-            self._strange.add(head.log)  # a handoff that we were not shown, or a forgery
-            return None
 
     # ---- what follows --------------------------------------------------------------------------
 
@@ -393,7 +333,7 @@ class Gossiping:
     def _introduction(self, log: bytes) -> bytes | None:
         if log == self.witnessing.log.ledger_id:
             return self.witnessed.introduction()
-        shown = self.shown.get(log)
+        shown = self.logs.shown.get(log)
         return None if shown is None else shown[1]
 
     async def _settle(self, sources: dict[str, Source]) -> None:
@@ -441,7 +381,7 @@ class Gossiping:
 
     def _view(self, head: Head, tries: int, sources: dict[str, Source]) -> View | None:
         """Where the tree under a head is: in our copy, with who told of it, or with another."""
-        signed = self._opened(head)
+        signed = self.logs.opened(head)
         if signed is None:
             return None
         mirror = self.mirroring.mirrors.get(head.log)
@@ -449,7 +389,7 @@ class Gossiping:
         if here is not None:
             return here
         teller = self._tellers.get(head.note)
-        urls = [url for url in (*self._own_urls(head.log), *sources) if url in sources]
+        urls = [url for url in (*self.logs.urls(head.log), *sources) if url in sources]
         if not urls:
             return None
         url = teller if teller in sources else urls[tries % len(urls)]
@@ -473,7 +413,6 @@ def _with_files(message: Message, files: dict[bytes, bytes]) -> Message:
 
 
 def make_gossiping(
-    session: aiohttp.ClientSession,
     release: Release,
     witnessed: Witnessed,
     mirroring: Mirroring,
@@ -489,7 +428,6 @@ def make_gossiping(
         witnessed=witnessed,
         mirroring=mirroring,
         followed=hearing.followed,
-        session=session,
     )
     duty.doubt = lambda: release.held or made.unsure()
     witnessed.on_old, witnessed.unsure = duty.forget, made.unsure

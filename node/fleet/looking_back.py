@@ -8,9 +8,12 @@ released (`node.fleet.witnessed`).
 """
 
 import asyncio
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
+
+import structlog
 
 from ledger.core.checkpoint import Checkpoint, SignedCheckpoint, open_checkpoint
 from ledger.core.errors import InvalidEvent, InvalidNote
@@ -21,6 +24,7 @@ from mesh.core.errors import InvalidData
 from mesh.core.mirrors.copying import AskHead
 from mesh.core.nip01 import Event
 from mesh.core.relay.filter import Filter
+from mesh.core.told import Told
 from mesh.core.witnesses.introduction import open_introduction
 from mesh.mirrors.source import Source, SourceFailed
 from mesh.pool.port import Pool
@@ -37,6 +41,9 @@ RECOVERED: Final = "recovered"
 """Outcome on record where somebody began the next epoch: another one would contradict it."""
 GO_ON: Final = "go on with that copy, or restore a backup of it"
 PEER: Final = "a peer"
+_WHY_CHARS_MAX: Final = 200
+
+_log = structlog.get_logger("node.fleet.looking_back")
 
 
 @dataclass(slots=True, kw_only=True)
@@ -54,6 +61,8 @@ class LookingBack:
     """Nodes to ask, by address: of node.toml, and members."""
     said: dict[str, str] = field(default_factory=dict)
     """By address, of whom has answered since the start: what he has that we have not, or ""."""
+    now: Callable[[], float] = time.monotonic
+    _told: Told = field(default_factory=Told)
 
     @property
     def asked(self) -> list[str]:
@@ -98,10 +107,13 @@ class LookingBack:
             async with asyncio.timeout(RELAY_SECONDS_MAX):
                 found = await self.pool.fetch([wanted], at=[url])
         except TimeoutError:
+            self._silent(url, f"no end of its answer within {RELAY_SECONDS_MAX:g} s")
             return
         told = self.judge(found.events)
         if told or not found.faults:  # what is signed counts, also where there may be more
             self.said[url] = told
+        else:
+            self._silent(url, found.faults[0][1])
 
     async def _ask_peer(self, url: str, source: Source) -> None:
         """A node that has no copy of this log, or gives us none, has answered as well."""
@@ -110,17 +122,23 @@ class LookingBack:
                 ask = AskHead(source=url, number=0, since=0)
                 data = await source.answer(self.log.ledger_id, ask)
             shown = open_introduction(data, self.log.ledger_id)
-        except SourceFailed as error:
-            if _has_none(error):
+        except (SourceFailed, TimeoutError, InvalidData) as error:
+            if isinstance(error, SourceFailed) and has_none(error):
                 self.said[url] = ""
-        except (TimeoutError, InvalidData):
-            return
+            else:
+                self._silent(url, str(error) or f"no answer within {PEER_SECONDS_MAX:g} s")
         else:
             later, here = shown.lineage.epoch, self.lineage.epoch
             if later > here:  # proven by the recovery key, whoever signs heads since
                 self.said[url] = f"{PEER} {_LATER} {later}, this ledger is of {here}"
             else:
                 self.said[url] = self.contradicts(shown.head.anchor_preimage(), PEER)
+
+    def _silent(self, address: str, why: str) -> None:
+        """Log who does not say what it knows of us: once for each reason, however often asked."""
+        if self._told.first(address, why, self.now()):
+            why = why[:_WHY_CHARS_MAX]
+            _log.warning("not told whether this is an old copy", source=address, why=why)
 
     def judge(self, events: Iterable[Event]) -> str:
         """Say which signed head among events of relays is not here; "" if none is."""
@@ -172,7 +190,7 @@ def _opened(log: Log, lineage: Lineage, note: bytes) -> SignedCheckpoint | None:
         return None
 
 
-def _has_none(error: SourceFailed) -> bool:
+def has_none(error: SourceFailed) -> bool:
     """Whether a node said that it has nothing of this log for us: not whatever else is there."""
     words = str(error)
     return error.refused and words.startswith(("403: {", "404: {")) and '"hint":' in words

@@ -12,6 +12,7 @@ releases until the operator takes it out of node.toml, never a false history.
 
 import asyncio
 import io
+import time
 from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -48,6 +49,7 @@ _RELAYS: Final = "relays"
 PEERS: Final = "peers"
 _SHOWN: Final = (_RELAYS, PEERS)
 """Who shows our own signature, in the place of a witness's name."""
+_WHO: Final = "see who has to answer: timmy mesh witness"
 _VOUCH: Final = "if this is the newest state of this agent, say so: timmy mesh witness vouch"
 _RETRY_SECONDS: Final = 2.0
 """First wait while nothing is released; it doubles, up to the next one."""
@@ -59,6 +61,9 @@ _UNSURE_SECONDS: Final = 0.5
 """How soon it is looked whether a peer that answered has told all it knows."""
 _LOOK_SECONDS: Final = 5.0
 """How late another set of witnesses may be noticed."""
+_AGREE_SECONDS: Final = 5.0
+"""Who attests waits: a witness that is there takes milliseconds, one that begins some seconds."""
+_AGREE_AGAIN_SECONDS: Final = 1.0
 _RECORD_EVERY_MS: Final = 3_600_000
 """One event an hour says who cosigned: the file beside it has every newer one."""
 _DISAGREEING: Final = frozenset({Outcome.AHEAD, Outcome.DIFFERENT})
@@ -290,6 +295,30 @@ class Witnessed:
         if self.needed:
             return self.newest if self._signed_by >= self.needed else None
         return self.newest if same else head
+
+    async def agreed(self) -> SignedCheckpoint:
+        """Return the newest head that may be shown to the world now.
+
+        Where witnesses are needed they are asked for all there is, for a while; then it is the
+        newest that enough of them signed. Raises Refused where there is none, or while a head of
+        ours may be out that is not here.
+        """
+        if not self.needed:
+            return await asyncio.to_thread(self.release.head)
+        size, ends = self.log.size, time.monotonic() + _AGREE_SECONDS
+        await self.step()
+        while (head := self._agreed()) is None or head.size < size:
+            if time.monotonic() >= ends:
+                break
+            await asyncio.sleep(_AGREE_AGAIN_SECONDS)
+            await self.step()
+        if head is None:
+            why = self.release.held or f"no head has the {self.needed} cosignatures that it needs"
+            raise Refused(f"nothing is attested: {why}", hint=_WHO)
+        return head
+
+    def _agreed(self) -> SignedCheckpoint | None:
+        return None if self.release.held else self.publishable(self.release.newest)
 
     @property
     def _signed_by(self) -> int:

@@ -15,11 +15,11 @@ from attest.core.delegation import Segment
 from genesis.core import sshsig
 from genesis.core.soultag import SoulTag, TagSigner, allowed_signers
 from ledger.core import types
+from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.event import Draft
 from ledger.core.keys import Signer
 from ledger.core.lineage import Lineage
 from ledger.log import Log
-from ledger.release import Release
 from mesh.core import nip19
 from mesh.core.nip01 import NostrSigner
 from mesh.pool.port import Pool
@@ -27,6 +27,7 @@ from mesh.relay.server import Relay
 from mesh.souls import FILE_BYTES_MAX, SoulAttestation, mint_soul
 from node.anchors.evidence import anchored_size, parse_segment
 from node.commands.prove import make_proof
+from node.fleet.witnessed import Witnessed
 from node.home import Home
 from node.open import Reading, now_ms, reading
 
@@ -37,7 +38,8 @@ class Souls:
 
     home: Home
     log: Log
-    release: Release
+    witnessed: Witnessed
+    """Who has to have signed a head before strangers see it."""
     lineage: Lineage
     signer: Signer
     nostr: NostrSigner
@@ -49,10 +51,13 @@ class Souls:
     async def attest(self, receipts: Sequence[bytes] = ()) -> dict[str, Any]:
         """Record and publish the chain as it stands now; `receipts` are as `make_chain` has them.
 
-        Raises Refused for one that is no receipt, or of one link only.
+        As it stands in the newest head that as many witnesses signed as have to. Raises Refused
+        for one that is no receipt, or of one link only, and where there is no such head.
         """
-        head = await asyncio.to_thread(self.release.head)
-        data = await asyncio.to_thread(self._read_chain, receipts)
+        numbered = enumerate(receipts, start=1)
+        segments = [parse_segment(data, f"receipt {number}") for number, data in numbered]
+        head = await self.witnessed.agreed()
+        data = await asyncio.to_thread(self._read_chain, segments, head)
         digest = hashlib.sha256(data).digest()
         [event] = await self.log.append(
             Draft(
@@ -119,35 +124,41 @@ class Souls:
             "allowed_signers": allowed_signers(npub, signer.public),
         }
 
-    def _read_chain(self, receipts: Sequence[bytes]) -> bytes:
-        numbered = enumerate(receipts, start=1)
-        segments = [parse_segment(data, f"receipt {number}") for number, data in numbered]
+    def _read_chain(self, receipts: Sequence[Segment], head: SignedCheckpoint) -> bytes:
         with reading(self.home) as opened:
-            return make_published(opened, segments)
+            return make_published(opened, receipts, head=head)
 
 
-def make_chain(opened: Reading, receipts: Sequence[Segment] = ()) -> bytes:
+def make_chain(
+    opened: Reading, receipts: Sequence[Segment] = (), *, head: SignedCheckpoint | None = None
+) -> bytes:
     """Return the file that shows who this agent is: a proof of event 0 with everything after it.
 
     `receipts` are those of aggregators for the parts of the seal chain that were delegated; without
-    them these are left out.
+    them these are left out. `head` is as `make_proof` has it.
     """
-    size = anchored_size(opened, alone=not receipts)
+    known = None if head is None else head.size
+    size = anchored_size(opened, alone=not receipts, size=known)
     to = max(0, size - 1)
-    return make_proof(opened, 0, anchored=size > 0, anchored_to=to, receipts=receipts)
+    return make_proof(opened, 0, anchored=size > 0, anchored_to=to, receipts=receipts, head=head)
 
 
 def make_published(
-    opened: Reading, receipts: Sequence[Segment] = (), *, bytes_max: int = FILE_BYTES_MAX
+    opened: Reading,
+    receipts: Sequence[Segment] = (),
+    *,
+    head: SignedCheckpoint | None = None,
+    bytes_max: int = FILE_BYTES_MAX,
 ) -> bytes:
     """Return what of the chain fits an event on a relay: a month of daily anchors is too much.
 
     All of it, else the seal chain to where the seal moved last (its opening, if it never moved),
     else no seal chain. Who the agent is, and every key that was in charge, is in each.
     """
-    data = make_chain(opened, receipts)
-    if len(data) > bytes_max and anchored_size(opened):
-        data = make_proof(opened, 0, anchored=True, receipts=receipts)
+    data = make_chain(opened, receipts, head=head)
+    known = None if head is None else head.size
+    if len(data) > bytes_max and anchored_size(opened, size=known):
+        data = make_proof(opened, 0, anchored=True, receipts=receipts, head=head)
     if len(data) > bytes_max:
-        data = make_proof(opened, 0, anchored=False)
+        data = make_proof(opened, 0, anchored=False, head=head)
     return data

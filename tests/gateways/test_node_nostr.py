@@ -1,6 +1,8 @@
 """A node, a relay and a person with rust-nostr's client: written sealed, answered sealed, once."""
 
 import asyncio
+import time
+from dataclasses import dataclass, field
 
 from mesh.core.relay.policy import WritePolicy
 from tests.gateways.nostr_world import SECONDS, Person, relay
@@ -130,8 +132,56 @@ async def test_an_answer_that_her_relay_refuses_for_good_is_told_of(born):
             shown = (await asyncio.to_thread(born.run, "mesh", "relays")).good().out
             assert f"UNDELIVERED  a sealed message to {ada.npub}: blocked: " in shown
             told = (await asyncio.to_thread(born.run, "status")).good().out
-            assert "1 that do not take a SEALED MESSAGE" in told
+            assert "1 that did not take a SEALED MESSAGE" in told
             assert "a sealed message is not taken here" in born.logged
+            await stopped(node, node.kill9)
+            node = await asyncio.to_thread(
+                born.start
+            )  # it is not dialled, and told of all the same
+            [again] = undelivered()
+            assert (again["url"], again["undelivered"]) == (one["url"], one["undelivered"])
+            shown = (await asyncio.to_thread(born.run, "mesh", "relays")).good().out
+            assert f"UNDELIVERED  a sealed message to {ada.npub}: blocked: " in shown
+            await stopped(node, node.stop)
+
+
+@dataclass(frozen=True, kw_only=True)
+class NothingOld(WritePolicy):
+    """Of a relay that takes nothing dated before it began: gift wraps are, by up to two days."""
+
+    began: int
+    refused: set[str] = field(default_factory=set)
+
+    def refusal(self, event, *, now, keys=frozenset()):
+        if event.created_at < self.began:
+            self.refused.add(event.id)
+            return "invalid: created_at is too old"
+        return super().refusal(event, now=now, keys=keys)
+
+
+async def test_an_answer_is_dated_anew_for_her_relay_that_takes_nothing_old(born):
+    """As node.nostr.relays wires it: the key of a wrap is found again, and it comes once."""
+    strict = NothingOld(authors=None, began=int(time.time()))
+    with relay() as url, relay(strict) as hers:
+        async with Person(OPERATOR, url) as ada, Person(OPERATOR, hers) as at_home:
+            await ada.publish(10050, "", ["relay", hers])
+            born.configure(settings(url, ada.npub))
+            node = await asyncio.to_thread(born.start)
+            npub = node.status()["npub"]
+            await ada.write(npub, "the gate squeaks")
+
+            def delivered():
+                rows = [one for one in node.status()["relays"] if one["url"] == hers.rstrip("/")]
+                return [one for one in rows if one["accepted"] and not one["queued"]]
+
+            await asyncio.to_thread(until, delivered, SECONDS, "it is there")
+            [one] = delivered()
+            assert (one["accepted"], one["refused"], one["undelivered"]) == (1, 0, {})
+            assert len(strict.refused) == 1, "as it was made first, it was refused"
+            [sent] = node.log("message.sent")
+            assert await at_home.read(npub) == [sent["content"]["text"]]
+            [wrap] = await at_home.find(kinds=[1059])
+            assert wrap.id().to_hex() not in strict.refused
             await stopped(node, node.stop)
 
 

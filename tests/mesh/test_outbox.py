@@ -11,17 +11,14 @@ from mesh.pool.sqlite_outbox import SqliteOutbox
 from tests.mesh.peers import NOW, make
 
 A, B = "ws://a", "ws://b"
+FEW = {"events_max": 3, "kept_max": 2, "undelivered_max": 3}
 EVENTS = [make(content=str(number)) for number in range(5)]
 
 
 @pytest.fixture(params=["memory", "sqlite"])
 def outbox(request, tmp_path):
     path = tmp_path / "outbox.db"
-    made = (
-        SqliteOutbox(path, events_max=3, kept_max=2)
-        if request.param == "sqlite"
-        else MemoryOutbox(events_max=3, kept_max=2)
-    )
+    made = SqliteOutbox(path, **FEW) if request.param == "sqlite" else MemoryOutbox(**FEW)
     yield made
     made.close()
 
@@ -184,6 +181,43 @@ def test_the_queue_is_there_after_a_restart(tmp_path):
     second.close()
 
 
+def test_for_whom_something_was_given_up_is_kept_a_bounded_number_of_them(outbox):
+    put(outbox, [A, B], EVENTS[0])
+    give_up(outbox, A, "ada", "blocked: once", 1)
+    assert (due(outbox, A), due(outbox, B)) == ([], [EVENTS[0].id])
+    give_up(outbox, A, "bob", "too large", 2)
+    give_up(outbox, B, "ada", "no", 3)
+    give_up(outbox, A, "ada", "blocked: again", 4)
+    assert outbox.undelivered() == {
+        A: {"bob": "too large", "ada": "blocked: again"}, B: {"ada": "no"},
+    }  # fmt: skip
+    give_up(outbox, A, "cid", "no", 5)
+    assert outbox.undelivered() == {A: {"ada": "blocked: again", "cid": "no"}, B: {"ada": "no"}}
+    assert outbox.expire(before=5) == 0
+    assert outbox.undelivered() == {A: {"cid": "no"}}
+
+
+def give_up(outbox, relay, receiver, why, now):
+    outbox.give_up(relay, EVENTS[0].id, receiver=receiver, why=why, now=now)
+
+
+def test_an_outbox_of_version_2_is_brought_forward(tmp_path):
+    path = tmp_path / "outbox.db"
+    outbox = SqliteOutbox(path)
+    put(outbox, [A], EVENTS[0])
+    outbox.close()
+    old = apsw.Connection(str(path))
+    old.execute("DROP TABLE undelivered; PRAGMA user_version = 2")
+    old.close()
+    outbox = SqliteOutbox(path)
+    assert (due(outbox, A), outbox.undelivered()) == ([EVENTS[0].id], {})
+    give_up(outbox, A, "ada", "blocked: once", NOW)
+    outbox.close()
+    again = SqliteOutbox(path)
+    assert (due(again, A), again.undelivered()) == ([], {A: {"ada": "blocked: once"}})
+    again.close()
+
+
 def test_an_outbox_of_version_1_is_brought_forward(tmp_path):
     path = tmp_path / "outbox.db"
     old = apsw.Connection(str(path))
@@ -202,13 +236,16 @@ def test_an_outbox_of_version_1_is_brought_forward(tmp_path):
     outbox = SqliteOutbox(path)
     assert due(outbox, "wss://a.example") == [EVENTS[0].id, EVENTS[1].id]
     assert [one.attempts for one in outbox.due("wss://a.example", limit=9)] == [3, 3]
+    assert outbox.undelivered() == {}
     assert outbox.retain([]) == 2
     outbox.close()
 
 
 STEPS = st.lists(
     st.tuples(
-        st.sampled_from(["put", "took", "keep", "lost", "postpone", "remint", "retain", "expire"]),
+        st.sampled_from(
+            ["put", "took", "keep", "lost", "postpone", "remint", "retain", "expire", "give_up"]
+        ),
         st.sampled_from([A, B]),
         st.integers(0, 4),
         st.sampled_from(["", "x"]),
@@ -225,6 +262,8 @@ def step(outbox, what, relay, number, item, flag):
             return outbox.put([relay], event, now=number, item=item, droppable=flag)
         case "took" | "keep":
             return outbox.took(relay, event.id, keep=what == "keep")
+        case "give_up":
+            return outbox.give_up(relay, event.id, receiver=item, why=f"{flag}", now=number)
         case "remint":
             return outbox.remint(relay, event.id, EVENTS[(number + 1) % 5])
         case "retain":
@@ -238,8 +277,8 @@ def step(outbox, what, relay, number, item, flag):
 @given(STEPS)
 def test_both_do_the_same(tmp_path_factory, steps):
     pair = (
-        SqliteOutbox(tmp_path_factory.mktemp("twin") / "o.db", events_max=3, kept_max=2),
-        MemoryOutbox(events_max=3, kept_max=2),
+        SqliteOutbox(tmp_path_factory.mktemp("twin") / "o.db", **FEW),
+        MemoryOutbox(**FEW),
     )
     for one in steps:
         said = [step(outbox, *one) for outbox in pair]
@@ -250,6 +289,8 @@ def test_both_do_the_same(tmp_path_factory, steps):
                 for o in pair
             ]
             assert states[0] == states[1]
+        kept_why = [[[*one.items()] for one in o.undelivered().values()] for o in pair]
+        assert kept_why[0] == kept_why[1]
     for outbox in pair:
         outbox.close()
 

@@ -2,6 +2,7 @@
 
 import pytest
 
+from mesh.core import limits
 from mesh.core.told import Told
 
 
@@ -26,6 +27,21 @@ def test_numbers_and_digests_make_no_other_reason(one, other):
     told = Told()
     assert told.first("ada", one, 0.0)
     assert not told.first("ada", other, 0.0)
+
+
+def test_who_was_well_for_a_while_since_is_news_again():
+    told, clean = Told(), limits.CLEAN_SECONDS
+    assert told.first("ada", "dead", 0.0)
+    told.well("ada", 1.0)
+    assert not told.first("ada", "dead", 5.0), "who comes and goes"
+    told.well("bob", 5.0 + clean)
+    assert not told.first("ada", "dead", 6.0), "another one's health"
+    told.well("ada", 5.0 + clean)
+    assert not told.first("ada", "dead", 6.0 + clean)
+    assert told.first("ada", "lies", 6.0 + clean)
+    told.well("ada", 6.0 + 2 * clean)
+    assert told.first("ada", "dead", 7.0 + 2 * clean)
+    assert told.first("ada", "lies", 7.0 + 2 * clean)
 
 
 def test_it_is_said_again_after_a_day_or_once_all_was_well():

@@ -2,18 +2,22 @@
 
 import random
 from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from types import SimpleNamespace
 
 import pytest
+from aiohttp import web
+from structlog.testing import capture_logs
 
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.core.lineage import Lineage
 from mesh.core.errors import InvalidGossip, InvalidSignedRequest, NotMember
 from mesh.core.fleet.gossip import Gossip, Rumour
 from mesh.core.fleet.gossip_wire import decode_messages, encode_messages, head_of
+from mesh.core.limits import CLEAN_SECONDS
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import Recent, sign_request
-from mesh.core.told import Told
+from mesh.mirrors.offer import Offer
 from node.fleet import gossiping as module
 from node.fleet.gossiping import PATH, Gossiping
 from node.fleet.looking_back import LookingBack
@@ -22,8 +26,10 @@ from tests.ledger.makers import message, open_log
 from tests.mesh.lives import Life
 from tests.mesh.test_mirror import MEMBER, Server, rewritten
 from tests.node.test_hearing import Node
+from tests.ports import free_port
 from tests.spec import agent
 
+SHOWS_NONE = "a peer does not show a log's head"
 OWN, PEER = NostrSigner(bytes([6] * 32)), NostrSigner(bytes([8] * 32))
 
 
@@ -52,7 +58,7 @@ class Release:
 
 
 @asynccontextmanager
-async def gossiping(log, path, *servers, follows=()):
+async def gossiping(log, path, *servers, follows=(), clock=(0.0,)):
     """A node whose peers are these servers."""
     node = Node(path, log, follows=follows)
     release = Release()
@@ -75,11 +81,11 @@ async def gossiping(log, path, *servers, follows=()):
         mirroring = SimpleNamespace(
             sources=lambda: sources, mirrors={}, signer=OWN,
             audience=lambda: SimpleNamespace(members=frozenset({PEER.pubkey})),
-            recent=Recent(), told=Told(),
+            recent=Recent(),
         )  # fmt: skip
         yield Gossiping(
             release=release, witnessing=node.witnessing, witnessed=witnessed, mirroring=mirroring,
-            followed=lambda: set(follows), session=None, draw=random.Random(1),
+            followed=lambda: set(follows), draw=random.Random(1), now=lambda: clock[0],
         )  # fmt: skip
         node.witnessing.file.close()
 
@@ -131,6 +137,81 @@ async def test_a_head_that_a_witness_could_not_place_is_looked_into(log, tmp_pat
         for _ in range(2 * module._LOOK_ROUNDS):
             await node.step()
         assert [one["ledger"] for one in node.witnessing.diverged()] == [life.id]
+
+
+class Liar(Offer):
+    """A node that shows something else in the place of a log's introduction."""
+
+    def introduction(self, since):
+        return b"believe me"
+
+
+class Gossiper(Server):
+    """A node that hears gossip, or fails."""
+
+    def __init__(self, life):
+        super().__init__(life)
+        self.gossips, routes = False, self.offering.routes
+        self.offering = SimpleNamespace(routes=lambda: [*routes(), web.post(PATH, self.hear)])
+
+    async def hear(self, _request):
+        if not self.gossips:
+            return web.Response(status=500, text="it is late")
+        return web.Response(body=encode_messages([]))
+
+
+def said(logs, event):
+    return [(one["peer"], one["why"]) for one in logs if one["event"] == event]
+
+
+async def test_who_shows_no_head_is_logged_once_and_again_after_he_was_well(log, tmp_path, life):
+    one, clock = Server(life), [0.0]
+    honest, liar = one.offer, Liar(log=one.offer.log, head=one.offer.head)
+
+    async def rounds(node, offer, seconds):
+        one.offer = offer
+        for _ in range(3):
+            clock[0] += seconds / 3
+            node._round = 0  # in which every log is asked
+            await node.step()
+
+    async with gossiping(log, tmp_path, one, follows=(life.id,), clock=clock) as node:
+        with capture_logs() as logs:
+            await rounds(node, liar, 60)
+            [(peer, why)] = found = said(logs, SHOWS_NONE)
+            assert peer == one.url
+            assert why.startswith("introduction: ")
+            assert life.id not in node.logs.shown
+            await rounds(node, None, 60)  # it has no such log, and says so: no fault
+            await rounds(node, honest, 60)
+            assert life.id in node.logs.shown
+            await rounds(node, liar, 60)
+            assert said(logs, SHOWS_NONE) == found, "who comes and goes floods no log"
+            await rounds(node, honest, 2 * CLEAN_SECONDS)
+            await rounds(node, liar, 60)
+            assert said(logs, SHOWS_NONE) == 2 * found
+            dead = replace(one.source(MEMBER), url=f"http://127.0.0.1:{free_port()}")
+            node.mirroring.sources()[dead.url] = dead
+            await rounds(node, honest, 60)
+            [*before, (peer, why)] = said(logs, SHOWS_NONE)
+            assert (before, peer) == (2 * found, dead.url)
+            assert "Connect" in why
+
+
+async def test_who_does_not_gossip_is_logged_once_and_again_after_he_was_well(log, tmp_path, life):
+    one, clock = Gossiper(life), [0.0]
+    async with gossiping(log, tmp_path, one, follows=(life.id,), clock=clock) as node:
+        [source] = node.mirroring.sources().values()
+        with capture_logs() as logs:
+            for _ in range(3):
+                assert not await node._talk(source, [node.gossip.summary()])
+            assert said(logs, "no gossip") == [(one.url, "500: it is late")]
+            one.gossips = True
+            for clock[0] in (1.0, CLEAN_SECONDS + 1.0):
+                assert await node._talk(source, [node.gossip.summary()])
+            one.gossips = False
+            assert not await node._talk(source, [node.gossip.summary()])
+            assert said(logs, "no gossip") == 2 * [(one.url, "500: it is late")]
 
 
 def asked(messages, *, signer=PEER, path=PATH, off=0):

@@ -14,6 +14,7 @@ import pytest
 
 from attest.verify.bundle import verify_bundle
 from attest.verify.seal import LEFT_BEHIND
+from ledger.core.bundle import Reader, SignedHead
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.core.codec import encode
 from ledger.core.epoch import EpochRecord
@@ -162,3 +163,26 @@ def test_an_event_that_no_anchor_is_over_yet_waits_for_one(past):
     past.release.head()
     with pytest.raises(Refused, match="no anchor in a block covers"):
         told(past, LATE)
+
+
+def test_a_chain_of_an_earlier_head_shows_nothing_that_came_after_it(past):
+    """Anchors, handoffs and recoveries are left out, as if it had been made then."""
+    cut = range(1, KEPT + 1)
+    heads = [past.release.earlier_head(agent.LOG, epoch=0, size=size) for size in cut[:-1]]
+    heads.append(past.release.head())
+    past.recover(renew=True)
+    past.chain.recover(past.head(), 1, blocks=2)
+    past.keep_proofs()
+    links = []
+    with reading(past.home) as opened:
+        for head in heads:
+            data = make_chain(opened, head=head)
+            notes = [one.note for one in Reader(io.BytesIO(data)) if isinstance(one, SignedHead)]
+            assert max(int(note.split(b"\n")[1]) for note in notes) == head.size
+            lines = dict(verify_bundle(io.BytesIO(data), agent.SOUL).lines)
+            links.append(lines.get("seal chain", "none")[:7])
+        assert (
+            "recovery"
+            in dict(verify_bundle(io.BytesIO(make_chain(opened)), agent.SOUL).lines)["seal chain"]
+        )
+    assert links == ["none", "none", "none", "1 links", "1 links", "2 links"]

@@ -3,18 +3,22 @@
 import json
 import shutil
 import sqlite3
+from dataclasses import replace
 
 import pytest
+from structlog.testing import capture_logs
 
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.core.keys import Signer
 from ledger.core.lineage import Lineage
 from ledger.log import Log
 from mesh.core.nip01 import NostrSigner, UnsignedEvent
-from mesh.pool.port import MemoryPool
+from mesh.pool.port import Fetched, MemoryPool
 from mesh.witnesses.checkpoints import CheckpointKinds, Published, mint_checkpoint, mint_head
 from node.fleet.looking_back import LookingBack
 from tests.ledger.makers import message, open_log
+from tests.mesh.lives import Life
+from tests.mesh.test_mirror import Server
 from tests.node.test_node_witness import begins_an_epoch
 from tests.node.world import SETTINGS, until
 from tests.ports import free_port
@@ -23,6 +27,7 @@ from tests.spec import agent
 WAIT = 60.0
 NOSTR = NostrSigner(agent.KEYS.nostr.secret)
 RELAY = "ws://relay.example/"
+NOT_TOLD = "not told whether this is an old copy"
 
 
 @pytest.fixture
@@ -89,6 +94,34 @@ def test_nothing_else_is_believed(log):
     assert seen.judge([later, other, junk]) == ""
     epoch = event(log, head(log, 2, epoch=1))
     assert "of epoch 1" in seen.judge([epoch])
+
+
+class Mute(MemoryPool):
+    """Relays that give no whole answer."""
+
+    async def fetch(self, filters, *, at=None):
+        return Fetched(events=(), faults=tuple((url, "not connected") for url in at))
+
+
+async def test_who_says_nothing_of_us_is_logged_once_and_asked_on(log):
+    life, member = Life().say(3), NostrSigner(bytes([2] * 32))
+    async with Server(life).running() as server:
+        peer = server.source(member)
+        dead = replace(peer, url=f"http://127.0.0.1:{free_port()}")
+        strange = server.source(NostrSigner(bytes([9] * 32)))
+        server.url += "/lost"  # where nothing answers as a node does
+        lost = server.source(member)
+        seen = looking(log, Mute())
+        seen.peers = lambda: {"peer": peer, "dead": dead, "strange": strange, "lost": lost}
+        with capture_logs() as logs:
+            for _ in range(3):
+                assert await seen.look() == ""
+    assert seen.silent == [RELAY, "dead", "lost"], "a refusal in a node's words is an answer"
+    told = {one["source"]: one["why"] for one in logs if one["event"] == NOT_TOLD}
+    assert len(told) == len(logs) == 3, "each once"
+    assert told[RELAY] == "not connected"
+    assert "Connect" in told["dead"]
+    assert told["lost"].startswith("404: ")
 
 
 def test_a_node_rolled_back_whole_with_a_relay_releases_nothing(born_seed, place, tmp_path):

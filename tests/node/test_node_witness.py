@@ -1,13 +1,17 @@
 """Nodes as processes: one is the witness of the other, across crashes, old backups and forks."""
 
+import base64
 import hashlib
+import json
 import re
 import shutil
 from pathlib import Path
 
 import pytest
+from websockets.sync.client import connect
 
 from genesis.keys.keystore import agent_path, unlock_root
+from ledger.core.bundle import Reader, SignedHead
 from ledger.core.checkpoint import Checkpoint, sign_checkpoint
 from ledger.core.cosignature import Witness, cosignatures, log_key
 from ledger.core.note import parse_note
@@ -151,6 +155,62 @@ def test_nothing_is_released_until_a_witness_answers(pair):
         assert agent.run("mesh", "witness", "vouch").good()
         assert node.request("GET", "/v1/head").json["size"] > before
         assert len(node.log("witness.vouched")) == 1
+
+
+def test_a_soul_is_attested_with_the_signatures_that_are_needed(pair, tmp_path):
+    """The newest head that has them, or none: what strangers see of who this is, too."""
+    agent, witness = pair
+    key = asking(agent, witness)
+    agent.configure(agent.config.read_text().replace("[witness]", "[witness]\nneeded = 1"))
+    with agent.running() as node:
+        first = attested(node, key, tmp_path)
+        assert first["size"] > 0
+        position = node.say("who are you?")["answer"]["position"]
+        newest = attested(node, key, tmp_path)
+        assert newest["size"] > position, "the witness was asked for the newest one"
+        witness.stop()
+        position = node.say("and who are you now?")["answer"]["position"]
+        late = attested(node, key, tmp_path)
+        assert newest["size"] <= late["size"] <= position, "what it had signed before it left"
+    with agent.running() as node:
+        agent.run("soul", "attest").refused("nothing is attested: no witness", "mesh witness")
+        assert len(node.log("soul.attested")) == 3
+    agent.configure(agent.config.read_text().replace("needed = 1", "needed = 2"))
+    with agent.running() as node:
+        agent.run("mesh", "witness", "vouch").good()
+        agent.run("soul", "attest").refused("no head has the 2 cosignatures", "mesh witness")
+        assert len(node.log("soul.attested")) == 3
+        assert on_relay(node)["id"] == late["nostr"]
+    agent.configure()
+    with agent.running() as node:
+        position = node.say("nobody has to sign")["answer"]["position"]
+        assert agent.run("--json", "soul", "attest").good().json["size"] > position
+
+
+def attested(node, key, tmp_path):
+    """What a node attests, which a stranger finds on its relay and checks by the witness's key."""
+    home = node.home
+    done = home.run("--json", "soul", "attest").good().json
+    event = on_relay(node)
+    assert (event["id"], dict(event["tags"])["n"]) == (done["nostr"], str(done["size"]))
+    file = tmp_path / "from-relay.soul"
+    file.write_bytes(base64.b64decode(event["content"]))
+    soul = ("--soul", str(home.path / "SOUL.md"))
+    found = home.run("soul", "verify", str(file), *soul, "--witness", key.encode()).good()
+    assert "1 of 1 cosigned the head" in found.out
+    with file.open("rb") as opened:
+        notes = [one.note for one in Reader(opened) if isinstance(one, SignedHead)]
+    assert max(int(note.split(b"\n")[1]) for note in notes) == done["size"], "and no larger head"
+    return done
+
+
+def on_relay(node):
+    """The attestation that a node's own relay has."""
+    status = node.status()
+    wanted = {"kinds": [30078], "#d": [f"timmy/soul/{status['ledger']}"]}
+    with connect(status["relay"]) as relay:
+        relay.send(json.dumps(["REQ", "x", wanted]))
+        return json.loads(relay.recv(timeout=WAIT))[2]
 
 
 def test_a_machine_rolled_back_whole_releases_nothing(pair, tmp_path):
