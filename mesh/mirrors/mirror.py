@@ -149,6 +149,8 @@ class Mirror(Generic[L]):
         pursued = self._replica.head if self._replica else None
         complete = self.complete
         stored = self.log.size if self.log else 0
+        if ended and (left := self.folder.complete) is not None:
+            stored = Head.of_note(left).size
         return {
             "ledger": self.ledger_id,
             "depth": self.folder.depth,
