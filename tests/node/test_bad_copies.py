@@ -22,6 +22,7 @@ from mesh.core import limits
 from mesh.mirrors import mirror as mirror_module
 from mesh.mirrors.comparing import Unresponsive
 from node.fleet import gossiping as module
+from node.fleet.offers import Offers
 from node.open import now_ms
 from node.supervisor import Node
 from tests.ledger.makers import message, open_log
@@ -188,3 +189,23 @@ def test_hashes_of_a_file_that_was_closed_meanwhile_are_an_error_of_the_store(tm
     log.close()
     with pytest.raises(StoreError, match="closed"):
         log.root(200)
+
+
+async def test_adoptions_in_a_copy_that_cannot_be_read_are_not_known_and_it_is_told(tmp_path):
+    """Of a member's ledger, beside an own one that is whole."""
+    store = SqliteStore.create(tmp_path / "ledger.db")
+    with Log(store, clock=now_ms, entropy=os.urandom) as log, open_log() as own:
+        log.append_now(agent.genesis_draft())
+        own.append_now(agent.genesis_draft())
+        bad = Other(log)
+        member = SimpleNamespace(ledger=b"m" * 32)
+        fleet = SimpleNamespace(manifest=SimpleNamespace(members=(member,)))
+        offers = Offers(
+            log=own, approval=None, fleet=lambda: fleet,
+            mirrors=lambda: {member.ledger: bad.mirror()},
+        )  # fmt: skip
+        assert offers.steps() == (0,)
+        (tmp_path / "ledger.db").rename(tmp_path / "away")
+        log.close()
+        assert (offers.steps(), offers.trials()) == ((0,), {member.ledger: {}})
+        assert "unable to open" in str(bad.misread[0])
