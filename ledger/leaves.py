@@ -6,7 +6,8 @@
 Hashes are appended first and counted then, so a crash leaves some that do not count, and they are
 cut off. Opening reads and hashes all of them (a second for a million), and every tile is hashed
 again when it is read: whatever damages the file is found before it proves anything. Damage cannot
-be mended here; whoever keeps this fetches the hashes again (`LeafLog.discard`).
+be mended here; whoever keeps this fetches the hashes again (`LeafLog.discard`). What reads raises
+StoreDamaged, or StoreError if the disk gives nothing or the file was closed meanwhile.
 
 Upper levels of the tree lie in memory: 32 bytes for 256 leaves.
 
@@ -19,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from ledger.core.errors import NotFound, StoreDamaged
+from ledger.core.errors import NotFound, StoreDamaged, StoreError
 from ledger.core.event import Event
 from ledger.core.lineage import LINEAGE_TYPES, Lineage
 from ledger.core.merkle import HASH_BYTES, leaf_hash, perfect_root
@@ -36,7 +37,7 @@ class LeafLog:
     """The copy, as its one writer. Empty until the first `take`."""
 
     def __init__(self, path: Path) -> None:
-        """Open what lies at `path`, all of it hashed. Raises StoreDamaged, OSError."""
+        """Open what lies at `path`, all of it hashed. Raises StoreError, OSError."""
         self._path = path
         self.shown: tuple[Event, ...] = ()
         descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
@@ -142,7 +143,7 @@ class LeafLog:
             yield _hashes(self._read(start * HASH_BYTES, count * HASH_BYTES))
 
     def _tile(self, level: int, index: int) -> bytes:
-        """A full tile; one of leaves is hashed again. Raises StoreDamaged."""
+        """A full tile; one of leaves is hashed again. Raises StoreError."""
         if level:
             return bytes(self._roots[level - 1][index * _TILE_BYTES : (index + 1) * _TILE_BYTES])
         data = self._read(index * _TILE_BYTES, _TILE_BYTES)
@@ -152,7 +153,10 @@ class LeafLog:
         return data
 
     def _read(self, start: int, length: int) -> bytes:
-        return os.pread(self._file.fileno(), length, start)
+        try:
+            return os.pread(self._file.fileno(), length, start)
+        except (OSError, ValueError) as error:  # ValueError: it is closed
+            raise StoreError(f"{self._path} cannot be read: {error}") from error
 
 
 def _keep(roots: list[bytearray], tree: Tree) -> None:

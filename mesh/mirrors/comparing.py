@@ -2,7 +2,7 @@
 
 Tiles come from whoever has the log, signed requests and bounded answers. Somebody who does not
 answer, or gives hashes that are not under the head that he showed, is *unresponsive*: that proves
-nothing, and nobody is accused of anything.
+nothing, and nobody is accused of anything. A copy here that cannot be read is no more than that.
 """
 
 import asyncio
@@ -12,7 +12,7 @@ from typing import Final
 
 from ledger.core.checkpoint import SignedCheckpoint
 from ledger.core.equivocation import Branch
-from ledger.core.errors import InvalidProof
+from ledger.core.errors import InvalidProof, StoreError
 from ledger.core.parting import TILES_MAX, Agreed, Need, Parted, Side, Untrue, compare
 from mesh.mirrors.folder import Treed
 from mesh.mirrors.source import SourceFailed
@@ -26,11 +26,15 @@ Tiles = Callable[[int, int, int], Awaitable[bytes]]
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class View:
-    """A signed head, and where the tree under it is to be had: here, or by tiles."""
+    """A signed head, and where the tree under it is to be had: here, or by tiles.
+
+    `misread` is told why a copy that lies here could not be read.
+    """
 
     head: SignedCheckpoint
     log: Treed | None = None
     tiles: Tiles | None = None
+    misread: Callable[[StoreError], None] = lambda _: None
 
     def side(self) -> Side:
         """As what is compared."""
@@ -54,7 +58,7 @@ class Proven:
 
 
 async def put_beside(one: View, other: View) -> Proven | Agreed | Unresponsive:
-    """Compare two heads of one log and epoch, both opened under its keys."""
+    """Compare two heads of one log and epoch, both opened under its keys. Raises nothing."""
     notes = (one.head.anchor_preimage(), other.head.anchor_preimage())
     if not one.head.size or not other.head.size:
         return Agreed()
@@ -66,6 +70,11 @@ async def put_beside(one: View, other: View) -> Proven | Agreed | Unresponsive:
             return await _ask(one, other, notes)
     except TimeoutError:
         return Unresponsive(reason=f"no answer within {COMPARE_SECONDS_MAX:g} s")
+    except StoreError as error:
+        for view in (one, other):
+            if view.log is not None:
+                view.misread(error)
+        return Unresponsive(reason=f"the copy here: {error}")
     except (SourceFailed, InvalidProof) as error:
         return Unresponsive(reason=str(error))
 

@@ -72,6 +72,8 @@ class Folder(ABC, Generic[L]):
     """A word for people."""
     given_up: ClassVar[tuple[str, ...]]
     """What is set aside when a recovery of the log gave it up."""
+    discards: ClassVar[bool] = False
+    """Whether a damaged copy is put aside and fetched again: there are no words to lose."""
 
     # ---- a depth says -----------------------------------------------------------------------
 
@@ -96,9 +98,8 @@ class Folder(ABC, Generic[L]):
     def keep_shown(self, log: L, shown: tuple[Event, ...]) -> None:
         """Keep who signs the heads, if the copy itself does not say it."""
 
-    def discard(self) -> bool:
-        """Put a damaged copy aside, if it can be fetched again without loss."""
-        return False
+    def discard(self) -> None:
+        """Put a damaged copy aside, where `discards`."""
 
     @property
     def lacks_soul(self) -> bool:

@@ -23,6 +23,7 @@ class LeafFolder(Folder[LeafLog]):
 
     depth = "leaves"
     given_up = ("leaves", "leaves.size", "shown", "pursued")
+    discards = True
 
     @property
     def leaves(self) -> Path:
@@ -34,7 +35,7 @@ class LeafFolder(Folder[LeafLog]):
         return self.path / "shown"
 
     def open(self) -> LeafLog:
-        """Open the copy, all of it hashed. Raises StoreDamaged, OSError."""
+        """Open the copy, all of it hashed. Raises StoreError, OSError."""
         self._make()
         log = LeafLog(self.leaves)
         try:
@@ -69,11 +70,10 @@ class LeafFolder(Folder[LeafLog]):
         """See Folder."""
         return LeafOffer(log=log, head=head)
 
-    def discard(self) -> bool:
+    def discard(self) -> None:
         """Hashes are fetched again under the heads that are kept; who signs those is shown anew."""
         LeafLog.discard(self.leaves)
         self._shown.unlink(missing_ok=True)
-        return True
 
     def keep_shown(self, log: LeafLog, shown: tuple[Event, ...]) -> None:
         """Keep event 0 and the records of lineage, durably."""

@@ -2,7 +2,10 @@
 
 Requests go out side by side; answers are taken in one at a time, each with everything that follows
 from it on disk before the next. A full disk stops it for a while, an end (two histories, a broken
-log) for good: then it says why, and keeps what it has.
+log) for good: then it says why, keeps what it has for people, and offers nothing of it.
+
+That a log signed two histories is also found elsewhere: `frozen` is asked before anything else is,
+and what it knows ends the copying as if it had been met here.
 """
 
 import asyncio
@@ -16,7 +19,7 @@ from typing import Final, Generic, Protocol
 import structlog
 
 from ledger.core.checkpoint import SignedCheckpoint, open_checkpoint
-from ledger.core.errors import InvalidData, StoreDamaged, StoreError
+from ledger.core.errors import InvalidData, StoreDamaged, StoreError, TimmyError
 from ledger.core.event import Event
 from ledger.core.parting import Agreed
 from mesh.core import limits
@@ -97,6 +100,8 @@ class Mirror(Generic[L]):
     near: Callable[[], int] = lambda: limits.MIRROR_SOURCES_MAX
     """How many of them are asked at each poll; the others are, one after the other."""
     witness: Witness = _nobody
+    frozen: Callable[[int], Conflict | None] = lambda _: None
+    """What proves that this log signed two histories in an epoch, or in a later one."""
     now: Callable[[], float] = time.monotonic
     told: Told = field(default_factory=Told)
     """What was logged of its sources; shared with the other mirrors of a node."""
@@ -105,7 +110,9 @@ class Mirror(Generic[L]):
     trouble: str | None = None
     """Why nothing can be stored now: the disk."""
     damage: str | None = None
-    """What was found damaged in the copy, and is fetched again."""
+    """What of the copy could not be read; hashes are fetched again then."""
+    _misread: StoreError | None = None
+    """Why, until it is opened anew."""
     _soul_wanted: bool = False
     _doubt: Doubt | None = None
     """To be put beside what is here: a head that came without a proof that it continues this."""
@@ -142,6 +149,8 @@ class Mirror(Generic[L]):
         pursued = self._replica.head if self._replica else None
         complete = self.complete
         stored = self.log.size if self.log else 0
+        if ended and (left := self.folder.complete) is not None:
+            stored = Head.of_note(left).size
         return {
             "ledger": self.ledger_id,
             "depth": self.folder.depth,
@@ -172,6 +181,29 @@ class Mirror(Generic[L]):
     def _since(self, then: float | None) -> int | None:
         return None if then is None else int(self.now() - then)
 
+    def view(self, head: SignedCheckpoint) -> View | None:
+        """The tree under a head, if it lies here, and all of it could be read until now."""
+        log = self.log
+        if log is None or self._misread is not None or head.size > log.size:
+            return None
+        try:
+            here = log.root(head.size) == head.root
+        except TimmyError as error:
+            self.misread(error)
+            return None
+        return View(head=head, log=log, misread=self.misread) if here else None
+
+    def misread(self, error: TimmyError) -> None:
+        """Take in that somebody could not read this copy: told once; hashes are fetched again."""
+        if self.log is None:
+            return  # it was closed in that moment, and is opened anew
+        self.damage = str(error)
+        if isinstance(error, StoreError):
+            self._misread = error
+        if self.told.first(self._named(), self.damage, self.now()):
+            _log.error("a mirror cannot be read", ledger=self.ledger_id.hex(), why=self.damage)
+        self._wake.set()
+
     # ---- kept -------------------------------------------------------------------------------
 
     def hurry(self) -> None:
@@ -200,10 +232,11 @@ class Mirror(Generic[L]):
         try:
             log = self.folder.open()
         except StoreDamaged as error:
-            if not self.folder.discard():
+            if not self.folder.discards:
                 raise
             self.damage = str(error)
             _log.error("a mirror is damaged", ledger=self.ledger_id.hex(), why=self.damage)
+            self.folder.discard()
             log = self.folder.open()
         self.log = log
         note, lineage = self.folder.complete, log.lineage()
@@ -217,7 +250,7 @@ class Mirror(Generic[L]):
         return log
 
     def _close(self) -> None:
-        self._replica = self.complete = None
+        self._replica = self.complete = self._misread = None
         log, self.log = self.log, None
         if log is not None:
             log.close()
@@ -232,6 +265,10 @@ class Mirror(Generic[L]):
         async with asyncio.TaskGroup() as group:
             while replica.ended is None and (now := self.sources()).keys() == sources.keys():
                 self._wake.clear()
+                if self._misread is not None and self.folder.discards:
+                    raise self._misread  # opening it again finds what is damaged
+                if await self._freeze(replica):
+                    break
                 if self._soul_wanted:  # beside the rest: who is asked may be slow to be dead
                     self._soul_wanted = False
                     group.create_task(self._fetch_soul(replica))
@@ -244,6 +281,16 @@ class Mirror(Generic[L]):
         self._close()
         if isinstance(replica.ended, GivenUp):
             self.folder.set_aside(replica.ended.epoch)
+
+    async def _freeze(self, replica: Machine) -> bool:
+        """End if two histories of the epoch that is copied are known, or of a later one."""
+        newest = replica.head or (self.complete.checkpoint if self.complete else None)
+        proof = None if newest is None else self.frozen(newest.epoch)
+        if proof is None:
+            return False
+        async with self._turn:
+            await self._act(replica, replica.proven(proof))
+        return True
 
     async def _sleep(self, until: float | None) -> None:
         """Until an answer was taken in, or a time: soon enough to hear of other sources."""
@@ -291,6 +338,7 @@ class Mirror(Generic[L]):
                     self.folder.end("this log signed two histories", known, shown)
                     _log.error("a log signed two histories", ledger=self.ledger_id.hex())
                     await self.witness(await self._shown(action))
+                    self.complete = None  # nothing is given on while the last answers come in
                 case Broken(text=text):
                     self.folder.end(text)
                     _log.error("a mirror ends", ledger=self.ledger_id.hex(), why=text)
@@ -373,7 +421,8 @@ class Mirror(Generic[L]):
             return Unresponsive(reason=str(error))
         if head.checkpoint.origin != complete.checkpoint.origin:
             return Unresponsive(reason=f"it is of {head.checkpoint.origin}")
-        return await put_beside(View(head=complete, log=log), View(head=head, tiles=tiles))
+        here = View(head=complete, log=log, misread=self.misread)
+        return await put_beside(here, View(head=head, tiles=tiles))
 
     def _pursue(self, note: bytes, shown: tuple[Event, ...]) -> None:
         assert self.log is not None

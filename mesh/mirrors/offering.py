@@ -85,6 +85,8 @@ class Offering:
     """Shared with whatever else takes signed requests of the same peers."""
     on_refused: Callable[[str, str], None] = lambda _peer, _why: None
     """Told by which address, and why, somebody was given nothing; of each request."""
+    on_misread: Callable[[bytes, StoreError], None] = lambda _ledger, _error: None
+    """Told of which ledger what was asked for could not be read, and why."""
     _busy: Counter[str] = field(default_factory=Counter)
 
     def routes(self) -> list[web.RouteDef]:
@@ -112,6 +114,7 @@ class Offering:
         except NotOffered as error:
             return _refuse(404, str(error))
         except StoreError as error:
+            self.on_misread(_ledger(request), error)
             return _refuse(503, str(error), error.hint)
         except _Busy as error:
             return _refuse(429, str(error), "wait for the answers to your other requests")

@@ -102,6 +102,8 @@ class WitnessFile:
         self._lock = threading.Lock()
         self._lineages: dict[bytes, Lineage] = {}
         self._opened: apsw.Connection | None = None
+        self._epochs: dict[bytes, int] | None = None
+        """The last frozen epoch of each log; None if that has to be read."""
 
     @property
     def _db(self) -> apsw.Connection:
@@ -182,27 +184,25 @@ class WitnessFile:
 
     def _freeze(self, named: Checkpoint, notes: tuple[bytes, bytes]) -> Frozen:
         """Keep the proof of a conflict; the first one stays."""
-        place = (named.ledger_id, named.epoch)
         introduction = self._introduction(named.ledger_id)
         assert introduction is not None
-        proof = Equivocation(
-            ledger_id=named.ledger_id, epoch=named.epoch, introduction=introduction, notes=notes
-        ).encode()
-        self._db.execute(
-            "INSERT INTO frozen VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (*place, proof)
+        return self._keep_proof(
+            Equivocation(
+                ledger_id=named.ledger_id, epoch=named.epoch, introduction=introduction, notes=notes
+            )
         )
-        [found] = [one for one in self._frozen() if (one.ledger_id, one.epoch) == place]
-        return found
 
     def freeze(self, proof: Equivocation) -> Frozen:
         """Keep a proof that came from elsewhere and was verified: the log is frozen here, too."""
-        place = (proof.ledger_id, proof.epoch)
         with self._lock, transaction(self._db, self._path):
-            self._db.execute(
-                "INSERT INTO frozen VALUES (?, ?, ?) ON CONFLICT DO NOTHING",
-                (*place, proof.encode()),
-            )
-            [found] = [one for one in self._frozen() if (one.ledger_id, one.epoch) == place]
+            return self._keep_proof(proof)
+
+    def _keep_proof(self, proof: Equivocation) -> Frozen:
+        place, self._epochs = (proof.ledger_id, proof.epoch), None
+        self._db.execute(
+            "INSERT INTO frozen VALUES (?, ?, ?) ON CONFLICT DO NOTHING", (*place, proof.encode())
+        )
+        [found] = [one for one in self._frozen() if (one.ledger_id, one.epoch) == place]
         return found
 
     def _lineage(self, ledger_id: bytes) -> Lineage | None:
@@ -229,6 +229,16 @@ class WitnessFile:
             return []  # nobody's witness, and nothing was ever proven to it
         with self._lock, errors_as_ours(self._path):
             return self._frozen()
+
+    def frozen_epoch(self, ledger_id: bytes) -> int:
+        """The last epoch of a log that is frozen; -1 without one. From memory, but for once."""
+        if self._opened is None and not self._path.exists():
+            return -1
+        epochs = self._epochs
+        if epochs is None:
+            with self._lock, errors_as_ours(self._path):
+                epochs = self._epochs = {one.ledger_id: one.epoch for one in self._frozen()}
+        return epochs.get(ledger_id, -1)
 
     def latest(self) -> list[tuple[bytes, int, Seen]]:
         """Ledger id, epoch, and the largest head of each log that was cosigned."""

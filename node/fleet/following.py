@@ -127,14 +127,14 @@ class Following:
             await self._hold(conversation, author)
         if not any(self._indexes[ledger].says_more(conversation) for ledger in heads):
             return ()
-        heard = [self._heard(ledger, head, conversation) for ledger, head in heads.items()]
+        heard = self._heard_of_all(heads, conversation)
         spoken = [
             one
             for one in exchanges(heard, self.log.ledger_id)
             if self._new(one) and await _passes(one)
         ]
         await self._carry(conversation, spoken, heads)
-        for ledger in heads:
+        for ledger in [one.ledger for one in heard]:
             index = self._indexes[ledger]
             index.done[conversation] = index.newest.get(conversation, -1)
         newest = {one.ledger: one.cause for one in spoken}
@@ -152,14 +152,19 @@ class Following:
             _log.info("a mirror is behind what was said", ledger=ledger.hex(), wanted=size)
 
     async def _read_safely(self, ledger: bytes) -> SignedCheckpoint | None:
-        """As `_read`; None for a mirror that is made anew, or holds what we do not understand."""
+        """As `_read`; None for a mirror that is made anew, or cannot be read or understood."""
         try:
             return await self._read(ledger)
         except StoreFull:  # ours: what was to be erased is found again
             raise
         except TimmyError as error:
-            _log.warning("a mirror cannot be read", ledger=ledger.hex(), why=str(error))
+            self._misread(ledger, error)
             return None
+
+    def _misread(self, ledger: bytes, error: TimmyError) -> None:
+        mirror = self.mirrors().get(ledger)
+        if mirror is not None:
+            mirror.misread(error)
 
     async def _read(self, ledger: bytes) -> SignedCheckpoint | None:
         """Bring the index of a mirror up to its complete head; return that."""
@@ -182,8 +187,21 @@ class Following:
                 index.next = stop
                 await asyncio.sleep(0)
 
+    def _heard_of_all(
+        self, heads: Mapping[bytes, SignedCheckpoint], conversation: str
+    ) -> list[Heard]:
+        """What was said there, of the mirrors that can be read: the others lack it for now."""
+        found = []
+        for ledger, head in heads.items():
+            try:
+                found.append(self._heard(ledger, head, conversation))
+            except TimmyError as error:
+                self._misread(ledger, error)
+        return found
+
     def _heard(self, ledger: bytes, head: SignedCheckpoint, conversation: str) -> Heard:
-        index, log = self._indexes[ledger], self.mirrors()[ledger].log
+        index, mirror = self._indexes[ledger], self.mirrors().get(ledger)
+        log = None if mirror is None else mirror.log
         stream = index.streams.get(conversation)
         held = frozenset(index.held)
         if stream is None or log is None:

@@ -47,7 +47,7 @@ from mesh.mirrors.source import Source, SourceFailed
 from mesh.witnesses.equivocations import FILE_BYTES_MAX
 from node.fleet.duties import FleetDuty
 from node.fleet.hearing import Hearing
-from node.fleet.introductions import Introductions
+from node.fleet.introductions import Introductions, drawn
 from node.fleet.looking_back import PEER
 from node.fleet.mirroring import Mirroring
 from node.fleet.witnessed import PEERS, Witnessed
@@ -170,15 +170,15 @@ class Gossiping:
             await self._collect()
         rumour, opening = self.gossip.rumour(), self.gossip.summary()
         members = self.mirroring.audience().members
-        peers = sorted(url for url, one in sources.items() if one.node in members)
-        peers = self.draw.sample(peers, min(FANOUT, len(peers)))
+        known = (one for one in sources.values() if one.node in members)
+        peers = drawn(known, FANOUT, self.draw)
         told: list[Message] = [] if rumour is None else [rumour]
         talks: list[asyncio.Task[bool]] = []
         async with asyncio.TaskGroup() as group:
-            for number, url in enumerate(peers):
+            for number, source in enumerate(peers):
                 messages = [*told, opening] if number == 0 else told
                 if messages:
-                    talks.append(group.create_task(self._talk(sources[url], messages)))
+                    talks.append(group.create_task(self._talk(source, messages)))
         await self._settle(sources)
         if not talks or talks[0].result():  # the first one was told of all that is known here
             self._compared_once = True
@@ -312,7 +312,7 @@ class Gossiping:
                 case Frozen(proof=proof) if len(proof.data) == 2:
                     await self._prove(proof.log, (proof.data[0], proof.data[1]), None)
                 case Frozen():
-                    pass  # a file that the witness verified, and keeps
+                    pass  # a file that the witness verified and keeps: by it the copy ends
                 case Check(new=new):
                     self.doubts[new.log] = _Doubt(finding)
 
@@ -388,9 +388,9 @@ class Gossiping:
         if signed is None:
             return None
         mirror = self.mirroring.mirrors.get(head.log)
-        log = mirror.log if mirror is not None else None
-        if log is not None and head.size <= log.size and log.root(head.size) == head.root:
-            return View(head=signed, log=log)
+        here = mirror.view(signed) if mirror is not None else None
+        if here is not None:
+            return here
         teller = self._tellers.get(head.note)
         urls = [url for url in (*self.logs.urls(head.log), *sources) if url in sources]
         if not urls:

@@ -10,7 +10,7 @@ nothing of a log, or gives us none, has answered.
 import asyncio
 import random
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Iterable, Mapping
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -36,6 +36,17 @@ _SECONDS_MAX: Final = 10.0
 _WHY_CHARS_MAX: Final = 200
 
 _log = structlog.get_logger("node.fleet.introductions")
+
+
+def drawn(sources: Iterable[Source], most: int, draw: random.Random) -> list[Source]:
+    """Return `most` nodes at the most, at random, each by one of its addresses, at random.
+
+    Whoever names eight addresses is asked no more often than who names one.
+    """
+    of: dict[str, list[Source]] = {}
+    for source in sources:
+        of.setdefault(source.node, []).append(source)
+    return [draw.choice(of[node]) for node in draw.sample(sorted(of), min(most, len(of)))]
 
 
 @dataclass(slots=True, kw_only=True)
@@ -66,16 +77,16 @@ class Introductions:
 
     async def _ask_who(self, ledger: bytes, sources: Mapping[str, Source]) -> None:
         """Ask the log's own node, and some others, for its newest head and who signs it."""
-        own = [url for url in self.urls(ledger) if url in sources]
+        keys = {sources[url].node for url in self.urls(ledger) if url in sources}
         shown = self.shown.get(ledger)
         if shown is not None:
-            key = shown[0].lineage.genesis.keys["nostr"].hex()
-            own += [url for url, one in sources.items() if one.node == key]
-        others = [url for url in sources if url not in own]
-        asked = dict.fromkeys([*own, *self.draw.sample(others, min(_OTHERS_MAX, len(others)))])
+            keys.add(shown[0].lineage.genesis.keys["nostr"].hex())
+        own = [one for one in sources.values() if one.node in keys]
+        others = [one for one in sources.values() if one.node not in keys]
+        asked = drawn(own, len(own), self.draw) + drawn(others, _OTHERS_MAX, self.draw)
         async with asyncio.TaskGroup() as group:
-            for url in asked:
-                group.create_task(self._ask(ledger, sources[url]))
+            for source in asked:
+                group.create_task(self._ask(ledger, source))
 
     async def _ask(self, ledger: bytes, source: Source) -> None:
         try:

@@ -26,7 +26,7 @@ def show(home: Home, rows: list[dict[str, Any]]) -> None:
         console.out(f"{row['ledger']}  {standing(row)}")
         console.out(f"  in {home.mirrors / row['folder']}")
         if row["damage"]:
-            console.out(f"  was damaged, and is fetched again: {one_line(row['damage'])}")
+            console.out(f"  {damage(row)}")
         for source in row["sources"]:
             answered = source["answered_s"]
             told = "no answer yet" if answered is None else f"answered {answered} s ago"
@@ -34,6 +34,12 @@ def show(home: Home, rows: list[dict[str, Any]]) -> None:
             console.out(f"  {source['url']}: {told}{fault}")
         if row["more_sources"]:
             console.out(f"  {row['more_sources']} more are asked, one after the other")
+
+
+def damage(row: dict[str, Any]) -> str:
+    """Say what of a copy could not be read; "" if nothing. Hashes are all fetched again."""
+    how = "was damaged, and is fetched again" if row["depth"] == "leaves" else "could not be read"
+    return f"{how}: {one_line(row['damage'])}" if row["damage"] else ""
 
 
 def standing(row: dict[str, Any]) -> str:

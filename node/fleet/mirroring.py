@@ -7,6 +7,7 @@ growing with the next start.
 """
 
 import asyncio
+import io
 import random
 import time
 from collections.abc import Callable, Iterator
@@ -18,8 +19,9 @@ from typing import Any, Final
 
 import structlog
 
-from ledger.core.equivocation import Equivocation
-from ledger.core.errors import TimmyError
+from ledger.core.bundle import Reader
+from ledger.core.equivocation import Equivocation, read_equivocation
+from ledger.core.errors import StoreError, TimmyError
 from ledger.mirror import MirrorLog
 from ledger.release import Release
 from mesh.core import limits
@@ -175,7 +177,13 @@ class Mirroring:
             manifest=self._manifest,
             recent=self.recent,
             on_refused=self._refused,
+            on_misread=self._misread,
         )
+
+    def _misread(self, ledger_id: bytes, error: StoreError) -> None:
+        """A copy could not be read for somebody; damage of our own ledger is told by the node."""
+        if ledger_id in self.mirrors:
+            self.mirrors[ledger_id].misread(error)
 
     def _refused(self, peer: str, why: str) -> None:
         if self.refused.first(peer, why, time.monotonic()):
@@ -222,6 +230,7 @@ class Mirroring:
             told=self.told,
             jitter=_jitter(),
             witness=partial(_tell, ledger_id, self.witnessing),
+            frozen=partial(_frozen, ledger_id, self.witnessing),
         )
 
 
@@ -279,6 +288,19 @@ async def _tell(ledger_id: bytes, witnessing: Witnessing | None, found: Conflict
         await witnessing.hear(proof.encode())
     except TimmyError as error:  # the mirror has ended all the same, with both notes
         _log.error("the witness does not take the proof", reason=str(error))
+
+
+def _frozen(ledger_id: bytes, witnessing: Witnessing | None, epoch: int) -> Conflict | None:
+    """What is known here, from wherever, to prove two histories of this epoch or a later one."""
+    if witnessing is None or witnessing.file.frozen_epoch(ledger_id) < epoch:
+        return None
+    *_, last = (one for one in witnessing.file.frozen() if one.ledger_id == ledger_id)
+    proof = read_equivocation(Reader(io.BytesIO(last.proof)))
+    known, shown = proof.notes
+    return Conflict(
+        known=known, shown=shown, same_size=proof.branches is None,
+        introduction=proof.introduction, branches=proof.branches,
+    )  # fmt: skip
 
 
 def _jitter() -> Iterator[float]:

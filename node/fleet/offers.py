@@ -164,7 +164,8 @@ class Offers:
             if log is not None and (known is None or known[0] != steps):
                 try:
                     known = self._read[member.ledger] = steps, trials_of(log, size)
-                except TimmyError:  # a copy that is made anew at this moment
+                except TimmyError as error:  # or it is made anew at this moment
+                    self._misread(member.ledger, error)
                     known = None
             found[member.ledger] = {} if known is None else known[1]
         return found
@@ -174,9 +175,15 @@ class Offers:
         log, size = self._copy(ledger)
         try:
             at = [] if log is None else log.positions(types.ADOPTION_STREAM, 0)
-        except TimmyError:  # as above
+        except TimmyError as error:
+            self._misread(ledger, error)
             return None, 0, 0
         return log, size, bisect_left(at, size)
+
+    def _misread(self, ledger: bytes, error: TimmyError) -> None:
+        mirror = self.mirrors().get(ledger)
+        if mirror is not None:
+            mirror.misread(error)
 
     def _copy(self, ledger: bytes) -> tuple[Log | None, int]:
         """A member's ledger as far as it is proven, our own as it is."""

@@ -25,6 +25,7 @@ from node.commands.bus import text as bus_text
 from node.config import load
 from node.fleet.bus import server_of
 from node.fleet.files import fleet_files
+from node.fleet.mirror_rows import damage
 from node.home import Home
 from node.keeping.selfcheck import check_home
 from node.open import node_runs, open_log
@@ -380,12 +381,10 @@ def _mirrors(home: Home, name: str) -> Finding:
         return Finding(name=name, ok=None, text="no copy grows while no node runs", hint=error.hint)
     hint = "timmy mesh mirrors"
     for row in rows:
-        if row["ended"] or row["trouble"]:
-            why = one_line(row["ended"] or row["trouble"])
-            return Finding(name=name, ok=False, text=f"{row['ledger'][:16]}: {why}", hint=hint)
-        if row["damage"]:
-            why = f"was damaged, and is fetched again: {one_line(row['damage'])}"
-            return Finding(name=name, ok=None, text=f"{row['ledger'][:16]}: {why}", hint=hint)
+        if row["ended"] or row["trouble"] or row["damage"]:
+            why = one_line(row["ended"] or row["trouble"] or damage(row))
+            ok = None if why == damage(row) and row["depth"] == "leaves" else False
+            return Finding(name=name, ok=ok, text=f"{row['ledger'][:16]}: {why}", hint=hint)
     late = [row for row in rows if row["behind"] != 0 or not _asked_lately(row)]
     text = f"{len(rows)} ledgers copied, {len(late)} of them behind or without a source"
     return Finding(name=name, ok=None if late else True, text=text, hint=hint if late else None)

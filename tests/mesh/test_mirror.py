@@ -52,15 +52,16 @@ class Withholding(Offer):
 class Server:
     """A node that offers a life, at the size it has."""
 
-    def __init__(self, life, *, everyone=False):
+    def __init__(self, life, *, everyone=False, node=NODE):
         self.at(life)
+        self.node = node
         self.manifest = None
         self.audience = Audience(
             members=frozenset({MEMBER.pubkey}), watchers=frozenset({WATCHER.pubkey}),
             everyone=everyone,
         )  # fmt: skip
         self.offering = Offering(
-            node=NODE.pubkey, audience=lambda: self.audience, find=self.find,
+            node=node.pubkey, audience=lambda: self.audience, find=self.find,
             soul=lambda _: agent.SOUL, clock=lambda: NOW, manifest=lambda: self.manifest,
         )  # fmt: skip
 
@@ -90,15 +91,16 @@ class Server:
 
     def source(self, signer=MEMBER):
         return Source(
-            url=self.url, node=NODE.pubkey, signer=signer, session=self.session, clock=lambda: NOW
-        )
+            url=self.url, node=self.node.pubkey, signer=signer, session=self.session,
+            clock=lambda: NOW,
+        )  # fmt: skip
 
     async def get(self, path, signer=None, manifest=None):
         url = f"{self.url}{PREFIX}/{self.life.id.hex()}/{path}"
         headers = {}
         if signer is not None:
             headers["Authorization"] = sign_request(
-                signer, url, "GET", node=NODE.pubkey, now=NOW, manifest=manifest
+                signer, url, "GET", node=self.node.pubkey, now=NOW, manifest=manifest
             )
         async with self.session.get(url, headers=headers) as response:
             return response.status, await response.read()

@@ -28,11 +28,12 @@ async def world():
 class Other:
     """Another member: its ledger, and how much of it a signed head covers here."""
 
-    def __init__(self):
-        self.journal = Journal(new_log())
+    def __init__(self, log=None):
+        self.journal = Journal(log or new_log())
         self.gateway = Gateway(self.journal)
         self.covered = None
         self.hurried = 0
+        self.misread = []
 
     @property
     def ledger(self):
@@ -58,7 +59,9 @@ class Other:
         log = self.journal.log
         size = log.size if self.covered is None else self.covered
         head = SimpleNamespace(size=size, root=b"r" * 32)
-        return SimpleNamespace(log=log, complete=head, hurry=self.hurry)
+        return SimpleNamespace(
+            log=log, complete=head, hurry=self.hurry, misread=self.misread.append
+        )
 
     def hurry(self):
         self.hurried += 1

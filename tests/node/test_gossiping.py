@@ -2,6 +2,7 @@
 
 import io
 import random
+from collections import Counter
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import replace
 from types import SimpleNamespace
@@ -22,6 +23,7 @@ from mesh.core.nip98 import Recent, sign_request
 from mesh.mirrors.offer import Offer
 from node.fleet import gossiping as module
 from node.fleet.gossiping import PATH, Gossiping
+from node.fleet.introductions import drawn
 from node.fleet.looking_back import LookingBack
 from node.open import now_ms
 from tests.ledger.makers import message, open_log
@@ -33,7 +35,7 @@ from tests.spec import agent
 from tests.spec.make_equivocations import FALSE_ONES, TRUE
 
 SHOWS_NONE = "a peer does not show a log's head"
-OWN, PEER = NostrSigner(bytes([6] * 32)), NostrSigner(bytes([8] * 32))
+OWN, PEER, OTHER = (NostrSigner(bytes([at] * 32)) for at in (6, 8, 10))
 
 
 @pytest.fixture
@@ -95,7 +97,7 @@ async def gossiping(log, path, *servers, follows=(), clock=(0.0,)):
 
 async def test_two_who_show_two_histories_are_put_beside_each_other(log, tmp_path, life):
     """No copy is here: the tiles of each are those of who showed the head."""
-    one, other = Server(life), Server(rewritten(life))
+    one, other = Server(life), Server(rewritten(life), node=OTHER)
     async with gossiping(log, tmp_path, one, other, follows=(life.id,)) as node:
         for _ in range(3):
             await node.step()
@@ -106,7 +108,7 @@ async def test_two_who_show_two_histories_are_put_beside_each_other(log, tmp_pat
 
 
 async def test_who_hides_the_hashes_is_unresponsive_and_accused_of_nothing(log, tmp_path, life):
-    one, other = Server(life), Server(life)
+    one, other = Server(life), Server(life, node=OTHER)
     other.at(rewritten(life), tiles=False)
     async with gossiping(log, tmp_path, one, other, follows=(life.id,)) as node:
         for _ in range(7 * module._LOOK_ROUNDS):
@@ -116,7 +118,7 @@ async def test_who_hides_the_hashes_is_unresponsive_and_accused_of_nothing(log, 
 
 
 async def test_a_log_that_grows_is_in_no_doubt(log, tmp_path, life):
-    one, other = Server(life), Server(life)
+    one, other = Server(life), Server(life, node=OTHER)
     async with gossiping(log, tmp_path, one, other, follows=(life.id,)) as node:
         await node.step()
         life.say(30).hand_off().say(5)
@@ -130,7 +132,7 @@ async def test_a_log_that_grows_is_in_no_doubt(log, tmp_path, life):
 
 async def test_a_head_that_a_witness_could_not_place_is_looked_into(log, tmp_path, life):
     other = rewritten(life)
-    one, two = Server(life), Server(life)
+    one, two = Server(life), Server(life, node=OTHER)
     async with gossiping(log, tmp_path, one, two, follows=(life.id,)) as node:
         await node.step()
         two.at(other)
@@ -152,12 +154,18 @@ class Liar(Offer):
 class Gossiper(Server):
     """A node that hears gossip, or fails."""
 
-    def __init__(self, life):
-        super().__init__(life)
+    def __init__(self, life, **more):
+        super().__init__(life, **more)
+        self.asked, self.told = 0, 0
         self.gossips, routes = False, self.offering.routes
         self.offering = SimpleNamespace(routes=lambda: [*routes(), web.post(PATH, self.hear)])
 
+    def find(self, ledger_id):
+        self.asked += 1
+        return super().find(ledger_id)
+
     async def hear(self, _request):
+        self.told += 1
         if not self.gossips:
             return web.Response(status=500, text="it is late")
         return web.Response(body=encode_messages([]))
@@ -232,6 +240,36 @@ async def test_a_false_proof_of_a_peer_is_logged_once(log, tmp_path, life):
         assert len(mine) > 1
         assert node.witnessing.diverged() == []
         assert node.value()["no_room"] == 0
+
+
+async def test_who_has_many_addresses_is_told_and_asked_no_more_than_who_has_one(
+    log, tmp_path, life
+):
+    many = [Gossiper(life, node=PEER) for _ in range(6)]
+    single = Gossiper(life, node=OTHER)
+    for one in (*many, single):
+        one.gossips = True
+    async with gossiping(log, tmp_path, *many, single, follows=(life.id,)) as node:
+        members = frozenset({PEER.pubkey, OTHER.pubkey})
+        node.mirroring.audience = lambda: SimpleNamespace(members=members)
+        for number in range(1, 13):
+            news = replace(head_of(life.head().encode()), log=bytes([number] * 32))
+            node.gossip.take(news)  # so that everybody drawn is told something
+            node._round = 0  # in which every log is asked
+            await node.step()
+        assert sum(one.told for one in many) == single.told == 12
+        assert sum(one.asked for one in many) == single.asked == 12
+        assert len([one for one in many if one.told]) > 2, "now by this one, now by that"
+
+
+def test_a_draw_is_of_nodes():
+    """A hundred names of one node, and three of others, each as likely."""
+    sources = [SimpleNamespace(node=one) for one in ["a"] * 100 + ["b", "c", "d"]]
+    draw = random.Random(3)
+    found = Counter(one.node for _ in range(1000) for one in drawn(sources, 2, draw))
+    assert {each // 100 for each in found.values()} <= {4, 5}
+    assert [one.node for one in drawn(sources[:50], 4, draw)] == ["a"]
+    assert drawn([], 4, draw) == []
 
 
 def asked(messages, *, signer=PEER, path=PATH, off=0):

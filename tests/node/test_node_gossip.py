@@ -2,7 +2,7 @@
 
 import pytest
 
-from tests.node.test_node_mirroring import Agent
+from tests.node.test_node_mirroring import Agent, row
 from tests.node.world import until
 from tests.ports import free_port
 
@@ -71,6 +71,8 @@ def test_a_split_view_is_proven_by_those_who_were_shown_its_halves(agents, tmp_p
                 checked = node.home.run("verify", files(node)[0])
                 assert checked.code == 1
                 assert "DIVERGED" in checked.out
+            until(lambda: row(c, ada)["ended"], WAIT, "what Cid copied is copied no more")
+            assert cid.mirror(ada).run("--json", "log", "--last", "1").good().json, "and is read"
             assert b.status()["gossip"]["logs"] >= 2
             assert "DIVERGED" in bob.home.run("status").good().out
             b.request("POST", "/fleet/gossip", b"\x80", token="").refused(422, "NIP-98")

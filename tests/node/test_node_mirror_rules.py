@@ -232,6 +232,7 @@ ROW = {
         ({"trouble": "the disk is full"}, "waits, 9 events: the disk", False),
         ({"depth": "leaves"}, "leaves only: 9 events, all there were 3 s ago", True),
         ({"depth": "leaves", "damage": "tile 3"}, "leaves only: 9 events, all", None),
+        ({"damage": "tile 3"}, "9 events, all there were 3 s ago", False),
     ],
 )
 def test_how_a_mirror_is_said_in_a_line_and_by_the_doctor(tmp_path, monkeypatch, changes, told, ok):

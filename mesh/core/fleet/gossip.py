@@ -111,7 +111,7 @@ class Check:
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Frozen:
-    """A log was found to be written twice: record it, stop serving it, tell people."""
+    """A log was found to be written twice: record it, tell people, stop copying and serving it."""
 
     proof: Proof
 
