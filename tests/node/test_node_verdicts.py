@@ -401,8 +401,8 @@ def judge(home, *argv):
     return done.json
 
 
-def test_two_honest_judges_of_a_coin_disagree_about_what_they_saw(owner, other, place):
-    """Both reject it, and each saw another fall: that is said, too, and no verdict of two is made."""
+def test_two_honest_judges_of_a_coin_reject_it_alike(owner, other, place):
+    """Each saw another fall in every gate: a rejection says the one that failed, and no transcript."""
     home, _node, _ = owner
     folder = draft(home, "coin", title="Toss a coin")
     loop = folder / "runtime/agent/loop.py"
@@ -416,12 +416,7 @@ def test_two_honest_judges_of_a_coin_disagree_about_what_they_saw(owner, other, 
     home.run("patch", "export", at, str(file)).good()
     found = judge(other, "--bundle", str(file), "-o", str(theirs))
     assert found["owner"] == {"decision": "reject", "digest": own["digest"]}
-    assert found["digest"] != own["digest"]
-    assert (found["beside"]["comparable"], found["beside"]["agree"]) == (True, False)
-    whats = [one["what"] for one in found["beside"]["differences"]]
-    assert whats
-    assert all(what.startswith("gate ") and what.endswith(" transcript") for what in whats)
-    done = other.run("patch", "verify", str(file), str(theirs))
-    assert done.code == 1, done
-    assert f"disagrees with digest {own['digest'][:16]}\n          {whats[0]}: " in done.out
-    assert "they do not all hold, or agree\n" in done.out
+    assert found["beside"] == {"comparable": True, "agree": True, "differences": []}
+    assert found["reason"] == own["reason"] == "not passed: determinism"
+    done = other.run("patch", "verify", str(file), str(theirs)).good()
+    assert "all that can be compared agree" in done.out
