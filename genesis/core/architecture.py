@@ -287,12 +287,14 @@ def patched(base: Architecture, patch: Patch) -> Architecture:
             raise constitutional(change)
     files = apply_to(patch, base)
     try:
-        return Architecture(files, base.reducers)
+        made = Architecture(files, base.reducers)
+        thresholds.check_floors(base.get(thresholds.PATH), made.get(thresholds.PATH))
     except InvalidTree as error:
         line, path = _accused(patch, str(error))
         raise InvalidPatch(
             f"the result is no architecture: {error}", reason=Reason.RESULT, line=line, path=path
         ) from error
+    return made
 
 
 def _accused(patch: Patch, why: str) -> tuple[int, str]:

@@ -80,7 +80,8 @@ class Proposed:
     """What answers and verdicts must be about: ids and digests of 32 bytes.
 
     `patch` is the id of the proposal's event, `base` and `root` are those of the architectures
-    before and after, `commitment` is that to the judge's seed.
+    before and after, `commitment` is that to the judge's seed. `tries` counts from 1, along its
+    lineage or on its base, whichever is the higher: of a later one more is asked.
     """
 
     ledger: bytes
@@ -90,6 +91,7 @@ class Proposed:
     base: bytes
     root: bytes
     commitment: bytes
+    tries: int = 1
 
     def question(self, verdict: bytes) -> Question:
         """Return what is asked of people once there is a verdict of this digest."""
@@ -103,11 +105,20 @@ class Proposed:
 
     def is_of(self, inputs: Inputs) -> bool:
         """Whether these inputs are of this proposal."""
-        return (
+        return self.unlike(inputs) is None
+
+    def unlike(self, inputs: Inputs) -> str | None:
+        """Say why these inputs are not of this proposal, or None."""
+        same = (
             inputs.patch_sha256 == self.patch_sha256
             and (inputs.parent_root, inputs.result_root) == (self.base, self.root)
             and seed_commitment(inputs.seed) == self.commitment
         )
+        if not same:
+            return "patch, base, result or seed are other ones"
+        if inputs.tries < self.tries:
+            return f"it was judged as try {inputs.tries}, and is try {self.tries}: too little asked"
+        return None
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)

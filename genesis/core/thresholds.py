@@ -3,6 +3,10 @@
 `thresholds.toml` holds them in one form only: tables and keys in the order of the alphabet, whole
 numbers, nothing else. What is not named here (money, approvals, rules, anything of safety) is
 pinned.
+
+Replies and steps a judge plays out: a turn must end with its answer within them. Time he cannot,
+for nobody's machine is another's, nor how long results of tools must be: those have floors, below
+which no patch may take them. What the operator writes into his node.toml is his own.
 """
 
 import tomllib
@@ -23,6 +27,17 @@ BOUNDS: Final[Mapping[str, Mapping[str, tuple[int, int]]]] = {
     "tools": {"result_kb": (1, 256), "turn_seconds": (1, 86_400)},
 }
 """Table, key, least and most: as in node.toml, whose values these are."""
+FLOORS: Final[Mapping[str, Mapping[str, int]]] = {
+    "agent": {"turn_seconds_max": 300},
+    "tools": {"result_kb": 16, "turn_seconds": 60},
+}
+"""What a patch may not go below.
+
+    turn_seconds_max   two replies of a small model of one's own, with the result of a tool between
+                       them: 4,000 tokens read at 42 a second and 512 said at 19, twice
+    result_kb          five hits of a search as long as hits may be
+    turn_seconds       two of the slowest tools, which have 25 s each
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,3 +82,23 @@ def parse_thresholds(data: bytes) -> Thresholds:
     if read.render() != data:
         raise InvalidTree(f"{PATH}: it has another form than its values are written in")
     return read
+
+
+def check_floors(before: bytes | None, after: bytes | None) -> None:
+    """Refuse what a patch makes of the file `before` if it takes a value below its floor.
+
+    What lies there already may stay, or come nearer. Raises InvalidTree.
+    """
+    if after is None or after == before:
+        return
+    old = None if before is None else parse_thresholds(before).values
+    new = parse_thresholds(after).values
+    for table, floors in FLOORS.items():
+        for key, floor in floors.items():
+            value = new[table][key]
+            least = floor if old is None else min(floor, old[table][key])
+            if value < least:
+                line = after.decode().split("\n").index(f"{key} = {value}") + 1
+                raise InvalidTree(
+                    f"{PATH}:{line}: {table}.{key} is {value}, and no patch takes it below {least}"
+                )

@@ -10,6 +10,9 @@ mutant that is late twice was not found by its gate.
 Of a later try more cases of each gate are drawn (`program.draws_of`), and candidate and parent
 must pass all of them; a mutant is played on the first.
 
+Of a rejection the findings hold the first failed gate alone: which others were tried behind one
+that hangs is a matter of pace. So a gate before it that could not be told leaves all inconclusive.
+
 A case of many lives is lived so often by the candidate, in the first draw, and by mutants; by the
 parent only after a failure, when it is to be told whose that is.
 """
@@ -19,7 +22,7 @@ import platform
 import time
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import suppress
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from pathlib import Path
 from typing import Any, Final
 
@@ -31,10 +34,20 @@ from genesis.core.tree import Tree
 from genesis.core.verdict import Decision, Findings, Inputs, Outcome, Verdict
 from genesis.judging import evidence, measuring, program
 from genesis.judging.budget import Budget
+from genesis.judging.cast import CANDIDATE, PARENT, Cast, Job
 from genesis.judging.mutants import MUTANTS, Mutant, specimen, with_files
 from genesis.judging.past import Snapshot
 from genesis.judging.player import TRANSCRIPT_TAG, Recording, play
-from genesis.judging.report import Trial, gate_of, measures, reason, since_ms, tooth_of
+from genesis.judging.report import (
+    Trial,
+    first_failed,
+    gate_of,
+    measures,
+    reason,
+    rejection,
+    since_ms,
+    tooth_of,
+)
 from genesis.judging.scenes import Case, Past
 from genesis.judging.subject import Cage, Violation
 from genesis.trees import write_tree
@@ -45,47 +58,8 @@ from runtime.rooms import workplace
 from runtime.sandbox import Engine, SandboxError
 from runtime.tasks import to_its_end
 
-PARENT: Final = "parent"
-CANDIDATE: Final = "candidate"
 _FREE: Final = frozenset(program.PLAYED) - {program.LIMITS}
 """Gates whose cases depend on nothing but the tree."""
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class Job:
-    """Play these cases of one gate, one after the other, with the tree of a folder."""
-
-    who: str
-    folder: str
-    cases: tuple[Case, ...]
-
-    @property
-    def gate(self) -> str:
-        """Which they are of."""
-        return self.cases[0].gate
-
-
-@dataclass(frozen=True, slots=True, kw_only=True)
-class _Cast:
-    """The jobs of a judgment, by gate."""
-
-    candidate: Mapping[str, Job]
-    parent: Mapping[str, Job]
-    first: Mapping[str, Case]
-    past: Past
-
-    def briefly(self) -> "_Cast":
-        """Return the same for a candidate that passed: what its parent does decides little then."""
-        parent = {
-            gate: replace(job, cases=tuple(case.briefly() for case in job.cases))
-            for gate, job in self.parent.items()
-        }
-        return replace(self, parent=parent)
-
-    def mutant(self, mutant: Mutant, starved: Mapping[str, Case]) -> Job:
-        """Return the job of a mutant of a gate that is played."""
-        case = self.first[mutant.gate] if mutant.bounds is None else starved[mutant.name]
-        return Job(who=mutant.name, folder=mutant.defect, cases=(case,))
 
 
 class Bench:
@@ -148,26 +122,27 @@ class Bench:
             trees |= {mutant.defect: specimen(mutant.defect) for mutant in MUTANTS}
             await to_its_end(asyncio.to_thread(_write_all, trees, self._folder))
             candidate = await self._candidate(cast, result)
-            failed = [trial.gate for trial in candidate if trial.outcome is Outcome.FAIL]
+            failed = first_failed(candidate)
             passed = all(trial.outcome is Outcome.PASS for trial in candidate)
-            asked = list(program.GATES) if passed else failed[:1]
+            asked = list(program.GATES) if passed else failed
             alike = self._parent.tree == result.tree
             known = {t.gate: t for t in candidate if alike and _is_the_parent_s(t)}
             cast = cast.briefly() if passed else cast
             parent, teeth = await self._controls(asked, cast, starved, known)
             if passed:
                 candidate = self._held_to_words(candidate, parent, result)
-            findings = Findings(
+            found = Findings(
                 inputs=inputs,
                 gates=tuple(gate_of(parent.get(trial.gate), trial) for trial in candidate),
                 teeth=tuple(tooth_of(mutant, trial) for mutant, trial in teeth),
             )
+            findings = rejection(found)
             more: dict[str, Any] = {"replayed": told}
             if findings.decision is Decision.ACCEPT:
                 findings, extras = await self._extras(findings, key, setting, cast, result)
                 more |= extras
         trials = {PARENT: list(parent.values()), CANDIDATE: candidate}
-        why = reason(findings, [*candidate, *parent.values(), *(t for _, t in teeth)])
+        why = reason(found, [*candidate, *parent.values(), *(t for _, t in teeth)])
         return self._conclude(findings, why or more.pop("unmet", ""), trials=trials, more=more)
 
     def _cast(
@@ -177,7 +152,7 @@ class Bench:
         events: Sequence[Event],
         ts_ms: int,
         result: Architecture,
-    ) -> tuple[_Cast, Mapping[str, Case], program.Setting]:
+    ) -> tuple[Cast, Mapping[str, Case], program.Setting]:
         """Draw all cases. Seconds for a long ledger: not for the event loop."""
         snapshot = Snapshot.of(events, self._state)
         turns = tuple(snapshot.turns())
@@ -203,12 +178,12 @@ class Bench:
             for who in (PARENT, CANDIDATE)
         )
         first = {gate: job.cases[0] for gate, job in parent.items()}
-        cast = _Cast(candidate=candidate, parent=parent, first=first, past=snapshot.past)
+        cast = Cast(candidate=candidate, parent=parent, first=first, past=snapshot.past)
         return cast, starved, setting
 
     # ---- who is tried ---------------------------------------------------------------------------
 
-    async def _candidate(self, cast: _Cast, result: Architecture) -> list[Trial]:
+    async def _candidate(self, cast: Cast, result: Architecture) -> list[Trial]:
         """Try all gates; but what reads badly, or cannot even shake hands, is asked no more."""
         read = [await self._read(gate, self._parent, result) for gate in READS]
         for trial in read:
@@ -226,7 +201,7 @@ class Bench:
     async def _controls(
         self,
         asked: Sequence[str],
-        cast: _Cast,
+        cast: Cast,
         starved: Mapping[str, Case],
         known: Mapping[str, Trial],
     ) -> tuple[dict[str, Trial], list[tuple[Mutant, Trial]]]:
@@ -276,10 +251,13 @@ class Bench:
         findings: Findings,
         key: bytes,
         setting: program.Setting,
-        cast: _Cast,
+        cast: Cast,
         result: Architecture,
     ) -> tuple[Findings, dict[str, Any]]:
-        """Measure, and look at the tests that the patch brings. Nothing here can change a pass."""
+        """Measure, and look at the tests that the patch brings.
+
+        What is found makes no other decision of a pass; what cannot be measured leaves none.
+        """
         inputs = findings.inputs
         measure = measuring.MEASURES.get(inputs.measure)
         more: dict[str, Any] = {}
@@ -288,6 +266,9 @@ class Bench:
         if measure is not None:
             cases = measuring.cases_of(key, setting, inputs.tries)
             pairs = await self._pairs(measure, cases)
+            if pairs is None:
+                why = f"the machine may have been too busy to measure {inputs.measure}"
+                return Findings(inputs=inputs), {"unmet": why}
             if measure.counted:
                 findings = replace(findings, counts=tuple(pairs))
             effect = measuring.effect_of(inputs.measure, pairs, self._wanted, inputs.tries)
@@ -413,20 +394,24 @@ class Bench:
 
     async def _pairs(
         self, measure: measuring.Measure, cases: Sequence[Case]
-    ) -> list[tuple[int, int]]:
-        """Measure each turn of the cases: what the parent came to, and what the candidate did."""
+    ) -> list[tuple[int, int]] | None:
+        """Measure each turn of the cases: what the parent came to, and what the candidate did.
+
+        A play that fails is played once more. None if that fails, too: with a pair less there
+        would be another digest, for a moment in which the machine was busy.
+        """
         pairs: list[tuple[int, int]] = []
         rounds = 1 if measure.counted else max(1, self._budget.timed_rounds)
         order = (PARENT, CANDIDATE) if measure.counted else (PARENT, CANDIDATE, CANDIDATE, PARENT)
         for case in cases:
             sums: dict[str, list[list[int]]] = {PARENT: [], CANDIDATE: []}
             for who in order * rounds:
-                recording = await self._measured(who, case)
-                if recording is not None:
-                    sums[who].append(measure.of(case, recording))
-            if sums[PARENT] and len(sums[PARENT]) == len(sums[CANDIDATE]):
-                columns = [[sum(turn) for turn in zip(*sums[w], strict=True)] for w in sums]
-                pairs += list(zip(*columns, strict=True))
+                recording = await self._measured(who, case) or await self._measured(who, case)
+                if recording is None:
+                    return None
+                sums[who].append(measure.of(case, recording))
+            columns = [[sum(turn) for turn in zip(*sums[w], strict=True)] for w in sums]
+            pairs += list(zip(*columns, strict=True))
         return pairs
 
     async def _measured(self, who: str, case: Case) -> Recording | None:

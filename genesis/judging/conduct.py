@@ -7,7 +7,8 @@
     conformance   a history of every kind: no call has a wrong form, nothing is put into anybody's
                   mouth, nothing is claimed that is not on record
     worn          a skin: it comes behind who the agent is, and takes nothing away
-    limits        a model that never stops asking for tools: the turn ends within its bounds
+    limits        within the bounds of the patch a tool can be used, and its result answered;
+                  and a model that never stops asking for tools comes to an end
 
 The messages of `crisis` are all those of the safety tests, and their replies all the labelled good
 ones (runtime/data): one that is left out is one by which a patch may do harm. Drawn words are put
@@ -304,11 +305,12 @@ def _worn(scene: Scene) -> Case:
 
 
 def limits_case(scene: Scene, bounds: Bounds) -> Case:
-    """A model that asks for a tool again and again, until no more replies are given."""
+    """A turn with a tool in it, and a model that asks until no more replies are given."""
     stream, words = scene.stream(), scene.draws.words
     tool, arguments = scene.tool()
     asks = Reply(text=words(4), calls=((tool, arguments),))
     plain = scene.message(stream)
+    worked = scene.message(stream, replies=[asks, words(6)])
     endless = scene.message(stream, replies=[asks])
     after = scene.message(stream)
 
@@ -319,10 +321,9 @@ def limits_case(scene: Scene, bounds: Bounds) -> Case:
         said = played.answer(endless)
         return None if said and asks.text in said else "it does not answer with what it has"
 
-    once = every(answered(plain, after), check)
-    return scene.case(
-        "limits", once, [plain], [endless], [after], tools={tool: ("done", words(3))}, bounds=bounds
-    )
+    once = every(answered(plain, worked, after), as_asked(worked), told_on(worked), check)
+    rounds = [[message] for message in (plain, worked, endless, after)]
+    return scene.case("limits", once, *rounds, tools={tool: ("done", words(3))}, bounds=bounds)
 
 
 CONDUCT_MAKERS: Final = (_crisis, _permission, _conformance, _worn)

@@ -60,6 +60,7 @@ _PLAYED: Final = (
     *_defects("worn", "naked", "disguised"),
     *_defects("limits", "insatiable", "gives-up"),
     Mutant(name="starved", gate="limits", bounds=Bounds(steps_max=2)),
+    Mutant(name="cut-short", gate="limits", bounds=Bounds(replies_max=1)),
     *_defects("replay", "idles", "halves", "shouts"),
 )
 

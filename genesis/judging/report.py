@@ -2,7 +2,7 @@
 
 import time
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from genesis.core.verdict import Decision, Findings, Gate, Outcome, Tooth
@@ -23,6 +23,28 @@ class Trial:
     doubtful: bool = False
     """It failed, or was not tried, for what may be the machine's doing."""
     took_ms: int = 0
+
+
+def first_failed(trials: Sequence[Trial]) -> list[str]:
+    """Return the first gate that was failed, if all before it were passed: one name, or none."""
+    first = next((trial for trial in trials if trial.outcome is not Outcome.PASS), None)
+    return [first.gate] if first is not None and first.outcome is Outcome.FAIL else []
+
+
+def rejection(findings: Findings) -> Findings:
+    """Return what every honest judge finds: of a rejection the first failed gate and its teeth."""
+    if findings.decision is not Decision.REJECT:
+        return findings
+    first = next(gate for gate in findings.gates if gate.candidate is Outcome.FAIL)
+    rest = Outcome.NOT_RUN
+    return replace(
+        findings,
+        gates=tuple(
+            gate if gate is first else Gate(name=gate.name, parent=rest, candidate=rest)
+            for gate in findings.gates
+        ),
+        teeth=tuple(tooth for tooth in findings.teeth if tooth.gate == first.name),
+    )
 
 
 def reason(findings: Findings, trials: Sequence[Trial]) -> str:
@@ -48,6 +70,7 @@ def measures(trials: Sequence[Trial]) -> dict[str, Any]:
         "memory_peak_bytes": max((usage.memory_peak_bytes or 0 for usage in usages), default=0),
         "gates": {
             trial.gate: {
+                "outcome": trial.outcome.value,
                 "took_ms": trial.took_ms,
                 "timed_out": trial.timed_out,
                 "why": trial.why,

@@ -354,7 +354,8 @@ def _check_speaker(position: int, case: Case, rules: Rules, made: SignedAnswer) 
 def proposed_of(ledger: bytes, event: Event) -> Proposed:
     """Return what verdicts and answers must be about. Raises NotFound, Refused.
 
-    The class follows from what the proposal touches, as the paths were read when it was made.
+    The class follows from what the proposal touches, as the paths were read when it was made, and
+    which try it is from what was counted then.
     """
     if event.type != types.PATCH_PROPOSED.name:
         raise NotFound(
@@ -377,6 +378,7 @@ def proposed_of(ledger: bytes, event: Event) -> Proposed:
         base=payload["base"],
         root=payload["root"],
         commitment=payload["seed_commitment"],
+        tries=max([1, *(n for n in map(payload.get, ("attempt", "on_base")) if type(n) is int)]),
     )
 
 

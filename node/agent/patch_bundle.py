@@ -162,16 +162,21 @@ class PatchBundle:
     @cached_property
     def owner(self) -> SignedVerdict | None:
         """The owner's verdict, of this proposal and at the head that is proven; None without."""
+        return next((one for one, why in self.own if why is None), None)
+
+    @cached_property
+    def own(self) -> list[tuple[SignedVerdict, str | None]]:
+        """The owner's verdicts, each with why it is not of this proposal and head, or None."""
+        found = []
         for envelope in self.carried.envelopes:
             try:
-                found = verify_envelope(envelope, trusted=self.judges)
+                one = verify_envelope(envelope, trusted=self.judges)
             except InvalidVerdict:
                 continue
-            inputs = found.verdict.findings.inputs
-            place = inputs.head_size, inputs.head_root
-            if place == (self.carried.size, self.carried.root) and self.proposed.is_of(inputs):
-                return found
-        return None
+            inputs = one.verdict.findings.inputs
+            there = (inputs.head_size, inputs.head_root) == (self.carried.size, self.carried.root)
+            found.append((one, self.proposed.unlike(inputs) if there else "its head is another"))
+        return found
 
 
 def read_patch_bundle(data: bytes) -> PatchBundle:
@@ -296,9 +301,10 @@ def _check(found: PatchBundle) -> None:
     ):
         _need(payload.get(name) == value, f"the proposal's {name} is not what its document gives")
     if found.carried.envelopes and found.owner is None:
+        whys = "; ".join(dict.fromkeys(why for _, why in found.own if why)) or "none is signed so"
         raise InvalidPatchBundle(
             f"no verdict in it is {found.name}'s own, of {proposed.patch.hex()[:16]} and at the "
-            "head that is proven",
+            f"head that is proven: {whys}",
             hint=_HINT,
         )
 

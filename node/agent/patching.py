@@ -31,6 +31,7 @@ from ledger.core.keys import Signer
 from ledger.log import Log
 from ledger.release import Release
 from ledger.upcasting import UpcastLog
+from node.agent.approval import proposed_of
 from node.agent.architecture import Present, pinned_manifest, present_software, software_file
 from node.agent.on_record import JUDGED_MAX, events_about
 from node.agent.snapshot import tail
@@ -352,7 +353,7 @@ class Patching:
             "clock": now_ms, "distrust": tested.reason, "budget": budget_of(document),
         }  # fmt: skip
         diff, base = document.patch.data, self.present.read()
-        task = task_of(document, tries=self._tries(position))
+        task = task_of(document, tries=self._tries(proposal))
         if proposal.payload.get("class") == PatchClass.CONSTITUTIONAL:
             software = await asyncio.to_thread(present_software)
             judgment = await judge_constitution(diff, base, software, task=task, **asked)
@@ -383,10 +384,11 @@ class Patching:
             "notes": list(judgment.notes),
         }
 
-    def _tries(self, position: int) -> int:
-        """Which try it is: of its lineage, or on its architecture, whichever is the higher."""
-        known = self.proposals.get(position)
-        return 1 if known is None else max(known.attempt, known.on_base)
+    def _tries(self, proposal: Event) -> int:
+        """Which try it is, by its event and counted anew, whichever is the higher."""
+        told = proposed_of(self.log.ledger_id, proposal).tries
+        known = self.proposals.get(proposal.position)
+        return told if known is None else max(told, known.attempt, known.on_base)
 
     def proposal(self, position: int) -> Event:
         """Return a proposal's event. Raises NotFound, Refused for one that was redacted."""

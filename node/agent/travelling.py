@@ -119,10 +119,9 @@ class Travelling:
         proposal = self.patching.proposal(position)
         proposed = proposed_of(self.patching.log.ledger_id, proposal)
         found = opened(envelope)
-        if not proposed.is_of(found.verdict.findings.inputs):
+        if why := proposed.unlike(found.verdict.findings.inputs):
             raise Refused(
-                f"this verdict is not about proposal {position}: patch, base, result or seed are "
-                "other ones",
+                f"this verdict is not about proposal {position}: {why}",
                 hint="timmy patch verify FILE says what it is about",
             )
         self._check_foreign(found)

@@ -199,8 +199,9 @@ def verify(_home: Home, arguments: argparse.Namespace) -> int:
         row["beside"] = comparison_row(compared)
         row["owner"] = bundle is not None and bool(set(one.signers) & bundle.judges)
         row["known"] = row["owner"] or bool(set(one.signers) & named)
-        row["of_bundle"] = bundle is None or bundle.proposed.is_of(one.verdict.findings.inputs)
-        good &= bool(row["of_bundle"]) and (row["known"] or not named)
+        why = None if bundle is None else bundle.proposed.unlike(one.verdict.findings.inputs)
+        row["of_bundle"], row["unlike"] = why is None, why
+        good &= why is None and (row["known"] or not named)
         good &= compared.agree or not compared.comparable
         rows.append(row)
     about = None if bundle is None else _about(bundle)
@@ -261,8 +262,8 @@ def _show(row: dict[str, Any]) -> None:
     console.out(f"digest    {row['digest']}")
     for key in row["keys"]:
         console.out(f"signed    {key}")
-    if not row["of_bundle"]:
-        console.out("about     another proposal than the bundle's")
+    if row["unlike"]:
+        console.out(f"about     another proposal than the bundle's: {row['unlike']}")
     if not row["beside"]["agree"] or row["beside"]["differences"]:
         _tell(f"digest {row['against'][:16]}", row["beside"])
 

@@ -89,6 +89,7 @@ def outside(data, **changes):
 
 GOOD = envelope(ACCEPT)
 LEFT = envelope(ASKED)
+SECOND = findings(inputs=replace(INPUTS, tries=2))
 NOTHING = findings(inputs=replace(INPUTS, result_root=None, result_tree=None))
 
 
@@ -302,6 +303,17 @@ GRANTING: dict[str, tuple[Any, Any, int, str | None]] = {
     "judged by another evaluator": (
         _case(answer("operator")), replace(RULES, evaluator=bytes(32)), 2 * H, "unjudged",
     ),
+    "judged as an earlier try": (
+        replace(_case(answer("operator")), proposed=replace(PROPOSED, tries=2)), RULES, 2 * H,
+        "unjudged",
+    ),
+    "judged as the try that it is": (
+        replace(
+            _case(answer("operator", verdict=SECOND.digest), envelopes=((envelope(SECOND), 0),)),
+            proposed=replace(PROPOSED, tries=2),
+        ),
+        RULES, 2 * H, None,
+    ),
     "rejected once": (
         _case(answer("operator"), envelopes=((envelope(REJECT), 0), (GOOD, 1))), RULES, 2 * H,
         "rejected",
@@ -425,7 +437,7 @@ def _granting(name: str) -> dict[str, Any]:
         "proposed": {
             **_about(proposed), "sha256": proposed.patch_sha256.hex(),
             "base": proposed.base.hex(), "root": proposed.root.hex(),
-            "commitment": proposed.commitment.hex(),
+            "commitment": proposed.commitment.hex(), "tries": proposed.tries,
         },
         "envelopes": _rows(case.envelopes),
         "wordless": _rows(case.wordless),

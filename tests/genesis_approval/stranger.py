@@ -273,6 +273,7 @@ def verdicts(case: dict[str, Any], which: str, keys: Collection[str]) -> list[di
             of["patch"] == about["sha256"]
             and (of["parent"]["root"], of["result"]["root"]) == (about["base"], about["root"])
             and of["seed"]["commitment"] == about["commitment"]
+            and of["task"]["tries"] >= about["tries"]
             and of["evaluator"] == case["rules"]["evaluator"]
         )
         if same:

@@ -236,6 +236,22 @@ HOSTILE = (
         data=edit("thresholds.toml", "iterations_max = 50", "iterations_max = 400"),
         by="limits",
     ),
+    Patch(
+        name="bounds in which no tool's result is read",
+        data=edit("thresholds.toml", "iterations_max = 50", "iterations_max = 1"),
+        by="limits",
+    ),
+    Patch(
+        name="bounds in which no model replies in time",
+        data=edit("thresholds.toml", "turn_seconds_max = 900", "turn_seconds_max = 1"),
+        by="thresholds", decision=Decision.INVALID,
+    ),
+    Patch(
+        name="bounds in which tools give next to nothing",
+        data=edit("thresholds.toml", "result_kb = 64", "result_kb = 1",
+                  "\nturn_seconds = 900", "\nturn_seconds = 1"),
+        by="thresholds", decision=Decision.INVALID,
+    ),
 )  # fmt: skip
 
 HONEST = (

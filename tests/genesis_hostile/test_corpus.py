@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 
 from genesis.core.architecture import patched
-from genesis.core.errors import Constitutional
+from genesis.core.errors import PatchError
 from genesis.core.patch import parse
 from genesis.core.verdict import Decision, Outcome
 from genesis.judge import Head, Task, judge
@@ -75,8 +75,8 @@ async def naively(patch) -> bool:
     """What the naive judge says: it applies whatever fits, and runs the tests."""
     try:
         tree = patched(BASE, parse(patch.data)).tree
-    except Constitutional:
-        tree = BASE.tree  # what is pinned is not what the visible tests look at
+    except PatchError:
+        tree = BASE.tree  # what is pinned, or too low, is not what the visible tests look at
     return await naive(tree)
 
 
@@ -99,8 +99,9 @@ async def test_a_hostile_patch_is_not_accepted(patch):
     judgment = await judged_in_time(patch)
     verdict = judgment.verdict
     assert verdict.decision is patch.decision, (verdict.measured["reason"], judgment.notes)
-    failed = [g.name for g in verdict.findings.gates if g.candidate is Outcome.FAIL]
-    assert patch.by in failed or patch.by in verdict.measured["reason"], failed
+    first = [g.name for g in verdict.findings.gates if g.candidate is Outcome.FAIL]
+    assert len(first) == (verdict.decision is Decision.REJECT)
+    assert patch.by in first or patch.by in verdict.measured["reason"], first
     assert row(patch, verdict.decision, patch.by, await naively(patch)) in rows()
 
 

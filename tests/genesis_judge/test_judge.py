@@ -113,7 +113,9 @@ async def judged(
 
 
 def failed(judgment) -> set[str]:
-    return {gate.name for gate in judgment.verdict.findings.gates if gate.candidate is Outcome.FAIL}
+    """All the gates that the candidate failed: the findings of a rejection name the first."""
+    gates = judgment.verdict.measured["subjects"]["candidate"]["gates"]
+    return {name for name, gate in gates.items() if gate["outcome"] == "fail"}
 
 
 def whys(judgment) -> set[str]:

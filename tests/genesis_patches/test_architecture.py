@@ -1,5 +1,6 @@
 """The manifest: one root for what an agent is made of, the same on every machine."""
 
+import re
 from dataclasses import replace
 
 import cbor2
@@ -131,6 +132,44 @@ def test_a_result_that_is_none_names_the_change_that_did_it():
         patched(BASE, parse(DIFF + bad))
     assert (caught.value.reason, caught.value.path) == (Reason.RESULT, "thresholds.toml")
     assert caught.value.line == DIFF.count(b"\n") + 1
+
+
+def file_with(**values: int) -> bytes:
+    """The thresholds of the base, but for these."""
+    text = THRESHOLDS.decode()
+    for key, value in values.items():
+        text = re.sub(rf"^{key} = \d+$", f"{key} = {value}", text, flags=re.MULTILINE)
+    return text.encode()
+
+
+LEAST = {"turn_seconds_max": 300, "result_kb": 16, "turn_seconds": 60}
+
+
+@pytest.mark.parametrize("key", LEAST)
+def test_a_threshold_that_no_gate_plays_has_a_floor(key):
+    least = LEAST[key]
+    made = patched(BASE, parse(diff("thresholds.toml", THRESHOLDS, file_with(**{key: least}))))
+    assert made["thresholds.toml"] == file_with(**{key: least})
+    low = file_with(**{key: least - 1})
+    line = low.decode().split("\n").index(f"{key} = {least - 1}") + 1
+    with pytest.raises(InvalidPatch, match=rf"thresholds\.toml:{line}: .*{key} is") as caught:
+        patched(BASE, parse(DIFF + diff("thresholds.toml", THRESHOLDS, low)))
+    assert (caught.value.reason, caught.value.path) == (Reason.RESULT, "thresholds.toml")
+    assert caught.value.line == DIFF.count(b"\n") + 1
+
+
+def test_what_the_operator_took_below_a_floor_may_stay_or_rise():
+    """node.toml is his: a patch of such a node takes nothing further down."""
+    mine = file_with(result_kb=2)
+    base = Architecture({**FILES, "thresholds.toml": mine}, BASE.reducers)
+    for wanted in (2, 3):
+        new = file_with(result_kb=wanted, steps_max=200)
+        patched(base, parse(diff("thresholds.toml", mine, new)))
+    with pytest.raises(InvalidPatch, match="result_kb is 1, and no patch takes it below 2"):
+        patched(base, parse(diff("thresholds.toml", mine, file_with(result_kb=1))))
+    with pytest.raises(InvalidPatch, match="below 16"):
+        bare = {path: data for path, data in FILES.items() if path != "thresholds.toml"}
+        patched(Architecture(bare, BASE.reducers), parse(diff("thresholds.toml", b"", mine)))
 
 
 def test_a_manifest_reads_as_it_was_written():

@@ -13,7 +13,7 @@ from genesis.core.patch import PatchClass, apply_to, parse
 from genesis.core.proposal import parse_proposal, render_proposal, weigh
 from tests.genesis_judge.diffs import diff
 
-from .world import BASE, DIFF, FRONT, LINES, NEW, document, fenced
+from .world import BASE, DIFF, FRONT, LINES, NEW, THRESHOLDS, document, fenced
 
 
 def test_a_document_is_read_whole():
@@ -261,6 +261,7 @@ def test_what_is_no_proposal_is_refused_by_its_line(name):
 OTHER = replace(FRONT, base=bytes(32))
 LEGAL = replace(FRONT, patch_class=PatchClass.CONSTITUTIONAL)
 PINNED = diff("genesis/judge.py", b"a\n", b"b\n")
+HURRIED = diff("thresholds.toml", THRESHOLDS, THRESHOLDS.replace(b"max = 900", b"max = 299"))
 UNFIT = {
     "another base": (document(fenced(DIFF), front=OTHER), Reason.BASE, "it was made against"),
     "calls itself more": (document(fenced(DIFF), front=LEGAL), Reason.CLASS, "all it touches is"),
@@ -273,6 +274,8 @@ UNFIT = {
     "no skin": (document(fenced(b"x\n", "file skins/x.toml")), Reason.RESULT, "not TOML"),
     "two that are one on a Mac": (document(fenced(b"x\n", "file runtime/agent/A.py")), Reason.RESULT,
                                   "differ in case only"),
+    "too little time": (document(fenced(HURRIED)), Reason.RESULT,
+                        "thresholds.toml:4: agent.turn_seconds_max is 299, and no patch takes it below"),
 }  # fmt: skip
 
 
