@@ -102,6 +102,7 @@ def grant(home: Home, position: int, **otherwise) -> None:
             "result_tree": payload["result_tree"], "head_size": log.size,
             "head_root": log.tree.root(), "evaluator": evaluator_digest(),
             "seed": hashing.digest(hashing.JUDGE_SEED, keys.log.secret, proposal.stream),
+            "tries": max(payload["attempt"], payload["on_base"]),
         }  # fmt: skip
         findings = Findings(
             inputs=Inputs(**inputs | otherwise),

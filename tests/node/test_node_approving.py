@@ -62,6 +62,10 @@ def asked(node, at):
     )
 
 
+def ledger_of(home) -> bytes:
+    return bytes.fromhex(home.guard.parent.name)
+
+
 def operator(home):
     return keystore.unlock_operator(home.state / "operator", PASSPHRASE)
 
@@ -253,10 +257,11 @@ def test_a_quorum_of_the_fleet_approves_in_the_operator_s_place(home, at, tmp_pa
         one.run("init").good()
     keys = [keystore.unlock_agent(one.path, PASSPHRASE).nostr for one in (home, *others)]
     members = tuple(
-        Member(ledger=bytes([n]) * 32, nostr=key.public, name=f"m{n}", roles=(APPROVER,))
-        for n, key in enumerate(keys)
+        Member(ledger=ledger_of(one), nostr=key.public, name=f"m{n}", roles=(APPROVER,))
+        for n, (one, key) in enumerate(zip((home, *others), keys, strict=True))
     )
     signer = operator(home)
+    members = tuple(sorted(members, key=lambda member: member.ledger))
     body = Manifest(number=0, previous=b"", operator=signer.public, members=members)
     FleetFiles(home.path / "fleet").put(sign_manifest(body, signer))
     bundle, verdict = tmp_path / "kind.patch", tmp_path / "bob.json"
