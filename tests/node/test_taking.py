@@ -38,7 +38,7 @@ FLEET = SimpleNamespace(
 def taking(name, bus, *, able=(), agents=tuple(KEYS), waiting=0, live=None, seen=None):
     settled = asyncio.Event()
     fleet = SimpleNamespace(
-        fleet=FLEET, settled=settled, signer=KEYS[name], able=able, seen=seen or {},
+        fleet=FLEET, ours=FLEET, settled=settled, signer=KEYS[name], able=able, seen=seen or {},
         own=SimpleNamespace(ledger=KEYS[name].public),
     )  # fmt: skip
     trusted = {hexed(one) for one in agents}
