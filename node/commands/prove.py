@@ -100,10 +100,10 @@ def make_proof(
     """
     size = None if head is None else head.size
     heads: list[SignedCheckpoint] = [head or home.released()]
-    for size in since:
-        if not 0 < size <= heads[0].size:
+    for older in since:
+        if not 0 < older <= heads[0].size:
             raise TimmyError(
-                f"nothing leads on from size {size}: the last released head is of {heads[0].size}"
+                f"nothing leads on from size {older}: the last released head is of {heads[0].size}"
             )
     heads += [head for head in home.cosigned(heads[0]) if head.size > position]
     own = home.log.stream(LINEAGE_STREAM, last=home.log.size)

@@ -154,7 +154,7 @@ async def test_what_anybody_may_answer_chooses_nobody(answer):
 async def test_a_fleet_of_one_says_that_there_is_nobody():
     bus = LocalBus()
     alone = taking("ann", bus)
-    alone.fleet.fleet = SimpleNamespace(
+    alone.fleet.fleet = alone.fleet.ours = SimpleNamespace(
         manifest=Manifest(number=0, previous=b"", operator=KEYS["ann"].public, members=MEMBERS[:1])
     )
     with pytest.raises(Refused, match="there is nobody"):
