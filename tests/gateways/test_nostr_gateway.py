@@ -24,6 +24,7 @@ from node.nostr.roles import Role
 from node.nostr.tasking import Tasking
 from runtime import answers
 from runtime.approvals import Approvals
+from runtime.core.bounds import TurnBounds
 from runtime.core.crisis import ANSWER
 from runtime.gateway import Gateway
 from runtime.journal import Journal
@@ -441,7 +442,7 @@ async def ask(place, message):
     turn = bytes(8) + message.position.to_bytes(8, "big")
     asked = Asked(
         message=place.journal.turns.pending[message.position], turn=turn, step=1, op="tool",
-        digest=bytes(32),
+        digest=bytes(32), bounds=TurnBounds(),
     )  # fmt: skip
     known = place.log.find(asked.key("tool"))
     requested = known or (await place.journal.append(tool_requested(asked, "run", "ls -l")))[0]
