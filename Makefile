@@ -75,6 +75,7 @@ $(RELAY_STAMP): requirements/relay.txt | $(BIN)/python
 test: style $(BCOIN_STAMP) $(NOSTR_STAMP) $(RELAY_STAMP) $(LOCAL_STAMP) ## everything CI runs
 	@mkdir -p build
 	@tests/system.sh
+	@tests/litewitness.sh
 	@tests/other_python.sh
 	@tests/types.sh > build/types.log 2>&1 & types=$$!; \
 	  tests/run.sh $(TESTS); tested=$$?; \
