@@ -101,5 +101,5 @@ class LocalLink:
             raise ModelFailed(f"no reply in {self.timeout_s:g} s") from error
         except (aiohttp.ClientError, OSError) as error:
             raise ModelFailed(f"not reachable: {type(error).__name__}") from error
-        except msgspec.DecodeError as error:
+        except (msgspec.DecodeError, UnicodeError, RecursionError) as error:
             raise ModelFailed("malformed: not a count") from error

@@ -53,7 +53,9 @@ async def find(session: aiohttp.ClientSession, address: str) -> Found | None:
             if not response.ok:
                 return None
             tags = msgspec.json.decode(await read_bounded(response, _BYTES_MAX), type=_Tags)
-    except (aiohttp.ClientError, TimeoutError, OSError, msgspec.DecodeError, ModelFailed):
+    except (aiohttp.ClientError, TimeoutError, OSError, ModelFailed):
+        return None
+    except (msgspec.DecodeError, UnicodeError, RecursionError):  # it may be anything
         return None
     names = [model.name for model in tags.models if 0 < len(model.name) <= _NAME_CHARS_MAX]
     return Found(base_url=f"{address.rstrip('/')}/v1", model=names[0]) if names else None

@@ -4,6 +4,8 @@ import asyncio
 
 import aiohttp
 import pytest
+from aiohttp import web
+from aiohttp.test_utils import TestServer
 
 from runtime.chain import Chain
 from runtime.core.chat import Reach
@@ -100,3 +102,19 @@ async def test_one_that_was_known_and_has_not_changed_is_not_found_again(session
         place.now = 60.0
         assert await seeker.seek() is None
         assert server.looks == 3
+
+
+@pytest.mark.parametrize(
+    "body",
+    [b"", b"no JSON", b'{"models": 1}', b'{"models": [{"name": "\xff"}]}',
+     b'{"models": ' + b"[" * 50_000, b"[" * 2_000_000],
+    ids=("nothing", "no-json", "no-list", "no-utf-8", "deep", "long"),
+)  # fmt: skip
+async def test_what_answers_anything_else_is_none(session, body):
+    async def tags(_: web.Request) -> web.Response:
+        return web.Response(body=body, content_type="application/json")
+
+    app = web.Application()
+    app.router.add_get("/api/tags", tags)
+    async with TestServer(app) as server:
+        assert await find(session, str(server.make_url("/"))) is None
