@@ -22,11 +22,15 @@ class Complaints:
     told: Told = field(default_factory=Told)
     now: Callable[[], float] = time.monotonic
 
-    def of(self, who: str, why: str, *, kind: str = "", **more: Any) -> None:
-        """Log it, if this is the first of its kind: of `why`, unless that has words of theirs."""
+    def of(self, who: str, why: str, *, kind: str = "", usual: bool = False, **more: Any) -> None:
+        """Log it, if this is the first of its kind: of `why`, unless that has words of theirs.
+
+        What is `usual` is no warning: honest members do it, too.
+        """
         crowded = self.told.left_out > 0
         if self.told.first(who, kind or why, self.now()):
-            self.log.warning(self.what, peer=who, why=why[:_WHY_CHARS_MAX], **more)
+            say = self.log.info if usual else self.log.warning
+            say(self.what, peer=who, why=why[:_WHY_CHARS_MAX], **more)
         elif self.told.left_out and not crowded:
             hint = "those of today fill the memory for them"
             self.log.warning("more of these are not logged", of=self.what, hint=hint)

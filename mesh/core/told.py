@@ -13,6 +13,10 @@ _CHARS_MAX: Final = 200
 """Of a reason: enough to tell two apart."""
 
 
+REASONS_MAX: Final = 32
+"""Of one in a day: many have his own words in them, and of those he has as many as he likes."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Told:
     """Who was told of for what, `most` pairs at the most: a flood of names is no flood of lines."""
@@ -35,6 +39,8 @@ class Told:
             self.left_out += 1
             return False
         if known is None:
+            if sum(one == who for one, _ in self._told) >= REASONS_MAX:
+                return False  # all that is his is his share: others keep theirs
             self.left_out = 0
         self._told[pair] = (now if known is None else known[0]), now
         return known is None
