@@ -77,8 +77,11 @@ class Routing:
     async def elsewhere(self, conversation: str, author: str) -> bool:
         """Whether another member is to answer; if not, what others said is carried over first.
 
-        Also whether this node is to, and not yet: in majority mode, while it has no majority.
+        Also whether this node is to, and not yet: in majority mode, while it has no majority; and
+        while a message of before waits, which is not to be overtaken.
         """
+        if self._first(conversation) is not None:
+            return True
         if not self.on:
             return not self.majority.may_begin()
         home = home_of(
