@@ -32,9 +32,6 @@ def parting(node: FleetNode, data: bytes, refused: RemovedMember) -> list[bytes]
     found = open_presence(data, removal.nostr, now_s=now_ms() // 1000)
     if found.number >= removal.number:
         raise refused
-    first, *others = node.files.chain()[found.number + 1 : removal.number + 1][:CHAIN_MAX]
-    sizes = accumulate(map(len, others))
-    return [
-        first,
-        *(one for one, size in zip(others, sizes, strict=True) if size <= _PARTS_BYTES_MAX),
-    ]
+    parts = node.files.chain()[found.number + 1 : removal.number + 1][:CHAIN_MAX]
+    sizes = accumulate(map(len, parts[1:]), initial=0)
+    return [one for one, size in zip(parts, sizes, strict=False) if size <= _PARTS_BYTES_MAX]
