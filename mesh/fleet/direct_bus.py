@@ -174,8 +174,9 @@ class DirectBus:
             return web.Response(body=await self._heard(data))
         except (InvalidFrame, BusError, Refused, TimeoutError) as error:
             hint = error.hint if isinstance(error, TimmyError) else None
-            self._complaints.of(place_at(request.transport), str(error))
-            body = {"error": str(error) or "too slow", "hint": hint}
+            why = str(error) or "too slow"
+            self._complaints.of(place_at(request.transport), why)
+            body = {"error": why, "hint": hint}
             return web.json_response(body, status=_status_of(error))
 
     async def _heard(self, data: bytes) -> bytes:
