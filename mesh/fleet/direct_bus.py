@@ -175,7 +175,8 @@ class DirectBus:
         except (InvalidFrame, BusError, Refused, TimeoutError) as error:
             hint = error.hint if isinstance(error, TimmyError) else None
             why = str(error) or "too slow"
-            self._complaints.of(place_at(request.transport), why)
+            if not isinstance(error, BusError):  # that nobody listens here is no fault of his
+                self._complaints.of(place_at(request.transport), why)
             body = {"error": why, "hint": hint}
             return web.json_response(body, status=_status_of(error))
 
