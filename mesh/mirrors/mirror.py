@@ -132,8 +132,9 @@ class Mirror(Generic[L]):
 
     def offer(self) -> LeafOffer | None:
         """What of this copy may be given to others: the events under its complete head."""
-        log = self.log
-        if log is None or self.complete is None:
+        log, replica = self.log, self._replica
+        over = replica is not None and replica.ended is not None
+        if log is None or self.complete is None or over:
             return None
 
         def head() -> SignedCheckpoint:
