@@ -1,6 +1,6 @@
 """Warnings of what others do to us: each once a day by who did it and why, however much comes.
 
-When there are more of them than are told of one by one, one line says so.
+When there are more than are told of one by one, of all or of one sender, one line says so.
 """
 
 import time
@@ -32,7 +32,7 @@ class Complaints:
             say = self.log.info if usual else self.log.warning
             say(self.what, peer=who, why=why[:_WHY_CHARS_MAX], **more)
         elif self.told.left_out and not crowded:
-            hint = "those of today fill the memory for them"
+            hint = "as many as may be were logged today, of one sender or of all"
             self.log.warning("more of these are not logged", of=self.what, hint=hint)
 
     def well(self, who: str) -> None:
