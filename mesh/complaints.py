@@ -1,6 +1,6 @@
 """Warnings of what others do to us: each once a day by who did it and why, however much comes.
 
-When there are more of them than are told of one by one, one line says so.
+When there are more than are told of one by one, of all or of one sender, one line says so.
 """
 
 import time
@@ -22,13 +22,17 @@ class Complaints:
     told: Told = field(default_factory=Told)
     now: Callable[[], float] = time.monotonic
 
-    def of(self, who: str, why: str, *, kind: str = "", **more: Any) -> None:
-        """Log it, if this is the first of its kind: of `why`, unless that has words of theirs."""
+    def of(self, who: str, why: str, *, kind: str = "", usual: bool = False, **more: Any) -> None:
+        """Log it, if this is the first of its kind: of `why`, unless that has words of theirs.
+
+        What is `usual` is no warning: honest members do it, too.
+        """
         crowded = self.told.left_out > 0
         if self.told.first(who, kind or why, self.now()):
-            self.log.warning(self.what, peer=who, why=why[:_WHY_CHARS_MAX], **more)
+            say = self.log.info if usual else self.log.warning
+            say(self.what, peer=who, why=why[:_WHY_CHARS_MAX], **more)
         elif self.told.left_out and not crowded:
-            hint = "those of today fill the memory for them"
+            hint = "as many as may be were logged today, of one sender or of all"
             self.log.warning("more of these are not logged", of=self.what, hint=hint)
 
     def well(self, who: str) -> None:

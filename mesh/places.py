@@ -22,6 +22,11 @@ def place_of(address: str) -> str:
     return f"{found.packed[:8].hex()}::/64"
 
 
+def place_at(transport: asyncio.BaseTransport | None) -> str:
+    """Return what a stranger at this connection is counted by; "" if it is gone."""
+    return "" if transport is None else place_of(address_of(transport))
+
+
 def is_here(address: str) -> bool:
     """Whether a connection comes from this machine."""
     try:

@@ -13,6 +13,10 @@ _CHARS_MAX: Final = 200
 """Of a reason: enough to tell two apart."""
 
 
+REASONS_MAX: Final = 32
+"""Of one in a day: many have his own words in them, and of those he has as many as he likes."""
+
+
 @dataclass(slots=True, kw_only=True)
 class Told:
     """Who was told of for what, `most` pairs at the most: a flood of names is no flood of lines."""
@@ -31,13 +35,19 @@ class Told:
             self._told.popitem(last=False)
         pair = who, _VARIES.sub("#", why)[:_CHARS_MAX]
         known = self._told.get(pair)
-        if known is None and len(self._told) >= self.most:
+        if known is None and self._is_full(who):
             self.left_out += 1
             return False
         if known is None:
             self.left_out = 0
         self._told[pair] = (now if known is None else known[0]), now
         return known is None
+
+    def _is_full(self, who: str) -> bool:
+        """Whether there is no room for another pair at all, or none of his."""
+        if len(self._told) >= self.most:
+            return True
+        return sum(one == who for one, _ in self._told) >= REASONS_MAX
 
     def well(self, who: str, now: float) -> None:
         """It did what it should: what it has not done wrong for CLEAN_SECONDS is news again."""

@@ -33,6 +33,7 @@ from mesh.core.fleet.manifest import Manifest, Member
 from mesh.core.fleet.subjects import check_subject
 from mesh.fleet.bus import INBOX_BYTES_MAX, Message, Subscription, Turnstile, check_seconds
 from mesh.fleet.local_bus import LocalBus
+from mesh.places import place_at
 from mesh.witnesses.asking import post
 
 PLACE: Final = "/fleet/bus"
@@ -173,8 +174,10 @@ class DirectBus:
             return web.Response(body=await self._heard(data))
         except (InvalidFrame, BusError, Refused, TimeoutError) as error:
             hint = error.hint if isinstance(error, TimmyError) else None
-            self._complaints.of(request.remote or "", str(error))
-            body = {"error": str(error) or "too slow", "hint": hint}
+            why = str(error) or "too slow"
+            if not isinstance(error, BusError):  # that nobody listens here is no fault of his
+                self._complaints.of(place_at(request.transport), why)
+            body = {"error": why, "hint": hint}
             return web.json_response(body, status=_status_of(error))
 
     async def _heard(self, data: bytes) -> bytes:

@@ -132,8 +132,9 @@ class Mirror(Generic[L]):
 
     def offer(self) -> LeafOffer | None:
         """What of this copy may be given to others: the events under its complete head."""
-        log = self.log
-        if log is None or self.complete is None:
+        log, replica = self.log, self._replica
+        over = replica is not None and replica.ended is not None
+        if log is None or self.complete is None or over:
             return None
 
         def head() -> SignedCheckpoint:
@@ -191,12 +192,15 @@ class Mirror(Generic[L]):
         except TimmyError as error:
             self.misread(error)
             return None
-        return View(head=head, log=log, misread=self.misread) if here else None
+        return View(head=head, log=log, misread=partial(self.misread, log=log)) if here else None
 
-    def misread(self, error: TimmyError) -> None:
-        """Take in that somebody could not read this copy: told once; hashes are fetched again."""
-        if self.log is None:
-            return  # it was closed in that moment, and is opened anew
+    def misread(self, error: TimmyError, *, log: L | None = None) -> None:
+        """Take in that somebody could not read this copy: told once; hashes are fetched again.
+
+        `log`: as he had it open, if that was a while ago.
+        """
+        if self.log is None or (log is not None and log is not self.log):
+            return  # it was closed meanwhile, and is opened anew
         self.damage = str(error)
         if isinstance(error, StoreError):
             self._misread = error
@@ -421,7 +425,7 @@ class Mirror(Generic[L]):
             return Unresponsive(reason=str(error))
         if head.checkpoint.origin != complete.checkpoint.origin:
             return Unresponsive(reason=f"it is of {head.checkpoint.origin}")
-        here = View(head=complete, log=log, misread=self.misread)
+        here = View(head=complete, log=log, misread=partial(self.misread, log=log))
         return await put_beside(here, View(head=head, tiles=tiles))
 
     def _pursue(self, note: bytes, shown: tuple[Event, ...]) -> None:
@@ -453,3 +457,10 @@ class Mirror(Generic[L]):
                 soul = await source.soul(self.ledger_id)
                 self.folder.keep_soul(soul, replica.lineage.genesis)
                 return
+
+
+def misread(mirrors: Mapping[bytes, Mirror[L]], ledger_id: bytes, error: TimmyError) -> None:
+    """Tell the copy of a log that it could not be read, if there is one: our own log is none."""
+    mirror = mirrors.get(ledger_id)
+    if mirror is not None:
+        mirror.misread(error)

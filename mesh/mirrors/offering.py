@@ -30,6 +30,7 @@ from mesh.core import limits
 from mesh.core.errors import InvalidSignedRequest
 from mesh.core.nip98 import Recent, check_request
 from mesh.mirrors.offer import LeafOffer, NotOffered, Offer
+from mesh.places import place_at
 
 PREFIX: Final = "/v1/mesh/logs"
 _LEDGER: Final = re.compile("[0-9a-f]{64}")
@@ -99,12 +100,12 @@ class Offering:
         try:
             peer = self._peer(request, what)
         except InvalidSignedRequest as error:
-            self.on_refused(request.remote or "", str(error))
+            self.on_refused(place_at(request.transport), str(error))
             return _refuse(401, str(error), error.hint)
         except _OtherManifest as error:
             return _refuse(409, str(error), "manifests reach every member within a minute")
         if peer is None:
-            self.on_refused(request.remote or "", f"it may not read {what}")
+            self.on_refused(place_at(request.transport), f"it may not read {what}")
             return _refuse(403, "this node does not give that to you", "ask its operator")
         try:
             with self._place(peer):

@@ -28,7 +28,7 @@ from mesh.core.relay.auth import names_at, relay_name
 from mesh.core.relay.filter import Filter, tag_values
 from mesh.core.relay.policy import WritePolicy
 from mesh.core.relay.session import Count, Fault, Offer, Query, Reconcile, Session
-from mesh.places import address_of, place_of
+from mesh.places import place_at
 from mesh.relay.committer import Committer, Verdict
 from mesh.relay.connection import CLOSE_SECONDS, Connection, Ports
 from mesh.relay.reconciler import Reconciler
@@ -122,7 +122,7 @@ class Relay:
         if self._closing.is_set() or len(self._connections) >= self._connections_max:
             if not self._closing.is_set():
                 full = f"{len(self._connections)} connections are open, as many as may be"
-                self._complain(_peer(request), Fault(full, full))
+                self._complain(place_at(request.transport), Fault(full, full))
             return web.Response(status=503, text="this relay has no free connection\n")
         connection = self._connect(request, socket, Tap.of(request))
         self._connections.add(connection)
@@ -148,7 +148,7 @@ class Relay:
             request.transport,
             self._session(request),
             unmasked=tap.refused,
-            complain=partial(self._complain, _peer(request)),
+            complain=partial(self._complain, place_at(request.transport)),
             ports=self._ports,
             send_queue_bytes_max=self._send_queue_bytes_max,
         )
@@ -244,8 +244,3 @@ class Relay:
         await self.hang_up()
         await self._reconciler.close()
         await self._worker.close(self._store.close)
-
-
-def _peer(request: web.Request) -> str:
-    """Where a client is, as it is counted; asked while it is connected."""
-    return "" if request.transport is None else place_of(address_of(request.transport))

@@ -154,7 +154,8 @@ class Mailbox:
             letter = self._legacy(event) if event.kind == nip04.KIND else self._sealed(event)
         except InvalidData as error:
             self.refused += 1  # whose it is nobody can tell: each kind is told of once
-            self._complaints.of("", str(error), kind=type(error).__name__, event_id=event.id)
+            why = str(error).partition(":")[0]  # behind it a decoder may quote what was sealed
+            self._complaints.of("", why, kind=type(error).__name__, event_id=event.id)
             return None
         if letter is None or letter.author == self.pubkey:
             return None

@@ -71,12 +71,12 @@ from ledger.core.errors import (
     TimmyError,
 )
 from ledger.core.event import Event
+from mesh.complaints import Complaints
 from mesh.core import nip05
 from mesh.core.errors import MissingQuorum, ReplayedManifest
 from mesh.core.errors import StoreError as MeshStoreError
-from mesh.core.told import Told
 from mesh.mirrors import offering
-from mesh.places import address_of
+from mesh.places import address_of, place_of
 from node import console
 from node.anchors.delegating import delegate, submission, take_back
 from node.api import (
@@ -125,7 +125,6 @@ _BODY_BYTES_MAX = 4 * TEXT_BYTES_MAX
 """JSON may write one byte of text as six (\\u0000); four covers all but text made to be awkward."""
 _WAIT_SECONDS_MAX = 3600
 _ROWS_MAX = 1000
-_WHY_CHARS_MAX = 200
 _MESH = (witness.PREFIX, fleet.PREFIX, children.PREFIX, f"{offering.PREFIX}/")
 """What other nodes say and ask: signed, and judged by that."""
 _log = structlog.get_logger("node.api.app")
@@ -153,8 +152,10 @@ class Api:
         self._token = token
         self._status = status
         self._registry = registry(self._readings)
-        self._told = {True: Told(), False: Told()}
-        """Refusals that were logged: of members' and peers' addresses, and of all others."""
+        self._refused = {
+            known: Complaints(log=_log, what="a peer is refused") for known in (True, False)
+        }
+        """What is said of members' and peers' addresses, and apart from them of all others."""
         self._rates = Rates(clock=time.monotonic, members=parts.known_addresses)
 
     def application(self) -> web.Application:
@@ -239,13 +240,15 @@ class Api:
         """Log what another node was refused, each reason once; members and strangers apart."""
         if not request.path.startswith(_MESH):
             return
-        peer = "" if request.transport is None else address_of(request.transport)
-        why = f"{request.path}: {error}"
-        known = peer in self._parts.known_addresses()
-        if self._told[known].first(peer, why, time.monotonic()):
-            usual = isinstance(error, ReplayedManifest | MissingQuorum)
-            say = _log.info if usual else _log.warning
-            say("a peer is refused", peer=peer, path=request.path, why=str(error)[:_WHY_CHARS_MAX])
+        address = "" if request.transport is None else address_of(request.transport)
+        known, why = address in self._parts.known_addresses(), str(error)
+        self._refused[known].of(
+            address if known else place_of(address),
+            why,
+            kind=f"{request.path}: {why}",
+            usual=isinstance(error, ReplayedManifest | MissingQuorum),
+            path=request.path,
+        )
 
     def _open_to_all(self, path: str) -> bool:
         """What needs no token: a note's signature is what a submission is judged by."""

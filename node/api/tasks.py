@@ -11,7 +11,7 @@ from aiohttp import web
 from ledger.core.event import Event
 from mesh.core.errors import Refused
 from node import console
-from node.api.http import json_answer, number, read_body, required
+from node.api.http import BadRequest, json_answer, number, read_body, required
 from node.assembly import Parts
 from node.config import public_key
 from node.nostr.tasking import Tasking
@@ -37,8 +37,10 @@ def routes(parts: Parts) -> list[web.RouteDef]:
         text = required(body, "text")
         if ("to" in body) == ("able" in body):
             raise Refused("a task is for agents that are named, or for any that is able")
-        due_s = body.get("due_s", 0)
-        due_at = now_ms() // 1000 + due_s if due_s > 0 else 0
+        due_s = body.get("due_s")
+        if due_s is not None and due_s < 1:
+            raise BadRequest(f"due_s is {due_s}", hint="seconds from now, 1 or more; or left out")
+        due_at = 0 if due_s is None else now_ms() // 1000 + due_s
         if "able" in body:
             event = await to_any(body["able"], text, due_at, wait=body.get("wait", False))
         else:

@@ -151,6 +151,11 @@ def _check(arguments: argparse.Namespace) -> None:
             f"refuse takes one npub, not {len(words)}",
             hint="timmy mesh members shows who asks to join",
         )
+    if arguments.due is not None and arguments.due < 1:
+        raise TimmyError(
+            f"--due {arguments.due}: the task would be of no use already",
+            hint="seconds from now, 1 or more; or left out",
+        )
     if what == "policy" and not _numbers(arguments):
         raise TimmyError("what is to be the policy?", hint="--needed N, --quorum N or both")
 

@@ -27,7 +27,7 @@ def give(client: Client, arguments: argparse.Namespace) -> int:
     if arguments.wait and not arguments.able:
         raise TimmyError("a task that waits is for anybody", hint="--any or --able WORD")
     whom = {"able": arguments.able, "wait": arguments.wait} if arguments.able else {"to": to}
-    due = {"due_s": arguments.due} if arguments.due else {}
+    due = {} if arguments.due is None else {"due_s": arguments.due}
     body = {**whom, "text": " ".join(words), **due}
     found = client.call("POST", "/v1/tasks", body, timeout=120)
     if arguments.json:

@@ -29,7 +29,7 @@ from ledger.core.event import Cause, Draft, Event
 from ledger.core.redaction import targets
 from ledger.log import Log
 from ledger.mirror import MirrorLog
-from mesh.mirrors.mirror import Mirror
+from mesh.mirrors.mirror import Mirror, misread
 from node.keeping import redacting
 from runtime.core.agenda import HOLD
 from runtime.core.calls import gateway_key
@@ -158,13 +158,8 @@ class Following:
         except StoreFull:  # ours: what was to be erased is found again
             raise
         except TimmyError as error:
-            self._misread(ledger, error)
+            misread(self.mirrors(), ledger, error)
             return None
-
-    def _misread(self, ledger: bytes, error: TimmyError) -> None:
-        mirror = self.mirrors().get(ledger)
-        if mirror is not None:
-            mirror.misread(error)
 
     async def _read(self, ledger: bytes) -> SignedCheckpoint | None:
         """Bring the index of a mirror up to its complete head; return that."""
@@ -193,18 +188,20 @@ class Following:
         """What was said there, of the mirrors that can be read: the others lack it for now."""
         found = []
         for ledger, head in heads.items():
+            mirror = self.mirrors().get(ledger)
+            if mirror is None or mirror.log is None:
+                continue  # it was closed since its head was asked for, and is opened again
             try:
-                found.append(self._heard(ledger, head, conversation))
+                found.append(self._heard(ledger, mirror.log, head, conversation))
             except TimmyError as error:
-                self._misread(ledger, error)
+                misread(self.mirrors(), ledger, error)
         return found
 
-    def _heard(self, ledger: bytes, head: SignedCheckpoint, conversation: str) -> Heard:
-        index, mirror = self._indexes[ledger], self.mirrors().get(ledger)
-        log = None if mirror is None else mirror.log
+    def _heard(self, ledger: bytes, log: Log, head: SignedCheckpoint, conversation: str) -> Heard:
+        index = self._indexes[ledger]
         stream = index.streams.get(conversation)
         held = frozenset(index.held)
-        if stream is None or log is None:
+        if stream is None:
             return Heard(ledger=ledger, events=(), held=held)
         found = [one for one in log.stream(stream, last=EVENTS_MAX) if one.position < head.size]
         return Heard(ledger=ledger, events=tuple(found), held=held)

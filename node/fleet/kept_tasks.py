@@ -15,7 +15,7 @@ Not covered: a task that nobody took in KEPT_SECONDS; `timmy mesh tasks` goes on
 import asyncio
 from contextlib import suppress
 from dataclasses import dataclass, field
-from typing import Annotated, Final, Protocol
+from typing import Annotated, Final, Protocol, TypeVar
 
 import msgspec
 import structlog
@@ -38,6 +38,17 @@ _log = structlog.get_logger("node.fleet.kept_tasks")
 
 _Key = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{64}$")]
 _Id = Annotated[str, msgspec.Meta(pattern="^[0-9a-f]{32}$")]
+
+
+_Word = TypeVar("_Word")
+
+
+def word_in(data: bytes, kind: type[_Word]) -> _Word:
+    """Decode what anybody may have said on the bus. Raises MsgspecError, of no UTF-8 as well."""
+    try:
+        return msgspec.json.decode(data, type=kind)
+    except UnicodeDecodeError as error:
+        raise msgspec.DecodeError(f"text that is no UTF-8: {error}") from error
 
 
 class _Waiting(msgspec.Struct, forbid_unknown_fields=True):
@@ -170,7 +181,7 @@ class KeptTasks:
 
     async def _look(self, word: str, delivery: Delivery) -> None:
         try:
-            waiting = msgspec.json.decode(delivery.data, type=_Waiting)
+            waiting = word_in(delivery.data, _Waiting)
         except msgspec.MsgspecError:
             await delivery.ack()  # it is nothing to anybody
             return
@@ -199,7 +210,7 @@ class KeptTasks:
             return False
         wanted = msgspec.json.encode(_Wanted(taker=self.own, id=waiting.id))
         said = await self.live.request(f"given.{waiting.giver}", wanted, seconds=_ASK_SECONDS)
-        return msgspec.json.decode(said, type=_Settled).settled
+        return word_in(said, _Settled).settled
 
     # ---- who gives -------------------------------------------------------------------------------
 
@@ -212,7 +223,7 @@ class KeptTasks:
                     _log.debug("a word about a task is passed over", reason=str(error)[:200])
 
     async def _settle(self, message: Message) -> _Settled:
-        wanted = msgspec.json.decode(message.data, type=_Wanted)
+        wanted = word_in(message.data, _Wanted)
         try:
             await self.giver.hand(wanted.id, wanted.taker)
         except TimmyError as error:

@@ -9,7 +9,6 @@ growing with the next start.
 import asyncio
 import io
 import random
-import time
 from collections.abc import Callable, Iterator
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -21,9 +20,10 @@ import structlog
 
 from ledger.core.bundle import Reader
 from ledger.core.equivocation import Equivocation, read_equivocation
-from ledger.core.errors import StoreError, TimmyError
+from ledger.core.errors import TimmyError
 from ledger.mirror import MirrorLog
 from ledger.release import Release
+from mesh.complaints import Complaints
 from mesh.core import limits
 from mesh.core.fleet.manifest import Fleet, Member
 from mesh.core.mirrors.copying import Conflict, Doubt, Head
@@ -32,7 +32,7 @@ from mesh.core.nip98 import Recent
 from mesh.core.told import Told
 from mesh.mirrors.folder import Folder, MirrorFolder
 from mesh.mirrors.leaf_folder import LeafFolder
-from mesh.mirrors.mirror import Mirror
+from mesh.mirrors.mirror import Mirror, misread
 from mesh.mirrors.offer import LeafOffer, Offer
 from mesh.mirrors.offering import Audience, Offering
 from mesh.mirrors.source import Source
@@ -67,7 +67,9 @@ class Mirroring:
     recent: Recent = field(default_factory=Recent)
     """The newest request of each who is known: of those for logs, and of gossip."""
     told: Told = field(default_factory=lambda: Told(most=_TOLD_MAX))
-    refused: Told = field(default_factory=Told)
+    refused: Complaints = field(
+        default_factory=lambda: Complaints(log=_log, what="a reader is refused")
+    )
     """Of strangers: a flood of them fills this, and hushes up nothing else."""
     _begun: asyncio.Event = field(default_factory=asyncio.Event)
     _asked: tuple[Fleet | None, dict[str, Source]] | None = None
@@ -176,18 +178,9 @@ class Mirroring:
             clock=_now_s,
             manifest=self._manifest,
             recent=self.recent,
-            on_refused=self._refused,
-            on_misread=self._misread,
+            on_refused=self.refused.of,
+            on_misread=partial(misread, self.mirrors),
         )
-
-    def _misread(self, ledger_id: bytes, error: StoreError) -> None:
-        """A copy could not be read for somebody; damage of our own ledger is told by the node."""
-        if ledger_id in self.mirrors:
-            self.mirrors[ledger_id].misread(error)
-
-    def _refused(self, peer: str, why: str) -> None:
-        if self.refused.first(peer, why, time.monotonic()):
-            _log.warning("a reader is refused", peer=peer, why=why[:200])
 
     def find(self, ledger_id: bytes) -> LeafOffer | None:
         """What is offered of a ledger: nothing above the head that was last released."""

@@ -29,7 +29,7 @@ from ledger.core.lineage import Lineage
 from ledger.log import Log
 from ledger.mirror import MirrorLog
 from mesh.core.fleet.manifest import Fleet, Member
-from mesh.mirrors.mirror import Mirror
+from mesh.mirrors.mirror import Mirror, misread
 from node.agent.approval import Granted, PatchApproval, envelopes_of, proposed_of
 from node.agent.on_record import WORDS, answers_in_time, events_about
 from node.open import now_ms
@@ -165,7 +165,7 @@ class Offers:
                 try:
                     known = self._read[member.ledger] = steps, trials_of(log, size)
                 except TimmyError as error:  # or it is made anew at this moment
-                    self._misread(member.ledger, error)
+                    misread(self.mirrors(), member.ledger, error)
                     known = None
             found[member.ledger] = {} if known is None else known[1]
         return found
@@ -176,14 +176,9 @@ class Offers:
         try:
             at = [] if log is None else log.positions(types.ADOPTION_STREAM, 0)
         except TimmyError as error:
-            self._misread(ledger, error)
+            misread(self.mirrors(), ledger, error)
             return None, 0, 0
         return log, size, bisect_left(at, size)
-
-    def _misread(self, ledger: bytes, error: TimmyError) -> None:
-        mirror = self.mirrors().get(ledger)
-        if mirror is not None:
-            mirror.misread(error)
 
     def _copy(self, ledger: bytes) -> tuple[Log | None, int]:
         """A member's ledger as far as it is proven, our own as it is."""

@@ -11,6 +11,7 @@ reached. If it made an answer, too, that is a duplicate: recorded, counted, show
 """
 
 import asyncio
+import time
 from collections import deque
 from contextlib import suppress
 from dataclasses import dataclass, field
@@ -22,6 +23,7 @@ from ledger.core import types
 from ledger.core.errors import TimmyError
 from ledger.core.event import Cause, Event
 from ledger.log import Log
+from mesh.complaints import Complaints
 from mesh.core.errors import InvalidEnvelope
 from mesh.core.fleet import passing
 from mesh.core.fleet.passing import Reply, Request, Settled, Words
@@ -68,6 +70,9 @@ class Routing:
     signer: NostrSigner
     wanted: bool
     _busy: dict[str, bool] = field(default_factory=dict)
+    _complaints: Complaints = field(
+        default_factory=lambda: Complaints(log=_log, what="a member's reply is none")
+    )
 
     @property
     def on(self) -> bool:
@@ -77,8 +82,11 @@ class Routing:
     async def elsewhere(self, conversation: str, author: str) -> bool:
         """Whether another member is to answer; if not, what others said is carried over first.
 
-        Also whether this node is to, and not yet: in majority mode, while it has no majority.
+        Also whether this node is to, and not yet: in majority mode, while it has no majority; and
+        while a message of before waits, which is not to be overtaken.
         """
+        if self._first(conversation) is not None:
+            return True
         if not self.on:
             return not self.majority.may_begin()
         home = home_of(
@@ -230,10 +238,14 @@ class Routing:
     async def _forward(
         self, letter: Letter, message: Message, text: str, to: bytes, through: bytes | None
     ) -> list[Action]:
-        """Hand a message to a member, and again while it works on it."""
+        """Hand a message to a member, and again while it works on it.
+
+        Not at once: one that has too much to do, or lies, says in no time that it is not done.
+        """
         await self.forwarding.forwarded(message.position, to)
         told = ""
         while self.forwarding.message(message.position) is not None:
+            asked = time.monotonic()
             try:
                 reply = await self._ask(self._words(message, text, to), message, to, through)
             except InvalidEnvelope as error:
@@ -244,18 +256,21 @@ class Routing:
             match reply:
                 case passing.Answer():
                     await self._answered(message, to, reply)
+                    return []
                 case passing.Failed(reason=reason):
                     await self.forwarding.failed(message.position, reason)
+                    return []
                 case passing.Elsewhere(home=home):
                     return letter.redirected(to, bytes.fromhex(home), now_s, alive)
                 case passing.Waiting(draft=draft) if draft and draft != told:
                     told = self._show(message.position, told, draft)
-                    continue
                 case passing.Waiting() if through is not None or holds(
                     alive, to, now_s, self.fleet.times
                 ):
-                    continue
-            return []
+                    pass
+                case _:
+                    return []
+            await asyncio.sleep(max(0.0, asked + _STEP_SECONDS - time.monotonic()))
         return []
 
     def _show(self, position: int, told: str, draft: str) -> str:
@@ -359,26 +374,27 @@ class Routing:
 
         async def ask(url: str, seconds: float) -> Reply | None:
             answer = await self.fleet.post(f"{url}{PLACE}", data, seconds)
-            return None if answer is None else self._checked(answer, request, name, asked)
+            if answer is None:
+                return None
+            try:
+                return self._checked(answer, request, name, asked)
+            except InvalidEnvelope as error:
+                kind = str(error).partition(":")[0]  # behind it are words of the member's
+                self._complaints.of(asked.hex(), str(error), kind=kind)
+                return None
 
         within_s = self.fleet.times.retry_s + CATCH_UP_SECONDS + _LATE_SECONDS
         ways = (*member.urls, *(() if hop is None else hop.urls))
         return await first_answer(ask, ways, within_s)
 
-    def _checked(self, data: bytes, request: Request, name: str, key: bytes) -> Reply | None:
-        """Read a reply; None for what the member that was asked did not say to this."""
-        try:
-            passed = passing.parse(data)
-        except InvalidEnvelope as error:
-            _log.warning("a member's reply is none", why=str(error))
-            return None
+    def _checked(self, data: bytes, request: Request, name: str, key: bytes) -> Reply:
+        """Read a reply. Raises InvalidEnvelope for what the member did not say to this."""
+        passed = passing.parse(data)
         payload = passed.payload
         same = (passed.conversation_id, payload.id) == (name, request.id)
         own = payload.to == self.log.ledger_id.hex()
         if not same or not own or passed.node != key or isinstance(payload, Words | Settled):
-            _log.warning("a member's reply is of something else", by=passed.node_id)
-            return None
+            raise InvalidEnvelope("it is of something else, or another's")
         if isinstance(payload, passing.Answer) and payload.ledger != request.to:
-            _log.warning("an answer of another ledger", by=passed.node_id)
-            return None
+            raise InvalidEnvelope("an answer of another ledger")
         return payload

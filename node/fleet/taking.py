@@ -26,7 +26,7 @@ from mesh.core.errors import BusError, Refused
 from mesh.fleet.bus import Bus, Live, Message, Subscription
 from node.fleet.bus import known
 from node.fleet.duties import FleetDuty
-from node.fleet.kept_tasks import KeptTasks
+from node.fleet.kept_tasks import KeptTasks, word_in
 from node.fleet.members import FleetNode
 from node.nostr.wiring import Post
 from runtime.core.turns import Turns
@@ -85,7 +85,7 @@ class Taking:
         for subject in self._subjects(word):
             try:
                 answer = await self.live.request(subject, asked, seconds=ASK_SECONDS)
-                offer = msgspec.json.decode(answer, type=_Offer)
+                offer = word_in(answer, _Offer)
             except (BusError, msgspec.MsgspecError) as error:
                 whys[self._name(subject.rpartition(".")[2])] = str(error)[:200]
                 continue
@@ -142,7 +142,7 @@ class Taking:
 
     async def _answer(self, message: Message) -> None:
         try:
-            asked = msgspec.json.decode(message.data, type=_Asked)
+            asked = word_in(message.data, _Asked)
             offer = _Offer(taker=self.fleet.signer.public.hex(), why=self.why_not(asked.giver))
             await message.reply(msgspec.json.encode(offer))
         except (msgspec.MsgspecError, BusError) as error:

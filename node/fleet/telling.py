@@ -186,7 +186,7 @@ class Telling:
             answer = await self.node.post(f"{url}/fleet/presence", data, seconds)
             try:
                 return None if answer is None else (url, msgspec.json.decode(answer, type=_Known))
-            except (msgspec.MsgspecError, RecursionError):  # it may be anything
+            except (msgspec.MsgspecError, ValueError, RecursionError):  # it may be anything
                 return None
 
         if (found := await first_answer(ask, member.urls, within_s)) is None:

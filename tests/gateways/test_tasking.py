@@ -237,6 +237,8 @@ def test_one_node_gives_another_a_task_and_has_its_report(tmp_path):
             stranger = nip19.npub("ab" * 32)
             ann.run("mesh", "task", stranger, "look").refused("is no agent of this node")
             ann.run("mesh", "task", "look at the gate").refused("whom, and what?")
+            late = {"to": [stranger], "text": "look", "due_s": 0}
+            nodes[0].request("POST", "/v1/tasks", late).refused(400, "due_s is 0")
 
             def given():
                 return (

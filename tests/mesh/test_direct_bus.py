@@ -10,6 +10,7 @@ import pytest
 from aiohttp import web
 from hypothesis import given
 from hypothesis import strategies as st
+from structlog.testing import capture_logs
 
 from ledger.core.codec import encode
 from mesh.core.errors import BusDown, BusError, InvalidFrame, NobodyThere, Refused, Unanswered
@@ -223,6 +224,21 @@ async def test_a_stranger_is_refused_and_heard_by_nobody(trio):
             assert answer.status == 200
         assert (await next_of(inbox)).data == b"words"
     assert three._handled == 0
+
+
+async def test_who_sends_what_is_no_frame_is_logged_once_and_a_member_nobody_hears_is_not(trio):
+    one, _, _ = trio
+    url = one._manifest().members[1].urls[0] + PLACE
+    with capture_logs() as logs:
+        for word in ("able.oven", "able.gpu"):
+            with pytest.raises(NobodyThere):
+                await one.request(f"{word}.{TWO.hex()}", b"", seconds=LONG)
+        async with aiohttp.ClientSession() as session:
+            for _ in range(3):
+                async with session.post(url, data=b"believe me") as answer:
+                    assert answer.status == 422
+    [line] = [each for each in logs if each["log_level"] != "debug"]
+    assert (line["event"], line["peer"]) == ("a word is refused", "127.0.0.1")
 
 
 async def test_what_is_too_much_is_refused_here_and_there(trio, monkeypatch):

@@ -212,6 +212,22 @@ async def test_a_message_goes_to_her_relays_and_to_ours_only():
     assert post.box.open(to_us[0]) is None  # our own copy is no letter to us
 
 
+async def test_no_word_of_a_wrap_that_is_no_envelope_comes_into_the_log():
+    """Of a decoder's complaint what it quotes is left out: it is what was sealed."""
+    said = Rumor(
+        pubkey=BOB.pubkey, created_at=NOW, kind=envelope.CARRIER_KIND,
+        content='{"the key is under the mat":1}',
+    )  # fmt: skip
+    wrap = nip59.wrap(said, BOB, ALICE.pubkey, Chance.derived(bytes(32), b"m"), now=NOW)
+    with capture_logs() as logs:
+        async with Post().open() as post:
+            await post.pool.publish(wrap)
+            await post.dealt_with(1)
+            assert post.box.refused == 1
+    assert [line["why"] for line in logs] == ["not an envelope"]
+    assert "mat" not in str(logs)
+
+
 @pytest.mark.parametrize(
     "bad", ["wss://u:p@x.example", "wss://x.example/#a", "wss://a..b", "wss://x y"]
 )

@@ -378,6 +378,28 @@ async def test_a_fault_is_logged_when_it_is_another_one_with_its_reason(life, tm
     assert {(one["source"], one["fault"]) for one in lines} == {("a", "unreachable")}
 
 
+async def test_a_copy_is_given_to_nobody_from_when_it_ends(life, tmp_path):
+    """Also while its source is asked for the hashes that would prove it, and says nothing."""
+    server, asked = Server(life), []
+
+    async def silent(*place):
+        asked.append(place)
+        await asyncio.Event().wait()
+
+    async with server.running():
+        source = Faulty(server.source())
+        source.tile = silent
+        mirror = mirror_of(server, tmp_path / "m")
+        mirror.sources = lambda: {"a": source}
+        async with kept(mirror):
+            await until(lambda: whole(mirror, life.size))
+            assert mirror.offer() is not None
+            server.at(rewritten(life, more=5))
+            await until(lambda: asked)
+            assert mirror.folder.ended["why"] == "this log signed two histories"
+            assert mirror.offer() is None
+
+
 async def test_sources_may_change_while_it_copies(life, tmp_path):
     gone, here = Server(life), Server(life)
     async with gone.running(), here.running():

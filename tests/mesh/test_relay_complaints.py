@@ -1,6 +1,7 @@
 """What the relay's log says of hostile clients: each fault once for an address, whatever comes."""
 
 import asyncio
+from types import SimpleNamespace
 
 import pytest
 from structlog.testing import capture_logs
@@ -10,6 +11,7 @@ from websockets.exceptions import InvalidStatus
 from mesh.complaints import Complaints
 from mesh.core import limits
 from mesh.core.told import Told
+from mesh.places import place_at
 from mesh.relay.server import _log as relay_log
 from tests.mesh.peers import BOB, NOW, as_object, authenticating, make, serving
 from tests.mesh.wire import client
@@ -143,6 +145,16 @@ def test_a_flood_of_addresses_is_no_flood_of_lines():
         complaints.well("h")
         complaints.of("h", "floods")
         assert logs[-1]["peer"] == "h"
+
+
+@pytest.mark.parametrize(
+    ("address", "place"),
+    [("192.0.2.7", "192.0.2.7"), ("::ffff:192.0.2.7", "192.0.2.7"),
+     ("2001:db8::7", "20010db800000000::/64"), ("2001:db8::1:8", "20010db800000000::/64")],
+)  # fmt: skip
+def test_a_stranger_is_named_by_the_network_that_is_his(address, place):
+    assert place_at(SimpleNamespace(get_extra_info=lambda _: (address, 5))) == place
+    assert place_at(None) == "", "who hung up meanwhile"
 
 
 def clock(now=0.0):

@@ -1,9 +1,11 @@
 """What is said in the log once: by whom and why, for a day, in bounded memory."""
 
+from itertools import product
+
 import pytest
 
 from mesh.core import limits
-from mesh.core.told import Told
+from mesh.core.told import REASONS_MAX, Told
 
 
 def test_a_reason_is_said_once_whoever_repeats_it():
@@ -42,6 +44,15 @@ def test_who_was_well_for_a_while_since_is_news_again():
     told.well("ada", 6.0 + 2 * clean)
     assert told.first("ada", "dead", 7.0 + 2 * clean)
     assert told.first("ada", "lies", 7.0 + 2 * clean)
+
+
+def test_who_has_many_words_for_it_has_a_share_and_no_more():
+    told = Told()
+    words = ["".join(pair) for pair in product("ghijklmnop", repeat=3)]
+    assert sum(told.first("liar", word, 0.0) for word in words) == REASONS_MAX
+    assert told.left_out == len(words) - REASONS_MAX
+    assert told.first("ada", "dead", 0.0), "nobody is hushed up for him"
+    assert not told.first("liar", words[0], 1.0)
 
 
 def test_it_is_said_again_after_a_day_or_once_all_was_well():

@@ -20,7 +20,7 @@ from ledger.log import Log
 from ledger.sqlite import SqliteStore
 from mesh.core import limits
 from mesh.mirrors import mirror as mirror_module
-from mesh.mirrors.comparing import Unresponsive
+from mesh.mirrors.comparing import Unresponsive, View, put_beside
 from node.fleet import gossiping as module
 from node.fleet.offers import Offers
 from node.open import now_ms
@@ -161,6 +161,31 @@ async def test_a_copy_is_compared_with_a_head_as_far_as_it_can_be_read(tmp_path)
                 assert mirror.view(life.head()) is None
         assert len(told(logs)) == 1
         assert mirror.status()["damage"]
+
+
+@pytest.mark.parametrize("depth", ["words", "leaves"])
+async def test_a_copy_that_is_opened_anew_while_heads_are_compared_is_not_damaged(tmp_path, depth):
+    """A manifest with other addresses begins the copying again; who reads meanwhile reads nothing."""
+    life = Life().say(699)
+    server, make = Server(life), mirror_of if depth == "words" else leaf_mirror_of
+    signer = {} if depth == "words" else {"signer": MEMBER}
+    async with server.running(), kept(make(server, tmp_path / "m", **signer)) as mirror:
+        await until(lambda: whole(mirror, 700))
+        before, asked = mirror.log, []
+
+        async def tiles(level, index, width):
+            asked.append(level)
+            mirror.sources = lambda: {"elsewhere": server.source()}
+            mirror.hurry()
+            await until(lambda: mirror.log not in {None, before} and whole(mirror, 700))
+            return await server.source().tile(life.id, level, index, width)
+
+        with capture_logs() as logs:
+            other = View(head=life.head(300), tiles=tiles)
+            await put_beside(mirror.view(life.head()), other)
+        assert asked
+        assert (told(logs), mirror.damage) == ([], None)
+        assert mirror.view(life.head()) is not None
 
 
 async def test_what_others_ask_of_a_damaged_copy_is_told_once_and_fetched_again(tmp_path):

@@ -22,8 +22,9 @@ from mesh.core.errors import (
     ReplayedManifest,
 )
 from mesh.core.fleet.joining import make_request
-from mesh.core.fleet.manifest import VOTER, WITNESS, open_manifest, sign_manifest
+from mesh.core.fleet.manifest import URLS_MAX, VOTER, WITNESS, open_manifest, sign_manifest
 from mesh.core.fleet.presence import Presence
+from node.api.http import json_answer
 from node.fleet import files, leases, members, telling
 from node.fleet.files import FleetFiles
 from node.fleet.members import FleetNode, signed_first
@@ -165,6 +166,31 @@ async def test_a_presence_is_its_members(founder):
     with pytest.raises(RemovedMember):
         founder.present(said.sign(signer("one")))
     assert founder.seen == {}
+
+
+async def test_a_long_chain_is_shown_to_who_was_taken_out_in_answers_that_he_reads(founder):
+    """A large fleet's: sixty-four of its manifests are more than a node reads of a member."""
+    urls = tuple(f"http://{number}.example/{'x' * 230}" for number in range(URLS_MAX))
+    crowd = [replace(member(f"m{number}", "home"), urls=urls) for number in range(100)]
+    last = [member("one", "home")]
+    for add in (crowd + last, *[[]] * 12):
+        made = next_manifest(founder.fleet.manifest, add=add, remove=set())
+        await founder.take(sign_manifest(made, OPERATOR).encode())
+    made = next_manifest(founder.fleet.manifest, add=[], remove={member("one").ledger})
+    await founder.take(sign_manifest(made, OPERATOR).encode())
+    known, why, answers = 1, RemovedMember("it was removed"), 0
+    while known < made.number:
+        said = Presence(
+            ledger=member("one").ledger, manifest=bytes(32), number=known,
+            time_s=int(time.time()), events=5, load=10,
+        )  # fmt: skip
+        shown = parting(founder, said.sign(signer("one")), why)
+        body = json_answer({"number": 0, "manifests": shown}).body
+        assert len(body) <= members._ANSWER_BYTES_MAX
+        numbers = [open_manifest(one).manifest.number for one in shown]
+        assert numbers == list(range(known + 1, numbers[-1] + 1))
+        known, answers = numbers[-1], answers + 1
+    assert answers > 1
 
 
 async def test_who_was_taken_out_is_shown_the_manifest_that_says_so_and_nothing_behind(founder):

@@ -44,6 +44,8 @@ class Peer:
     """What it answers to a manifest."""
     before: Callable[[], Awaitable[object]] = lambda: asyncio.sleep(0)
     """What happens before it answers."""
+    body: bytes = b""
+    """What it answers instead of a number."""
     heard: list[str] = field(default_factory=list)
     url: str = ""
 
@@ -55,6 +57,8 @@ class Peer:
         if path in self.silent:
             await asyncio.Event().wait()
         status = 200 if path == PRESENCE else self.status
+        if self.body:
+            return web.Response(body=self.body)
         return web.json_response({"number": self.number}, status=status)
 
 
@@ -124,6 +128,24 @@ async def test_a_silent_member_keeps_nobody_from_hearing_that_we_are_there(found
             await until(lambda: founder.changed.set() or count(good) >= 4)
             assert count(bad) == 1, "whose turn is under way is passed over"
             assert member("good", "home").ledger in founder.reached_ms
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"{}", b"\xff", b'{"number":0,"manifests":["\xff"]}', b'{"\xff":0}',
+        b'{"number":0,"more":' + b"[" * 9999 + b"]" * 9999 + b"}",
+        b'{"number":0,"manifests":["xy","\xc3\xa9","00"]}',
+    ],
+    ids=["none", "binary", "no text", "no name", "deep", "no hex"],
+)  # fmt: skip
+async def test_whatever_a_member_answers_it_is_asked_again_and_the_others_too(founder, body):
+    good, bad = Peer(number=99), Peer(body=body)
+    async with serving(good, bad):
+        await moves(founder, at("good", good.url), at("bad", bad.url))
+        async with telling(founder):
+            await until(lambda: founder.changed.set() or min(count(good), count(bad)) >= 3)
+        assert member("bad", "home").ledger not in founder.reached_ms
 
 
 async def test_who_was_passed_over_is_told_when_its_turn_is_over(founder):

@@ -111,6 +111,27 @@ async def test_a_mirror_that_is_behind_is_waited_for(world: World):
     assert len(carried) == 2
 
 
+async def test_words_of_a_mirror_that_closes_meanwhile_are_taken_up_once_it_is_open(world: World):
+    """Its head was read, then it is opened anew, for other sources, while another one is read."""
+    one, other = Other(), Other()
+    await one.talks("the roof leaks", "since when?")
+    await other.talks("and the door", "it is noted")
+    found, shut = following(world), True
+
+    def mirrors():
+        made = {each.ledger: each.mirror() for each in (one, other)}
+        if shut and other.ledger in found._indexes:
+            made[one.ledger].log = made[one.ledger].complete = None
+        return made
+
+    found.mirrors = mirrors
+    _, carried = await taken_up(world, found)
+    assert carried == [("user", "and the door"), ("assistant", "it is noted")]
+    shut = False
+    _, carried = await taken_up(world, found)
+    assert carried[2:] == [("user", "the roof leaks"), ("assistant", "since when?")]
+
+
 async def test_words_that_meet_a_screen_stay_where_they_are(world: World):
     other = Other()
     await other.talks("I want to kill myself", None)

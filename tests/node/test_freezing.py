@@ -44,8 +44,8 @@ def _impatient(monkeypatch):
 
 
 @asynccontextmanager
-async def mirroring(path, log, server, depth):
-    """A node's mirrors, of one log, as they are kept; and its witness."""
+async def mirroring(path, log, server, depth, *known):
+    """A node's mirrors, of one log, as they are kept; and its witness, which has heard `known`."""
     path.mkdir(exist_ok=True)
     (path / "node.toml").write_text(
         f'[mesh]\n{depth} = ["{server.life.id.hex()}"]\n[[mesh.peers]]\n'
@@ -58,6 +58,8 @@ async def mirroring(path, log, server, depth):
     )  # fmt: skip
     made = make_mirroring(opened, None, MEMBER, node.witnessing)
     [mirror] = made.kept().values()
+    for proof in known:
+        await node.witnessing.hear(proof.encode())
     async with asyncio.TaskGroup() as group:
         task = group.create_task(made.run())
         yield made, mirror, node
@@ -113,8 +115,8 @@ async def test_a_proof_from_anywhere_ends_a_copy_and_what_was_copied_stays(
 async def test_a_frozen_log_is_not_begun_and_one_that_was_recovered_is(log, tmp_path, life, depth):
     server = serving(life)
     async with server.running():
-        async with mirroring(tmp_path / "n", log, server, depth) as (_, mirror, node):
-            await node.witnessing.hear(proof_of(life).encode())
+        proof = proof_of(life)
+        async with mirroring(tmp_path / "n", log, server, depth, proof) as (_, mirror, _):
             await until(lambda: mirror.folder.ended and mirror.log is None)
             found = mirror.folder.open()
             assert found.size == 0

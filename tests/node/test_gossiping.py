@@ -20,6 +20,7 @@ from mesh.core.fleet.gossip_wire import decode_messages, encode_messages, head_o
 from mesh.core.limits import CLEAN_SECONDS
 from mesh.core.nip01 import NostrSigner
 from mesh.core.nip98 import Recent, sign_request
+from mesh.core.told import REASONS_MAX
 from mesh.mirrors.offer import Offer
 from node.fleet import gossiping as module
 from node.fleet.gossiping import PATH, Gossiping
@@ -157,6 +158,7 @@ class Gossiper(Server):
     def __init__(self, life, **more):
         super().__init__(life, **more)
         self.asked, self.told = 0, 0
+        self.words = lambda: "it is late"
         self.gossips, routes = False, self.offering.routes
         self.offering = SimpleNamespace(routes=lambda: [*routes(), web.post(PATH, self.hear)])
 
@@ -167,7 +169,7 @@ class Gossiper(Server):
     async def hear(self, _request):
         self.told += 1
         if not self.gossips:
-            return web.Response(status=500, text="it is late")
+            return web.Response(status=500, text=self.words())
         return web.Response(body=encode_messages([]))
 
 
@@ -223,6 +225,18 @@ async def test_who_does_not_gossip_is_logged_once_and_again_after_he_was_well(lo
             one.gossips = False
             assert not await node._talk(source, [node.gossip.summary()])
             assert said(logs, "no gossip") == 2 * [(one.url, "500: it is late")]
+
+
+async def test_who_says_something_else_each_time_floods_no_log(log, tmp_path, life):
+    """And hushes up nobody: as many of his lines are written as one may have."""
+    one = Gossiper(life)
+    one.words = lambda: "late" * one.told
+    async with gossiping(log, tmp_path, one, follows=(life.id,)) as node:
+        [source] = node.mirroring.sources().values()
+        with capture_logs() as logs:
+            for _ in range(2 * REASONS_MAX):
+                assert not await node._talk(source, [node.gossip.summary()])
+        assert len(said(logs, "no gossip")) == REASONS_MAX
 
 
 async def test_a_false_proof_of_a_peer_is_logged_once(log, tmp_path, life):

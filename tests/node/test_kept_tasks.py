@@ -20,6 +20,7 @@ from tests.mesh.test_bus import LONG, nats_bus, running, state
 
 ANN, BEA, CID = ("a1" * 32, "b2" * 32, "c3" * 32)
 SOON = 0.05
+NO_TEXT = b'{"giver":"\xff","id":"\xff"}'
 
 
 @dataclass
@@ -152,7 +153,8 @@ async def test_what_is_no_word_of_ours_is_dropped_and_goes_round_no_more(server)
     ledger = Ledger()
     ann, bea = (kept_tasks(nats_bus(server.url), key, ledger=ledger) for key in (ANN, BEA))
     async with at_work(ann, bea):
-        for data in (b"", b"{}", msgspec.json.encode({"giver": "x", "id": "y"})):
+        for data in (b"", b"{}", msgspec.json.encode({"giver": "x", "id": "y"}), NO_TEXT):
+            await ann.bus.publish(f"given.{ANN}", data)
             await ann.bus.put("task.any", data, key=data.hex() or "none", seconds=LONG)
         unknown = msgspec.json.encode({"giver": ANN, "id": "f" * 32})
         await ann.bus.put("task.any", unknown, key="unknown", seconds=LONG)

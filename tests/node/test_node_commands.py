@@ -257,6 +257,8 @@ WRONG = [
     (["mesh", "admit", "--roles", "jobs"], "--roles is of invite"),
     (["mesh", "refuse", "npub1x", "--hours", "1"], "mesh refuse takes no --hours"),
     (["mesh", "tasks", "--due", "5"], "mesh tasks takes no --due"),
+    (["mesh", "task", "--any", "look", "--due", "0"], "--due 0: the task would be of no use"),
+    (["mesh", "task", "--any", "look", "--due", "-5"], "--due -5: the task would be of no use"),
     (["mesh", "relays", "--any"], "mesh relays takes no --any or --able"),
     (["mesh", "mirrors", "--wait"], "mesh mirrors takes no --wait"),
     (["mesh", "witness", "--epoch", "0"], "mesh witness show takes no --epoch"),

@@ -52,6 +52,10 @@ def joined(place, name, founder, text=QUICK, *more):
     """A newcomer that was taken in; `more` is said with admit."""
     home = place(name).configure(text)
     home.run("init", "--name", name).good()
+    return taken_in(founder, home, name, *more)
+
+
+def taken_in(founder, home, name, *more):
     token = founder.home.run("mesh", "invite").good().out.strip()
     node = start(home, "--join", token)
     until(lambda: [one["name"] for one in fleet(founder)["waiting"]] == [name], WAIT, "it asks")
@@ -164,7 +168,13 @@ def removed(founder, one, two):
         assert left(node, signer(founder)) is True
     alone(one)
     one.stop()
-    alone(home.start())
+    one = home.start()
+    alone(one)
+    one.stop()
+    one = taken_in(founder, home, "one")
+    for node in (founder, two, one):
+        until(lambda node=node: there(node, 3), WAIT, "it is back")
+    assert fleet(one)["removed"] is None
 
 
 def alone(node):

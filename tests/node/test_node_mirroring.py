@@ -159,6 +159,7 @@ def test_a_mirror_is_copied_from_a_mirror_and_by_nobody_else(agents):
         with eve.home.running() as e:
             until(lambda: fault(e, ada, bob).startswith("refused: 403"), SECONDS, "she is refused")
             assert row(e, ada)["events"] == 0
+        assert bob.home.logged.count("it may not read head") == 1, "however often she asks"
         assert b.request("GET", f"/v1/mesh/logs/{ada.ledger}/head", token="").status == 401
         assert b.request("GET", "/v1/mirrors", token="").status == 401
 

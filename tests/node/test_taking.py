@@ -130,8 +130,8 @@ async def _tried(node):
 @pytest.mark.parametrize(
     "answer",
     [b"", b"{}", b"\xff", b'{"taker":"no key"}', json.dumps({"taker": hexed("cid"), "x": 1}).encode(),
-     json.dumps({"taker": "ee" * 32}).encode()],
-    ids=["empty", "nothing", "binary", "key", "more", "stranger"],
+     json.dumps({"taker": "ee" * 32}).encode(), b'{"taker":"\xff"}'],
+    ids=["empty", "nothing", "binary", "key", "more", "stranger", "text"],
 )  # fmt: skip
 async def test_what_anybody_may_answer_chooses_nobody(answer):
     bus, asked = LocalBus(), []
@@ -149,6 +149,13 @@ async def test_what_anybody_may_answer_chooses_nobody(answer):
             await taking("ann", bus).find("any")
         assert len(asked) == 4, "it was heard each time, and believed never"
         task.cancel()
+
+
+@pytest.mark.parametrize("word", [b"", b"{}", b'{"giver":"\xff"}', b'{"\xff":0}'])
+async def test_what_anybody_may_ask_ends_nobody(bus_of, word):
+    async with taking_part(bus_of, ("bea", {})) as bus:
+        await bus.publish("take.any", word)
+        await all_answer(bus, {hexed("bea")})
 
 
 async def test_a_fleet_of_one_says_that_there_is_nobody():

@@ -21,6 +21,7 @@ docs/spec/mesh.md, "The fleet manifest".
 from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, replace
+from types import MappingProxyType
 from typing import Any, Final, TypeAlias
 
 from ledger.core.codec import decode, encode
@@ -336,7 +337,7 @@ class Fleet:
         return cls(
             newest=first,
             fleet_id=first.manifest.digest,
-            removed={},
+            removed=MappingProxyType({}),
             votings=(first.manifest,),
         )
 
@@ -375,12 +376,12 @@ class Fleet:
         votings = self.votings if now.electorate == old.electorate else (*self.votings, now)
         return replace(self, newest=new, removed=self._removed_by(now), votings=votings)
 
-    def _removed_by(self, now: Manifest) -> dict[bytes, Removal]:
-        known = {**self.removed} | {
-            one.ledger: Removal(nostr=one.nostr, number=now.number) for one in self.manifest.members
-        }
+    def _removed_by(self, now: Manifest) -> Mapping[bytes, Removal]:
         there = {one.ledger for one in now.members}
-        return {ledger: one for ledger, one in known.items() if ledger not in there}
+        gone = [one for one in self.manifest.members if one.ledger not in there]
+        before = {ledger: one for ledger, one in self.removed.items() if ledger not in there}
+        new = {one.ledger: Removal(nostr=one.nostr, number=now.number) for one in gone}
+        return MappingProxyType(before | new)
 
     def open(self, data: bytes) -> SignedManifest:
         """Parse and verify what may be the next manifest; anybody may have sent it.
