@@ -1,6 +1,6 @@
 """The fleet over HTTP: what members and newcomers say, and what the operator asks.
 
-    POST /fleet/join?after=N    a newcomer's request, signed; answers with manifests from N on, 64
+    POST /fleet/join?after=N    a newcomer's request, signed; answers with manifests from N on
     POST /fleet/presence    a member's word about itself; answers with the number known here, and
                             one that was taken out with the manifests that say so
     POST /fleet/manifest    the next manifest; it proves itself

@@ -1,8 +1,8 @@
 """How a newcomer's request to join travels, by either way that a token names.
 
 A carrier takes the signed request and the number of the first manifest that is wanted, and brings
-manifests from there on, CHAIN_MAX at most, as they came: whoever asked checks them. What the other
-side judges by is one function, too: `FleetNode.asked`.
+manifests from there on, as many as one answer has, as they came: whoever asked checks them. What
+the other side judges by is one function, too: `FleetNode.asked`.
 """
 
 from collections.abc import Awaitable, Callable

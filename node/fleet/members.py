@@ -28,7 +28,7 @@ from mesh.core.errors import (
     Refused,
     ReplayedManifest,
 )
-from mesh.core.fleet.joining import CHAIN_MAX, SECRET_BYTES, Token, open_request
+from mesh.core.fleet.joining import SECRET_BYTES, Token, open_request, part_of
 from mesh.core.fleet.manifest import (
     NAME_CHARS_MAX,
     VOTER,
@@ -329,7 +329,7 @@ class FleetNode:
     # ---- what newcomers and members say ----------------------------------------------------------
 
     def asked(self, data: bytes, *, after: int = 0) -> list[bytes]:
-        """Take a request to join; return the manifests from number `after` on, CHAIN_MAX at most.
+        """Take a request to join; return manifests from number `after` on: one answer's.
 
         Raises Refused or NotMember.
         """
@@ -348,7 +348,7 @@ class FleetNode:
                 invite["member"] = data.hex()
                 self.files.put_invites(invites)
                 _log.info("somebody asks to join", name=member.name, ledger=member.ledger.hex())
-        return self.files.chain()[after : after + CHAIN_MAX]
+        return part_of(self.files.chain()[after:])
 
     def refuse(self, nostr: str) -> int:
         """Take whoever asked under this key from the list; return how many invitations that ends.

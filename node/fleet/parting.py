@@ -7,18 +7,11 @@ manifest without it and no further: that convinces it, and our word would not.
 Not covered: one that does not ask; one whose old fellows are all gone.
 """
 
-from itertools import accumulate
-from typing import Final
-
 from mesh.core.errors import RemovedMember
-from mesh.core.fleet.joining import CHAIN_MAX
+from mesh.core.fleet.joining import part_of
 from mesh.core.fleet.presence import ledger_in, open_presence
 from node.fleet.members import FleetNode
 from node.open import now_ms
-
-_PARTS_BYTES_MAX: Final = 1024 * 1024
-"""Of one answer, beyond its first manifest; in hex it is twice as long, and who asks reads 4 MiB
-(`node.fleet.members`)."""
 
 
 def parting(node: FleetNode, data: bytes, refused: RemovedMember) -> list[bytes]:
@@ -32,6 +25,4 @@ def parting(node: FleetNode, data: bytes, refused: RemovedMember) -> list[bytes]
     found = open_presence(data, removal.nostr, now_s=now_ms() // 1000)
     if found.number >= removal.number:
         raise refused
-    parts = node.files.chain()[found.number + 1 : removal.number + 1][:CHAIN_MAX]
-    sizes = accumulate(map(len, parts[1:]), initial=0)
-    return [one for one, size in zip(parts, sizes, strict=False) if size <= _PARTS_BYTES_MAX]
+    return part_of(node.files.chain()[found.number + 1 : removal.number + 1])

@@ -20,7 +20,7 @@ import structlog
 
 from ledger.core.errors import TimmyError
 from mesh.core.errors import InvalidManifest, ManifestRefused
-from mesh.core.fleet.joining import CHAIN_MAX, make_request
+from mesh.core.fleet.joining import CHAIN_MAX, is_full, make_request
 from mesh.core.fleet.manifest import NUMBER_MAX, Fleet, Member, open_manifest
 from mesh.core.fleet.presence import Presence
 from node.fleet.asking import Carrier, Relayed, Unreached, by_address
@@ -161,22 +161,22 @@ class Telling:
     async def _take_all(self, parts: list[bytes]) -> bool:
         """Take what of a chain we do not know; what does not follow ends it.
 
-        Return whether there may be more behind it: it was as long as it may be, and brought news.
+        Return whether there may be more behind it: it was as long as one gets, and brought news.
         """
-        before = self.node.fleet
+        before, parts = self.node.fleet, parts[:CHAIN_MAX]
         try:
-            found = [await asyncio.to_thread(open_manifest, one) for one in parts[:CHAIN_MAX]]
-            if self.node.fleet is None and len(found) < CHAIN_MAX:
+            found = [await asyncio.to_thread(open_manifest, one) for one in parts]
+            if self.node.fleet is None and not is_full(parts):
                 voted = {one.nostr for link in found for one in link.manifest.voters}
                 self.node.newcomer = self.node.own.nostr not in voted
-            for one, data in zip(found, parts, strict=False):
+            for one, data in zip(found, parts, strict=True):
                 number = one.manifest.number
                 if self.node.fleet is None or number > self.node.fleet.manifest.number:
                     await self.node.take(data)
         except (InvalidManifest, ManifestRefused) as error:
             _log.warning("manifests that do not follow", reason=str(error)[:200])
             return False
-        return len(found) == CHAIN_MAX and self.node.fleet is not before
+        return is_full(parts) and self.node.fleet is not before
 
     async def _tell(self, member: Member, data: bytes) -> None:
         """Say that we are there; send what the other does not know, as far as he takes it."""

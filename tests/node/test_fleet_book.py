@@ -21,11 +21,12 @@ from mesh.core.errors import (
     RemovedMember,
     ReplayedManifest,
 )
+from mesh.core.fleet import joining
 from mesh.core.fleet.joining import make_request
 from mesh.core.fleet.manifest import URLS_MAX, VOTER, WITNESS, open_manifest, sign_manifest
 from mesh.core.fleet.presence import Presence
 from node.api.http import json_answer
-from node.fleet import files, leases, members, telling
+from node.fleet import files, leases, members
 from node.fleet.files import FleetFiles
 from node.fleet.members import FleetNode, signed_first
 from node.fleet.members_shown import members_value
@@ -424,10 +425,11 @@ async def test_a_thief_of_a_token_is_taken_from_the_list_and_his_token_ends(foun
             asks(founder, token, name)
 
 
-async def test_a_long_chain_is_asked_for_by_pages(founder, tmp_path, session, monkeypatch):
+@pytest.mark.parametrize("bound", ["CHAIN_MAX", "CHAIN_BYTES"])
+async def test_a_long_chain_is_asked_for_by_pages(founder, tmp_path, session, monkeypatch, bound):
     """A fleet with more manifests than an answer holds: a newcomer has all of them in the end."""
-    monkeypatch.setattr(members, "CHAIN_MAX", 3)
-    monkeypatch.setattr(telling, "CHAIN_MAX", 3)
+    size = len(founder.files.chain()[0])
+    monkeypatch.setattr(joining, bound, {"CHAIN_MAX": 3, "CHAIN_BYTES": 3 * size}[bound])
     for _ in range(7):
         moved = founder.fleet.manifest.following()
         await founder.take(sign_manifest(moved, OPERATOR).encode(), approve=True)
@@ -450,7 +452,7 @@ async def test_a_long_chain_is_asked_for_by_pages(founder, tmp_path, session, mo
         monkeypatch.setattr(FleetNode, "post", lambda _self, *given: post(*given))
         await Telling(node=node)._ask(token.secret, token.url)
         assert node.fleet.newest == founder.fleet.newest
-        assert pages[:3] == [(0, 3), (3, 3), (6, 2)]
+        assert pages == [(0, 3), (3, 3), (6, 2)]
         assert not node.newcomer, "who did not see all at once may have been a voter"
 
 

@@ -15,8 +15,9 @@ operator's key, so the address in it may be anybody's without harm; so may the r
 import base64
 import binascii
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
+from itertools import accumulate
 from typing import Any, Final
 
 from ledger.core.codec import decode, encode
@@ -36,6 +37,9 @@ RELAYS_MAX: Final = 4
 """In a token: as many as of a person's list for sealed messages."""
 CHAIN_MAX: Final = 64
 """Manifests in one answer; more come with the next."""
+CHAIN_BYTES: Final = 512 * 1024
+"""It ends with the manifest that brings it to so many bytes: with one of the largest in that place,
+in hex, an answer is 3 MiB, and 4 are read."""
 SLICE_BYTES: Final = 800
 """Of manifests, in one answer by relays: sealed twice its content is under 4,096 characters, which
 is what one common relay takes."""
@@ -180,6 +184,18 @@ def open_slice(data: bytes) -> tuple[int, bytes]:
     if not 0 <= total <= SLICES_BYTES_MAX or len(some) > total:
         raise InvalidManifest(f"{len(some)} bytes of {total}, at most {SLICES_BYTES_MAX} allowed")
     return total, some
+
+
+def part_of(chain: Sequence[bytes]) -> list[bytes]:
+    """Return the first manifests of a chain, as many as one answer has."""
+    first = chain[:CHAIN_MAX]
+    sizes = accumulate(map(len, first), initial=0)
+    return [one for one, before in zip(first, sizes, strict=False) if before < CHAIN_BYTES]
+
+
+def is_full(parts: Sequence[bytes]) -> bool:
+    """Whether an answer is as long as one gets: what is behind it has to be asked for."""
+    return len(parts) >= CHAIN_MAX or sum(map(len, parts)) >= CHAIN_BYTES
 
 
 def parts_of(whole: bytes) -> list[bytes]:
