@@ -12,7 +12,8 @@
 The last gate is never run, so by the arithmetic of every verdict the best that comes of it is
 `inconclusive`; whether all the others speak and were passed is `Findings.for_people`, and then
 people are asked. A state that differs, and no declared way back, is a reducer that was changed
-silently: a no. Which parts of the state differ is measured and told.
+silently: a no. Which parts of the state differ is measured and told. A no has the teeth of what was
+failed: known-bad software of another gate may be late, which is a matter of pace.
 
 The records that are folded hold nobody's words: reducers see none. The parent is folded in the same
 cage and held against this process' own fold of the same events; nothing is believed of what a
@@ -58,7 +59,7 @@ from genesis.core.verdict import (
 from genesis.judge import Budget, Head, Judgment, Task, evaluator_digest
 from genesis.judging.packing import framed
 from genesis.judging.refolding import Cages, Fold, Told, Tried, Unsound, transcript_of
-from genesis.judging.report import since_ms
+from genesis.judging.report import bitten, since_ms
 from genesis.judging.returning import parts_apart, surely_back, taken_back
 from genesis.judging.tails import drawn_tail
 from genesis.judging.whole import Whole, both, told_whole, tried_whole
@@ -260,7 +261,7 @@ class _Court:
         gates.append(
             Gate(name=PEOPLE, parent=Outcome.NOT_RUN, candidate=Outcome.NOT_RUN, transcript=change)
         )
-        findings = Findings(inputs=inputs, gates=tuple(gates), teeth=tuple(teeth))
+        findings = bitten(Findings(inputs=inputs, gates=tuple(gates), teeth=tuple(teeth)))
         why = "; ".join(whys) or self._reason(findings, folded)
         return self._conclude(findings, why, made=made, state=self._state_row(folded))
 

@@ -5,13 +5,14 @@ import shutil
 
 import pytest
 
+from genesis.core.agreement import compare
 from genesis.core.constitution import Software, change_digest, constituted
 from genesis.core.patch import parse
 from genesis.core.verdict import PEOPLE, Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head, Task
 from genesis.judging.constitution import FOR_PEOPLE, UNMEASURED, judge_constitution
 from genesis.judging.packing import framed
-from genesis.judging.refolding import Cages, Told
+from genesis.judging.refolding import BUSY, Cages, Told
 from genesis.judging.returning import taken_back
 from genesis.judging.subject import Patience
 from genesis.judging.tails import AGAIN, drawn_tail
@@ -179,6 +180,28 @@ async def test_what_a_machine_can_find_is_a_no(events, changes, gate, words):
     assert outcomes(found)[gate] is Outcome.FAIL
     assert words in found.verdict.measured["reason"]
     assert not found.verdict.findings.for_people
+
+
+@pytest.mark.parametrize(
+    ("changes", "late"),
+    [(_bad_reducer(b"raise SystemExit(0)\n"), "silent"), (migration(), "chokes")],
+)
+async def test_a_rejection_has_one_digest_at_any_pace(events, monkeypatch, changes, late):
+    """Known-bad software of another gate than the one that was failed is late, or is not."""
+    fold = Cages.once
+    quiet = await judged(diff(changes), events)
+
+    async def slow(cages, name, software, told):
+        return BUSY if name == late else await fold(cages, name, software, told)
+
+    monkeypatch.setattr(Cages, "once", slow)
+    busy = await judged(diff(changes), events)
+    one, other = quiet.verdict, busy.verdict
+    assert one.decision is other.decision is Decision.REJECT, (one.measured, other.measured)
+    compared = compare(one, other)
+    assert (compared.agree, compared.differences) == (True, ())
+    failed = {gate.name for gate in one.findings.gates if gate.candidate is Outcome.FAIL}
+    assert {tooth.gate for tooth in one.findings.teeth} == failed
 
 
 async def test_nobody_s_words_go_into_the_cage(events):
