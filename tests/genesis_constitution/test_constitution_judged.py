@@ -11,8 +11,8 @@ from genesis.core.patch import parse
 from genesis.core.verdict import PEOPLE, Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head, Task
 from genesis.judging.constitution import FOR_PEOPLE, UNMEASURED, judge_constitution
-from genesis.judging.packing import framed
-from genesis.judging.refolding import BUSY, Cages, Told
+from genesis.judging.packing import FULL_BYTES, framed
+from genesis.judging.refolding import BUSY, Bounds, Cages, Fold, Told, Unsound
 from genesis.judging.returning import taken_back
 from genesis.judging.subject import Patience
 from genesis.judging.tails import AGAIN, drawn_tail
@@ -316,7 +316,6 @@ async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, ca
     fold = present(events, len(events))
     end = encode([fold.size, fold.digest])
     told = drawn(events)
-    swapped_maps = [encode({"b/1": 1}), encode({"a/1": 1})]
     for number, (said, words) in enumerate([
         (encode([fold.size, fold.digest, dict(fold.parts)]).hex(), "it hands over no states"),
         (answer(*fold.maps, end), "it hands over 1 states, 2 were asked for"),
@@ -326,8 +325,9 @@ async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, ca
         (answer(b"\xa1", end, end), "it is not the encoding of a state"),
         (answer(b"\xbf\xff", end, end), "it is not the encoding of a state"),
         (answer(encode({"a/1": None}), end, end), "it is no state"),
-        (answer(*swapped_maps, end, end), "its entries are in no order"),
-        (answer(*fold.maps, *fold.maps, end, end), "its entries are in no order"),
+        (answer(b"\xa0", end, end), "it is no state"),
+        (answer(*fold.maps, *fold.maps, end, end), "in smaller parts than it should"),
+        (answer(*[encode({f"a/{n}": n}) for n in range(9)], end, end), "in smaller parts"),
         (answer(*fold.maps, encode([fold.size, bytes(32)])) * 2,
          "the digest that it names is not that of the state"),
     ]):  # fmt: skip
@@ -350,6 +350,15 @@ async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, ca
     assert found.verdict.decision is Decision.REJECT, (found.verdict.measured, found.notes)
     assert outcomes(found)["refold"] is Outcome.PASS
     assert "it changes a reducer silently" in found.verdict.measured["reason"]
+
+
+def test_a_state_of_many_parts_is_in_order():
+    """Each full but the last, so that they are few: what reads them counts all of it in each."""
+    full = {key: encode({f"{key}/1": bytes(FULL_BYTES)}) for key in "ab"}
+    assert Fold.of(7, [full["a"], full["b"], encode({"c/1": 1})], Bounds()).entries == 3
+    for maps in ([full["b"], full["a"]], [full["a"]] * 2, [full["b"], encode({"a/1": 1})]):
+        with pytest.raises(Unsound, match="its entries are in no order"):
+            Fold.of(7, maps, Bounds())
 
 
 async def test_what_is_declared_is_of_the_same_change(events):
