@@ -16,24 +16,15 @@ from node.keeping.folding import INTERPRETED, reading_hash
 from node.open import open_log
 from runtime.core.adoptions import Adoptions
 from runtime.journal import Journal
-from tests.adoption.world import status
-from tests.node.world import SETTINGS, Home
+from tests.adoption.world import new_home, status
+from tests.node.world import SETTINGS
 
 STEPS = ["staged", "adopted", "settled"]
 
 
 @pytest.fixture(scope="module")
 def born(tmp_path_factory):
-    home = Home(tmp_path_factory.mktemp("narrowed") / "born").configure(SETTINGS)
-    home.run("init").good()
-    return home
-
-
-@pytest.fixture
-def home(born, tmp_path):
-    made = born.copy(tmp_path / "home")
-    yield made
-    made.end()
+    return new_home(tmp_path_factory.mktemp("narrowed") / "born", SETTINGS)
 
 
 def place_of(home):

@@ -13,7 +13,7 @@ from genesis.judge import Budget, Head, Task
 from genesis.judging.constitution import FOR_PEOPLE, UNMEASURED, judge_constitution
 from genesis.judging.packing import FULL_BYTES, framed
 from genesis.judging.refolding import BUSY, Bounds, Cages, Fold, Told, Unsound
-from genesis.judging.returning import taken_back
+from genesis.judging.returning import WayBack
 from genesis.judging.subject import Patience
 from genesis.judging.tails import AGAIN, drawn_tail
 from ledger.core.codec import encode
@@ -268,7 +268,8 @@ async def test_a_state_that_cannot_be_taken_back_is_a_no(events, cages):
         (inverse("return {str(n): n for n in range(70_000)}"), "it is no state of at most 65536"),
         (INVERSE.encode(), ""),
     ]):  # fmt: skip
-        tried = await taken_back(cages, f"way-{number}", module, told, own, moved.folds)
+        way = WayBack(cages=cages, module=module, told=told, own=own)
+        tried = await way.once(f"way-{number}", moved.folds)
         assert tried.outcome is (Outcome.FAIL if why else Outcome.PASS), (why, tried.why)
         assert why in tried.why
 
