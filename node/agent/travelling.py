@@ -199,8 +199,16 @@ class Travelling:
 
 
 def _on_record(log: Log, proposal: Event) -> list[Event]:
-    found = events_about(log, proposal, _KINDS)
-    return [one for one in found if isinstance(one.payload.get("envelope"), bytes)]
+    """The verdicts about a proposal, but those of a form that this version does not read."""
+    return [one for one in events_about(log, proposal, _KINDS) if _opens(one)]
+
+
+def _opens(judged: Event) -> bool:
+    envelope = judged.payload.get("envelope")
+    try:
+        return isinstance(envelope, bytes) and bool(opened(envelope))
+    except InvalidVerdict:
+        return False
 
 
 def verdict_rows(log: Log, proposal: Event, judges: frozenset[bytes]) -> list[dict[str, Any]]:
