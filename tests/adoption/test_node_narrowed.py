@@ -84,6 +84,31 @@ def test_what_this_software_does_not_allow_is_rolled_back_to_the_last_it_does(ho
     assert home.run("replay").good()
 
 
+def test_a_turn_has_the_bounds_of_what_the_ledger_says_whoever_was_told(home):
+    """Who gives turns hears of a rollback before those who wrote it down go on."""
+    place = place_of(home)
+    with open_log(place, write=True) as log:
+        adopted(log, place, stored(place, iterations_max=40))
+        layers = newest(
+            Layers(
+                home=place,
+                config=load(place.config),
+                journal=Journal(UpcastLog(log, needed=INTERPRETED)),
+            )
+        )
+        adopted(log, place, stored(place, iterations_max=1))
+        assert layers.bounds().replies == 1
+        adopted(log, place, stored(place, iterations_max=9_999))
+        assert layers.bounds().replies == 1  # the next start rolls it back
+        for bad in reversed(Adoptions(layers.journal.state.entries).stack[2:]):
+            facts = {"patch": 1, "adoption": bad.adoption, "tree": bad.tree, "version": None}
+            more = {"root": bytes(32), "reason": "operator", "by": "operator"}
+            log.append_now(
+                Draft(type="patch.rolledback", stream=ADOPTION_STREAM, payload=facts | more)
+            )
+        assert layers.bounds().replies == 40
+
+
 @pytest.mark.parametrize("step", ["staged", "adopted"])
 def test_a_trial_upon_it_ends_first(home, step):
     """One that does not open, below a trial or as the trial: a start ends it, and goes on."""
