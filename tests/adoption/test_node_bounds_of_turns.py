@@ -1,4 +1,4 @@
-"""A turn that a rollback moves to a process that is there already has the bounds of before."""
+"""Turns that are under way, or moved, when other thresholds come into force: whose they have."""
 
 from tests.adoption.world import (
     LOOP,
@@ -12,7 +12,10 @@ from tests.adoption.world import (
     talks,
 )
 from tests.node.test_node_models import add, serving
+from tests.node.test_node_tools import says
 from tests.node.world import SETTINGS, until
+
+from .test_node_thresholds import ONE, WHOLE
 
 SLEEPY = PASSAGE.replace(
     "    if not", """    if "owls" in words:
@@ -26,18 +29,37 @@ SLEEPY = PASSAGE.replace(
 FEW = ("thresholds.toml", "steps_max = 300", "steps_max = 1")
 
 
+def said(node, text, name="main"):
+    """Say something, and wait no longer than until it is worked on."""
+    begun = len(node.log("turn.started"))
+    node.request("POST", "/v1/say", {"text": text, "conversation": name, "wait_s": 0})
+    until(lambda: len(node.log("turn.started")) > begun, SECONDS, "it has begun")
+
+
+def test_a_turn_that_is_under_way_keeps_its_own(tmp_path):
+    home = new_home(tmp_path / "home", SETTINGS + QUICK)
+    with serving() as (server, call):
+        add(home, server).good()
+        position = granted(home, ONE)
+        says(server, [("list_files", {"path": "."})], WHOLE)
+        with home.running() as node:
+            call(server.pause.clear)
+            said(node, "look at my work")
+            until(lambda: node.log("model.requested"), SECONDS, "a model is asked")
+            assert applied(node, position, window_s=600, turns=1)["stage"] == "node"
+            call(server.pause.set)
+            until(lambda: node.log("message.sent"), SECONDS, "it is answered")
+            [answer] = node.log("message.sent")
+            assert answer["content"]["text"] == WHOLE
+            says(server, [("list_files", {"path": "."})], WHOLE)
+            assert "at most 1" in node.say("look at my desk")["answer"]["content"]["text"]
+
+
 def test_a_moved_turn_has_the_bounds_of_what_it_was_moved_to(tmp_path):
     home = new_home(tmp_path / "home", SETTINGS + QUICK)
     with serving() as (server, call):
         add(home, server).good()
         position = granted(home, (LOOP, PASSAGE, SLEEPY), FEW)
-
-        def said(node, text, name):
-            body = {"text": text, "conversation": name, "wait_s": 0}
-            begun = len(node.log("turn.started"))
-            node.request("POST", "/v1/say", body)
-            until(lambda: len(node.log("turn.started")) > begun, SECONDS, "it has begun")
-
         with home.running() as node:
             trial = applied(node, position, share=500, window_s=1, turns=1)
             [inside] = talks(trial["root"], 500, inside=True)
