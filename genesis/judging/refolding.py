@@ -44,7 +44,7 @@ from ledger.core.codec import decode, encode
 from ledger.core.errors import InvalidCbor, StoreError
 from ledger.core.event import Event, Record
 from ledger.core.hashing import tagged
-from ledger.core.state import BASIC_REDUCERS, State
+from ledger.core.state import BASIC_REDUCERS, State, part_of
 from runtime.core.reducers import REDUCERS
 from runtime.sandbox import Engine, SandboxLimits, spawn
 from runtime.tasks import to_its_end
@@ -121,9 +121,10 @@ class Fold:
                 if key <= last:
                     raise Unsound("its entries are in no order")
                 last = key
+            named = set(map(part_of, some))
+            if len(named | sums.keys()) > _PARTS_MAX or not all(map(_PART.fullmatch, named)):
+                raise Unsound("it has parts without a plain name, or too many")
             State((), some, size, sums, dict.fromkeys(some)).digest()  # counts into the sums
-            if len(sums) > _PARTS_MAX or not all(map(_PART.fullmatch, sums)):
-                raise Unsound("it has parts without a plain name")
         return cls._of(State((), {}, size, sums), count, tuple(maps))
 
     @classmethod

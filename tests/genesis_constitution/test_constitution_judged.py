@@ -2,6 +2,7 @@
 
 import json
 import shutil
+import tracemalloc
 
 import pytest
 
@@ -360,6 +361,18 @@ def test_a_state_of_many_parts_is_in_order():
     for maps in ([full["b"], full["a"]], [full["a"]] * 2, [full["b"], encode({"a/1": 1})]):
         with pytest.raises(Unsound, match="its entries are in no order"):
             Fold.of(7, maps, Bounds())
+
+
+def test_a_state_of_too_many_parts_is_none_before_they_are_summed_up():
+    """The sum of each is 2 KiB: in a state of a long ledger they would be gigabytes."""
+    told = encode({f"{number:05}": 1 for number in range(30_000)})
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unsound, match="or too many"):
+            Fold.of(7, [told], Bounds())
+        assert tracemalloc.get_traced_memory()[1] < 30_000 * 1_024
+    finally:
+        tracemalloc.stop()
 
 
 async def test_what_is_declared_is_of_the_same_change(events):
