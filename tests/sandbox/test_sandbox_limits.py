@@ -308,6 +308,7 @@ def test_a_workplace_is_removed_by_the_next_one_of_its_kind(tmp_path, monkeypatc
         assert folder != beside
         (folder / "tree").mkdir()
         assert f"timmy-judge-{os.getpid()}-" in folder.name
+        assert rooms._MADE.fullmatch(folder.name.removeprefix("timmy-judge-"))  # the next one's
         found = {path.name for path in tmp_path.iterdir()}
         assert found == {*names, folder.name, beside.name}
     assert {path.name for path in tmp_path.iterdir()} == {*names}
