@@ -5,10 +5,12 @@ process that made them, so that the next one removes what a process that was kil
 are the folders of a judgment (`workplace`), which children only read, and those in which children
 stand whom nothing holds (`Workplace`).
 
-Not covered: how much a room may hold (the warden, or the control group).
+Not covered: how much a room may hold (the warden, or the control group); nodes of one user that
+share such a folder and see no process of each other, as in two containers.
 """
 
 import os
+import re
 import stat
 import tempfile
 from collections.abc import Iterator
@@ -18,6 +20,10 @@ from typing import Final
 
 _MEMORY_FOLDER: Final = Path("/dev/shm")  # noqa: S108 - where memory can be had as a folder
 _PREFIX: Final = "timmy-room-"
+_MADE: Final = re.compile(r"([0-9]+)-[a-z0-9_]{8}")
+"""What stands behind the prefix: the process, and what `mkdtemp` drew."""
+_MODE: Final = 0o700
+"""Of what it makes. Somebody's own folder of such a name is open to others as a rule."""
 
 
 class Room:
@@ -101,9 +107,21 @@ def remove(room: Path) -> None:
 def _sweep(base: Path, prefix: str) -> None:
     """Remove what a process of this user that was killed could not remove itself."""
     for path in base.glob(f"{prefix}*-*"):
-        owner = path.name.removeprefix(prefix).split("-")[0]
+        made = _MADE.fullmatch(path.name.removeprefix(prefix))
         with suppress(OSError):
             found = path.lstat()
-            ours = stat.S_ISDIR(found.st_mode) and found.st_uid == os.getuid()
-            if ours and owner.isdecimal() and not Path(f"/proc/{owner}").exists():
+            shut = stat.S_ISDIR(found.st_mode) and found.st_mode & 0o777 == _MODE
+            ours = shut and found.st_uid == os.getuid()
+            if made is not None and ours and not _runs(int(made[1])):
                 remove(path)
+
+
+def _runs(process: int) -> bool:
+    """Whether there is such a process. The kernel says so where there is no /proc, too."""
+    try:
+        os.kill(process, 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, OverflowError):
+        return True
+    return True

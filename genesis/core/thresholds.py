@@ -36,7 +36,8 @@ FLOORS: Final[Mapping[str, Mapping[str, int]]] = {
     turn_seconds_max   two replies of a small model of one's own, with the result of a tool between
                        them: 4,000 tokens read at 42 a second and 512 said at 19, twice
     result_kb          five hits of a search as long as hits may be
-    turn_seconds       two of the slowest tools, which have 25 s each
+    turn_seconds       two pages of the web that come late, 30 s each. What begins within it has its
+                       own time: a line of the shell, 120 s if it does not say another
 """
 
 

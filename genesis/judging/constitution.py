@@ -12,7 +12,8 @@
 The last gate is never run, so by the arithmetic of every verdict the best that comes of it is
 `inconclusive`; whether all the others speak and were passed is `Findings.for_people`, and then
 people are asked. A state that differs, and no declared way back, is a reducer that was changed
-silently: a no. Which parts of the state differ is measured and told.
+silently: a no. Which parts of the state differ is measured and told. A no has the teeth of what was
+failed: known-bad software of another gate may be late, which is a matter of pace.
 
 The records that are folded hold nobody's words: reducers see none. The parent is folded in the same
 cage and held against this process' own fold of the same events; nothing is believed of what a
@@ -58,8 +59,8 @@ from genesis.core.verdict import (
 from genesis.judge import Budget, Head, Judgment, Task, evaluator_digest
 from genesis.judging.packing import framed
 from genesis.judging.refolding import Cages, Fold, Told, Tried, Unsound, transcript_of
-from genesis.judging.report import since_ms
-from genesis.judging.returning import parts_apart, surely_back, taken_back
+from genesis.judging.report import bitten, since_ms
+from genesis.judging.returning import WayBack, parts_apart
 from genesis.judging.tails import drawn_tail
 from genesis.judging.whole import Whole, both, told_whole, tried_whole
 from ledger.core.codec import encode
@@ -260,7 +261,7 @@ class _Court:
         gates.append(
             Gate(name=PEOPLE, parent=Outcome.NOT_RUN, candidate=Outcome.NOT_RUN, transcript=change)
         )
-        findings = Findings(inputs=inputs, gates=tuple(gates), teeth=tuple(teeth))
+        findings = bitten(Findings(inputs=inputs, gates=tuple(gates), teeth=tuple(teeth)))
         why = "; ".join(whys) or self._reason(findings, folded)
         return self._conclude(findings, why, made=made, state=self._state_row(folded))
 
@@ -278,8 +279,8 @@ class _Court:
         tried = await cages.surely("candidate", after, told)
         moved = Tried(outcome=Outcome.NOT_RUN)
         if parent.outcome is tried.outcome is Outcome.PASS:
-            way = self._declared.module
-            moved = await surely_back(cages, "candidate", way, told, own, tried.folds)
+            way = WayBack(cages=cages, module=self._declared.module, told=told, own=own)
+            moved = await way.surely("candidate", tried.folds)
         return _Folded(told=told, parent=parent, tried=tried, moved=moved)
 
     async def _whole(
@@ -293,10 +294,11 @@ class _Court:
         )
         moved = Tried(outcome=Outcome.NOT_RUN)
         if tried.outcome is Outcome.PASS:
-            way = self._declared.module
-            moved = await surely_back(cages, "candidate-whole", way, told, own, tried.folds)
+            way = WayBack(cages=cages, module=self._declared.module, told=told, own=own)
+            moved = await way.surely("candidate-whole", tried.folds)
         if late.outcome is Outcome.PASS:
-            late = await taken_back(cages, "late", None, told, own, late.folds)
+            none = WayBack(cages=cages, module=None, told=told, own=own)
+            late = await none.once("late", late.folds)
         else:
             late = replace(late, outcome=Outcome.NOT_RUN)
         parent = Tried(outcome=Outcome.PASS, folds=own)
@@ -317,7 +319,8 @@ class _Court:
             bad = self._with(defect.replace("{head}", str(told.sizes[0])))
             tried = await cages.once(name, bad, told)
             if tried.outcome is Outcome.PASS:
-                tried = await taken_back(cages, name, module, told, own, tried.folds)
+                way = WayBack(cages=cages, module=module, told=told, own=own)
+                tried = await way.once(name, tried.folds)
             else:  # it folds: else it shows nothing of this gate
                 tried = Tried(outcome=Outcome.NOT_RUN)
             teeth.append(_tooth(name, MIGRATION, tried))

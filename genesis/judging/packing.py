@@ -3,8 +3,8 @@ state is in one piece.
 
     frame    length (4 bytes, big endian), so many bytes of CBOR
     events   [envelope, salt, payload, envelope, ...], in order, without words
-    state    maps of entries, one after the other in the order of their encoded keys; then an array,
-             which ends the state
+    state    maps of entries, one after the other in the order of their encoded keys, all but the
+             last full; then an array, which ends the state
 
 Both ends have this file: it lies beside main.py in the sandbox, and imports nothing of ours.
 """
@@ -14,8 +14,8 @@ from typing import Any, Final
 
 FRAME_BYTES_MAX: Final = 4 * 1024 * 1024
 """What is decoded at a time: sixty times as much in memory at worst, which a node has."""
-_FULL_BYTES: Final = 256 * 1024
-"""A frame is closed when it holds so much: a thousand events, or entries."""
+FULL_BYTES: Final = 256 * 1024
+"""A frame is closed when it holds so much, and not before: a thousand events, or entries."""
 _HEAD_BYTES: Final = 4
 
 
@@ -41,13 +41,13 @@ def rows_of(
 ) -> Iterator[bytes]:
     """Yield events of (envelope, salt, payload), as frames."""
     row: list[bytes] = []
-    room = _FULL_BYTES
+    room = FULL_BYTES
     for record in records:
         row += record
         room -= len(record[0]) + len(record[2])
         if room <= 0:
             yield framed(encode(row))
-            row, room = [], _FULL_BYTES
+            row, room = [], FULL_BYTES
     if row:
         yield framed(encode(row))
 
@@ -55,12 +55,12 @@ def rows_of(
 def maps_of(entries: dict[str, Any], encode: Callable[[Any], bytes]) -> Iterator[bytes]:
     """Yield the maps that `entries` are handed over in, encoded."""
     some: dict[str, Any] = {}
-    room = _FULL_BYTES
+    room = FULL_BYTES
     for key in sorted(entries, key=encode):
         some[key] = entries[key]
         room -= len(encode(entries[key]))
         if room <= 0:
             yield encode(some)
-            some, room = {}, _FULL_BYTES
+            some, room = {}, FULL_BYTES
     if some:
         yield encode(some)

@@ -24,7 +24,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field, replace
 from importlib import resources
-from itertools import chain
+from itertools import chain, islice
 from pathlib import Path
 from typing import Any, Final, TypeAlias
 
@@ -32,12 +32,19 @@ from genesis.core import limits
 from genesis.core.constitution import Software
 from genesis.core.verdict import Outcome
 from genesis.judging.budget import Budget
-from genesis.judging.packing import FRAME_BYTES_MAX, framed, frames_of, maps_of, rows_of
+from genesis.judging.packing import (
+    FRAME_BYTES_MAX,
+    FULL_BYTES,
+    framed,
+    frames_of,
+    maps_of,
+    rows_of,
+)
 from ledger.core.codec import decode, encode
 from ledger.core.errors import InvalidCbor, StoreError
 from ledger.core.event import Event, Record
 from ledger.core.hashing import tagged
-from ledger.core.state import BASIC_REDUCERS, State
+from ledger.core.state import BASIC_REDUCERS, State, part_of
 from runtime.core.reducers import REDUCERS
 from runtime.sandbox import Engine, SandboxLimits, spawn
 from runtime.tasks import to_its_end
@@ -105,7 +112,7 @@ class Fold:
                 some = decode(encoded, bytes_max=FRAME_BYTES_MAX)
             except InvalidCbor as error:
                 raise Unsound("it is not the encoding of a state") from error
-            if type(some) is not dict or None in some.values():
+            if type(some) is not dict or not some or None in some.values():
                 raise Unsound("it is no state")
             count += len(some)
             if count > bounds.entries:
@@ -114,9 +121,10 @@ class Fold:
                 if key <= last:
                     raise Unsound("its entries are in no order")
                 last = key
+            named = set(map(part_of, some))
+            if len(named | sums.keys()) > _PARTS_MAX or not all(map(_PART.fullmatch, named)):
+                raise Unsound("it has parts without a plain name, or too many")
             State((), some, size, sums, dict.fromkeys(some)).digest()  # counts into the sums
-            if len(sums) > _PARTS_MAX or not all(map(_PART.fullmatch, sums)):
-                raise Unsound("it has parts without a plain name")
         return cls._of(State((), {}, size, sums), count, tuple(maps))
 
     @classmethod
@@ -315,20 +323,29 @@ def _states_of(said: bytes) -> Iterator[tuple[tuple[bytes, ...], list[Any]]]:
     try:
         for frame in frames_of(io.BytesIO(said).read):
             if frame[:1] >= _A_MAP:
+                _check_full(maps)
                 maps.append(frame)
                 continue
             end = decode(frame, bytes_max=_END_BYTES)
             yield tuple(maps), end if type(end) is list else []
             maps = []
+    except Unsound:
+        raise
     except (InvalidCbor, ValueError) as error:
         raise Unsound("it hands over no states") from error
     if maps:
         raise Unsound("it hands over a state without an end")
 
 
+def _check_full(maps: Sequence[bytes]) -> None:
+    """Raise Unsound if no map may follow these: reading each costs the digests of all parts."""
+    if maps and len(maps[-1]) < FULL_BYTES:
+        raise Unsound("it hands over a state in smaller parts than it should")
+
+
 def _folds_of(said: bytes, told: Told) -> tuple[Fold, ...]:
     """Read what was handed over: a state for each size. Raises Unsound."""
-    found = [*_states_of(said)]
+    found = [*islice(_states_of(said), len(told.sizes) + 1)]
     if len(found) != len(told.sizes):
         raise Unsound(f"it hands over {len(found)} states, {len(told.sizes)} were asked for")
     return tuple(
@@ -351,7 +368,7 @@ def _fold_of(maps: tuple[bytes, ...], end: list[Any], wanted: int, bounds: Bound
 
 def _old_of(said: bytes, size: int, bounds: Bounds) -> Fold:
     """Read the state that a migration handed over, and nothing else. Raises Unsound."""
-    match [*_states_of(said)]:
+    match [*islice(_states_of(said), 2)]:
         case [(maps, [int(count)])]:
             fold = _bounded(maps, size, bounds)
             if fold.entries == count:

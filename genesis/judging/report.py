@@ -37,14 +37,19 @@ def rejection(findings: Findings) -> Findings:
         return findings
     first = next(gate for gate in findings.gates if gate.candidate is Outcome.FAIL)
     rest = Outcome.NOT_RUN
-    return replace(
-        findings,
-        gates=tuple(
-            gate if gate is first else Gate(name=gate.name, parent=rest, candidate=rest)
-            for gate in findings.gates
-        ),
-        teeth=tuple(tooth for tooth in findings.teeth if tooth.gate == first.name),
+    gates = tuple(
+        gate if gate is first else Gate(name=gate.name, parent=rest, candidate=rest)
+        for gate in findings.gates
     )
+    return bitten(replace(findings, gates=gates))
+
+
+def bitten(findings: Findings) -> Findings:
+    """Return a rejection with the teeth of what was failed alone: others may have been late."""
+    if findings.decision is not Decision.REJECT:
+        return findings
+    failed = {gate.name for gate in findings.gates if gate.candidate is Outcome.FAIL}
+    return replace(findings, teeth=tuple(one for one in findings.teeth if one.gate in failed))
 
 
 def reason(findings: Findings, trials: Sequence[Trial]) -> str:

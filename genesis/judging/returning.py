@@ -5,6 +5,7 @@ states must be the same.
 """
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from typing import Final
 
 from genesis.core.verdict import Outcome
@@ -14,47 +15,44 @@ _NAMED_MAX: Final = 5
 """Parts of a state that a reason names; the row has all of them."""
 
 
-async def surely_back(
-    cages: Cages,
-    name: str,
-    module: bytes | None,
-    told: Told,
-    own: Sequence[Fold],
-    new: Sequence[Fold],
-) -> Tried:
-    """Take states back, and once more what failed: once bad and once good says nothing."""
-    first = await taken_back(cages, name, module, told, own, new)
-    if first.outcome is Outcome.PASS:
-        return first
-    again = await taken_back(cages, f"{name}-again", module, told, own, new)
-    return again if again.outcome is Outcome.FAIL and not (first.late or again.late) else BUSY
+@dataclass(frozen=True, slots=True, kw_only=True)
+class WayBack:
+    """The way back to `own`, the states that this process folded `told` to itself.
 
+    `module`: the migration that is declared; None: none is, and there is nothing to take back.
+    """
 
-async def taken_back(
-    cages: Cages,
-    name: str,
-    module: bytes | None,
-    told: Told,
-    own: Sequence[Fold],
-    new: Sequence[Fold],
-) -> Tried:
-    """Hold `new`, what `told` was folded to, against `own`, which this process folded itself."""
-    differs = parts_apart(own, new)
-    if module is None:
-        if not differs:
-            return Tried(outcome=Outcome.PASS)
-        why = f"{_named(differs)} differs, and no migration is declared"
-        return Tried(outcome=Outcome.FAIL, why=f"it changes a reducer silently: {why}")
-    old: list[Fold] = []
-    for number, fold in enumerate(new):
-        tried = await cages.back(f"{name}-back-{number}", module, fold, told)
-        if tried.outcome is not Outcome.PASS:
-            return tried
-        old += tried.folds
-    if lost := parts_apart(own, old):
-        why = f"the migration that it declares loses {_named(lost)}: the old state is another one"
-        return Tried(outcome=Outcome.FAIL, why=why)
-    return Tried(outcome=Outcome.PASS)
+    cages: Cages
+    module: bytes | None
+    told: Told
+    own: Sequence[Fold]
+
+    async def surely(self, name: str, new: Sequence[Fold]) -> Tried:
+        """Take states back, and once more what failed: once bad and once good says nothing."""
+        first = await self.once(name, new)
+        if first.outcome is Outcome.PASS:
+            return first
+        again = await self.once(f"{name}-again", new)
+        return again if again.outcome is Outcome.FAIL and not (first.late or again.late) else BUSY
+
+    async def once(self, name: str, new: Sequence[Fold]) -> Tried:
+        """Hold `new`, what a subject folded the same to, against `own`."""
+        differs = parts_apart(self.own, new)
+        if self.module is None:
+            if not differs:
+                return Tried(outcome=Outcome.PASS)
+            why = f"{_named(differs)} differs, and no migration is declared"
+            return Tried(outcome=Outcome.FAIL, why=f"it changes a reducer silently: {why}")
+        old: list[Fold] = []
+        for number, fold in enumerate(new):
+            tried = await self.cages.back(f"{name}-back-{number}", self.module, fold, self.told)
+            if tried.outcome is not Outcome.PASS:
+                return tried
+            old += tried.folds
+        if lost := parts_apart(self.own, old):
+            way = f"the migration that it declares loses {_named(lost)}"
+            return Tried(outcome=Outcome.FAIL, why=f"{way}: the old state is another one")
+        return Tried(outcome=Outcome.PASS)
 
 
 def parts_apart(before: Sequence[Fold], after: Sequence[Fold]) -> list[str]:

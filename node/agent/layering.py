@@ -7,6 +7,7 @@ names. Both are taken up at once: skills when they are read, thresholds by the n
 
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -78,7 +79,12 @@ class Layers:
         return mine if held is None else parse_thresholds(held)
 
     def bounds(self) -> TurnBounds:
-        """Return what a turn may use that begins now."""
+        """Return what a turn may use that begins now: by the ledger, whoever was told of it.
+
+        Not for a thread. Of a version that does not open, which is rolled back, that of before.
+        """
+        with suppress(TreeError):
+            self.refresh()
         values = self.thresholds().values
         agent, tools = values["agent"], values["tools"]
         return TurnBounds(

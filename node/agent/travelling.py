@@ -25,6 +25,7 @@ from ledger.core import types
 from ledger.core.errors import Refused
 from ledger.core.event import Draft, Event
 from ledger.core.types import LINEAGE_STREAM
+from ledger.log import Log
 from node.agent.approval import PatchApproval, proposed_of
 from node.agent.on_record import events_about
 from node.agent.patch_bundle import ENVELOPES_MAX, Carried, write_patch_bundle
@@ -108,8 +109,7 @@ class Travelling:
         return self._own(judged.payload["envelope"]).verdict.findings.for_people
 
     def _events(self, proposal: Event) -> list[Event]:
-        found = events_about(self.patching.log, proposal, _KINDS)
-        return [one for one in found if isinstance(one.payload.get("envelope"), bytes)]
+        return _on_record(self.patching.log, proposal)
 
     def _own(self, envelope: bytes) -> SignedVerdict:
         return verify_envelope(envelope, trusted=self.approval.deciders.rules().judges)
@@ -193,31 +193,50 @@ class Travelling:
             )
 
     def verdicts(self, position: int) -> list[dict[str, Any]]:
-        """Return each verdict on record as a row, others beside an own one.
+        """Return each verdict on record as a row: `verdict_rows`."""
+        judges = self.approval.deciders.rules().judges
+        return verdict_rows(self.patching.log, self.patching.proposal(position), judges)
 
-        That is the newest that it can be compared with, else the newest; `against` is its event.
-        `words` is false for an own one of a judge that was shown nobody's, None for others'.
-        """
-        proposal = self.patching.proposal(position)
-        events = self._events(proposal)
-        own = [
-            (one.position, self._own(one.payload["envelope"]).verdict)
-            for one in reversed(events)
-            if one.type == _OWN
-        ]
-        rows = []
-        for one in events:
-            found = opened(one.payload["envelope"])
-            row = {
-                "position": one.position, "id": one.id.hex(), "type": one.type, "ts_ms": one.ts_ms,
-                "own": one.type == _OWN, "words": one.payload.get("words"),
-            }  # fmt: skip
-            row |= verdict_row(found) | {"against": None, "beside": None}
-            if own and one.type != _OWN:
-                index, compared = held_against([verdict for _, verdict in own], found.verdict)
-                row |= {"against": own[index][0], "beside": comparison_row(compared)}
-            rows.append(row)
-        return rows
+
+def _on_record(log: Log, proposal: Event) -> list[Event]:
+    """The verdicts about a proposal, but those of a form that this version does not read."""
+    return [one for one in events_about(log, proposal, _KINDS) if _opens(one)]
+
+
+def _opens(judged: Event) -> bool:
+    envelope = judged.payload.get("envelope")
+    try:
+        return isinstance(envelope, bytes) and bool(opened(envelope))
+    except InvalidVerdict:
+        return False
+
+
+def verdict_rows(log: Log, proposal: Event, judges: frozenset[bytes]) -> list[dict[str, Any]]:
+    """Return each verdict on record about a proposal as a row, others beside an own one.
+
+    That is the newest that it can be compared with, else the newest; `against` is its event.
+    `words` is false for an own one of a judge that was shown nobody's, None for others'. `judges`:
+    the node's own log keys. Raises Refused for more events than are read.
+    """
+    events = _on_record(log, proposal)
+    own = [
+        (one.position, verify_envelope(one.payload["envelope"], trusted=judges).verdict)
+        for one in reversed(events)
+        if one.type == _OWN
+    ]
+    rows = []
+    for one in events:
+        found = opened(one.payload["envelope"])
+        row = {
+            "position": one.position, "id": one.id.hex(), "type": one.type, "ts_ms": one.ts_ms,
+            "own": one.type == _OWN, "words": one.payload.get("words"),
+        }  # fmt: skip
+        row |= verdict_row(found) | {"against": None, "beside": None}
+        if own and one.type != _OWN:
+            index, compared = held_against([verdict for _, verdict in own], found.verdict)
+            row |= {"against": own[index][0], "beside": comparison_row(compared)}
+        rows.append(row)
+    return rows
 
 
 def opened(envelope: bytes) -> SignedVerdict:

@@ -90,7 +90,6 @@ def answer(home: Home, arguments: argparse.Namespace, position: int) -> int:
     if arguments.print:
         console.out_json({**_row(question), "word": word.value})
         return 0
-    _show_others(home, position)
     made = _made(question, word, _key(home, arguments), ledger_ms=ledger_ms)
     body = {
         "word": word.value,
@@ -105,11 +104,15 @@ def answer(home: Home, arguments: argparse.Namespace, position: int) -> int:
 
 @dataclass(frozen=True, slots=True)
 class _Asked:
-    """What is to be signed, what it is about, and the ledger's time in milliseconds."""
+    """What is to be signed, what it is about, and the ledger's time in milliseconds.
+
+    `verdicts`: all on record about it, as rows of `node.agent.travelling`.
+    """
 
     question: "Question"
     title: str
     told: dict[str, Any]
+    verdicts: list[dict[str, Any]]
     ledger_ms: int
 
 
@@ -126,6 +129,7 @@ def _derived(home: Home, position: int, word: "Word") -> _Asked:
     )
     from node.agent.deciders import Deciders
     from node.agent.told_verdicts import facts
+    from node.agent.travelling import verdict_rows
     from node.open import reading
 
     with reading(home) as opened:
@@ -137,6 +141,7 @@ def _derived(home: Home, position: int, word: "Word") -> _Asked:
         ).rules()
         envelopes = envelopes_of(opened.log, event)
         bare = envelopes_of(opened.log, event, words=False)
+        verdicts = verdict_rows(opened.log, event, rules.judges)
         ledger_ms = opened.log.read(opened.log.size - 1).ts_ms
     found = asked_about(proposed, envelopes, rules)
     if found is None and word is Word.DISAPPROVE:
@@ -153,6 +158,7 @@ def _derived(home: Home, position: int, word: "Word") -> _Asked:
         question=proposed.question(found.digest),
         title=str((event.content or {}).get("title") or "(no title)"),
         told=facts(found, words=True),
+        verdicts=verdicts,
         ledger_ms=ledger_ms,
     )
 
@@ -168,6 +174,7 @@ def _show(asked: _Asked) -> None:
     _show_found(asked.title, asked.told)
     for name in ("patch", "root", "verdict", "class"):
         console.say(f"{name:9} {_row(asked.question)[name]}")
+    _show_others(asked.verdicts)
 
 
 def _show_found(title: str, told: dict[str, Any]) -> None:
@@ -192,9 +199,8 @@ def _show_bundle(file: Path, question: "Question") -> None:
     console.say(console.safe(bundle.proposal.patch.data.decode()))
 
 
-def _show_others(home: Home, position: int) -> None:
+def _show_others(rows: list[dict[str, Any]]) -> None:
     """Say who else judged it, and who disagrees."""
-    rows = Client.find(home).call("GET", path("v1", "patches", str(position), "verdicts"))
     for row in rows:
         beside = row["beside"] or {}
         if not row["own"] and (row["decision"] == "reject" or beside.get("comparable")):

@@ -33,6 +33,14 @@ def _copy(seed, tmp_path):
 
 
 @pytest.fixture
+def home(born, tmp_path):
+    """A copy of the home that a module has `born`."""
+    made = born.copy(tmp_path / "home")
+    yield made
+    made.end()
+
+
+@pytest.fixture
 def kind(kind_seed, tmp_path):
     """A home and the position of an approved proposal that does no harm."""
     home, position = _copy(kind_seed, tmp_path)

@@ -16,24 +16,15 @@ from node.keeping.folding import INTERPRETED, reading_hash
 from node.open import open_log
 from runtime.core.adoptions import Adoptions
 from runtime.journal import Journal
-from tests.adoption.world import status
-from tests.node.world import SETTINGS, Home
+from tests.adoption.world import new_home, status
+from tests.node.world import SETTINGS
 
 STEPS = ["staged", "adopted", "settled"]
 
 
 @pytest.fixture(scope="module")
 def born(tmp_path_factory):
-    home = Home(tmp_path_factory.mktemp("narrowed") / "born").configure(SETTINGS)
-    home.run("init").good()
-    return home
-
-
-@pytest.fixture
-def home(born, tmp_path):
-    made = born.copy(tmp_path / "home")
-    yield made
-    made.end()
+    return new_home(tmp_path_factory.mktemp("narrowed") / "born", SETTINGS)
 
 
 def place_of(home):
@@ -91,6 +82,31 @@ def test_what_this_software_does_not_allow_is_rolled_back_to_the_last_it_does(ho
         assert "iterations_max = 40" in files[thresholds.PATH]["text"]
         assert node.say("good day")["answer"]
     assert home.run("replay").good()
+
+
+def test_a_turn_has_the_bounds_of_what_the_ledger_says_whoever_was_told(home):
+    """Who gives turns hears of a rollback before those who wrote it down go on."""
+    place = place_of(home)
+    with open_log(place, write=True) as log:
+        adopted(log, place, stored(place, iterations_max=40))
+        layers = newest(
+            Layers(
+                home=place,
+                config=load(place.config),
+                journal=Journal(UpcastLog(log, needed=INTERPRETED)),
+            )
+        )
+        adopted(log, place, stored(place, iterations_max=1))
+        assert layers.bounds().replies == 1
+        adopted(log, place, stored(place, iterations_max=9_999))
+        assert layers.bounds().replies == 1  # the next start rolls it back
+        for bad in reversed(Adoptions(layers.journal.state.entries).stack[2:]):
+            facts = {"patch": 1, "adoption": bad.adoption, "tree": bad.tree, "version": None}
+            more = {"root": bytes(32), "reason": "operator", "by": "operator"}
+            log.append_now(
+                Draft(type="patch.rolledback", stream=ADOPTION_STREAM, payload=facts | more)
+            )
+        assert layers.bounds().replies == 40
 
 
 @pytest.mark.parametrize("step", ["staged", "adopted"])

@@ -6,6 +6,7 @@ from tests.adoption.world import (
     QUICK,
     applied,
     grant,
+    new_home,
     propose,
     rolled_back,
     stage,
@@ -32,18 +33,7 @@ def server():
 
 @pytest.fixture(scope="module")
 def born(tmp_path_factory):
-    from tests.node.world import Home
-
-    home = Home(tmp_path_factory.mktemp("thresholds") / "born").configure(SETTINGS + QUICK)
-    home.run("init").good()
-    return home
-
-
-@pytest.fixture
-def home(born, tmp_path):
-    made = born.copy(tmp_path / "home")
-    yield made
-    made.end()
+    return new_home(tmp_path_factory.mktemp("thresholds") / "born", SETTINGS + QUICK)
 
 
 def patched(home, server, change) -> int:

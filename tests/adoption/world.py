@@ -64,6 +64,13 @@ SECONDS = 120.0
 """A guard against a hang, like those of tests/node/world.py."""
 
 
+def new_home(place, settings: str) -> Home:
+    """A home that was born with these settings, and never ran."""
+    home = Home(place).configure(settings)
+    home.run("init").good()
+    return home
+
+
 def folder_of(home: Home, name: str, *changes: tuple[str, str, str]):
     """A draft of the running home's architecture with passages replaced: (path, old, new)."""
     folder = home.root / name

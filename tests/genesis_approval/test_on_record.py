@@ -18,7 +18,12 @@ from ledger.log import Log
 from node.agent import on_record
 from node.agent.approval import ANSWERS_OF_KEY_MAX, PatchApproval
 from node.agent.patching import Patching
-from node.agent.travelling import REPORTS_MAX, REPORTS_OF_APPROVER_MAX, Travelling
+from node.agent.travelling import (
+    REPORTS_MAX,
+    REPORTS_OF_APPROVER_MAX,
+    Travelling,
+    verdict_rows,
+)
 from node.identity.changes import EVENTS, Changes
 from runtime.journal import Journal
 from tests.runtime.world import new_log
@@ -171,6 +176,22 @@ async def test_what_was_judged_at_another_ledger_is_not_taken(place):
     event = await place.take(here, "a1")
     assert event.type == types.PATCH_REPORTED.name
     await place.take(replace(here, head_size=1, head_root=place.log.tree.root(1)), "a1")
+
+
+async def test_a_verdict_that_this_version_cannot_read_is_passed_over(place):
+    """As its approval passes it over; and who would say no, or send the proposal on, is not kept."""
+    rules = place.approval.deciders.rules()
+    travelling = Travelling(patching=place.patching, approval=place.approval)
+    earlier = envelope(REJECT).replace(b"vnd.in-toto", b"vnd.of-then")
+    for name in (types.PATCH_JUDGED.name, types.PATCH_REPORTED.name):
+        place.put(name, envelope=earlier, decision="inconclusive", words=True)
+    own = place.judged()
+    taken = await place.take(place.inputs(), "a1")
+    proposal = place.log.read(place.at)
+    rows = verdict_rows(place.log, proposal, rules.judges)
+    assert [row["position"] for row in rows] == [own, taken.position]
+    assert rows[1]["against"] == own
+    assert travelling._judged(proposal, words=True).position == own
 
 
 async def test_a_rejection_from_elsewhere_with_an_own_key_is_not_an_own_one(place):

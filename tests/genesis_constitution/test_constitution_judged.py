@@ -2,17 +2,19 @@
 
 import json
 import shutil
+import tracemalloc
 
 import pytest
 
+from genesis.core.agreement import compare
 from genesis.core.constitution import Software, change_digest, constituted
 from genesis.core.patch import parse
 from genesis.core.verdict import PEOPLE, Decision, Outcome, seed_commitment, verify_envelope
 from genesis.judge import Budget, Head, Task
 from genesis.judging.constitution import FOR_PEOPLE, UNMEASURED, judge_constitution
-from genesis.judging.packing import framed
-from genesis.judging.refolding import Cages, Told
-from genesis.judging.returning import taken_back
+from genesis.judging.packing import FULL_BYTES, framed
+from genesis.judging.refolding import BUSY, Bounds, Cages, Fold, Told, Unsound
+from genesis.judging.returning import WayBack
 from genesis.judging.subject import Patience
 from genesis.judging.tails import AGAIN, drawn_tail
 from ledger.core.codec import encode
@@ -181,6 +183,28 @@ async def test_what_a_machine_can_find_is_a_no(events, changes, gate, words):
     assert not found.verdict.findings.for_people
 
 
+@pytest.mark.parametrize(
+    ("changes", "late"),
+    [(_bad_reducer(b"raise SystemExit(0)\n"), "silent"), (migration(), "chokes")],
+)
+async def test_a_rejection_has_one_digest_at_any_pace(events, monkeypatch, changes, late):
+    """Known-bad software of another gate than the one that was failed is late, or is not."""
+    fold = Cages.once
+    quiet = await judged(diff(changes), events)
+
+    async def slow(cages, name, software, told):
+        return BUSY if name == late else await fold(cages, name, software, told)
+
+    monkeypatch.setattr(Cages, "once", slow)
+    busy = await judged(diff(changes), events)
+    one, other = quiet.verdict, busy.verdict
+    assert one.decision is other.decision is Decision.REJECT, (one.measured, other.measured)
+    compared = compare(one, other)
+    assert (compared.agree, compared.differences) == (True, ())
+    failed = {gate.name for gate in one.findings.gates if gate.candidate is Outcome.FAIL}
+    assert {tooth.gate for tooth in one.findings.teeth} == failed
+
+
 async def test_nobody_s_words_go_into_the_cage(events):
     """A changed reducer that tells what it is given, in its state, tells no words."""
     spy = _bad_reducer(
@@ -245,7 +269,8 @@ async def test_a_state_that_cannot_be_taken_back_is_a_no(events, cages):
         (inverse("return {str(n): n for n in range(70_000)}"), "it is no state of at most 65536"),
         (INVERSE.encode(), ""),
     ]):  # fmt: skip
-        tried = await taken_back(cages, f"way-{number}", module, told, own, moved.folds)
+        way = WayBack(cages=cages, module=module, told=told, own=own)
+        tried = await way.once(f"way-{number}", moved.folds)
         assert tried.outcome is (Outcome.FAIL if why else Outcome.PASS), (why, tried.why)
         assert why in tried.why
 
@@ -293,7 +318,6 @@ async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, ca
     fold = present(events, len(events))
     end = encode([fold.size, fold.digest])
     told = drawn(events)
-    swapped_maps = [encode({"b/1": 1}), encode({"a/1": 1})]
     for number, (said, words) in enumerate([
         (encode([fold.size, fold.digest, dict(fold.parts)]).hex(), "it hands over no states"),
         (answer(*fold.maps, end), "it hands over 1 states, 2 were asked for"),
@@ -303,8 +327,9 @@ async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, ca
         (answer(b"\xa1", end, end), "it is not the encoding of a state"),
         (answer(b"\xbf\xff", end, end), "it is not the encoding of a state"),
         (answer(encode({"a/1": None}), end, end), "it is no state"),
-        (answer(*swapped_maps, end, end), "its entries are in no order"),
-        (answer(*fold.maps, *fold.maps, end, end), "its entries are in no order"),
+        (answer(b"\xa0", end, end), "it is no state"),
+        (answer(*fold.maps, *fold.maps, end, end), "in smaller parts than it should"),
+        (answer(*[encode({f"a/{n}": n}) for n in range(9)], end, end), "in smaller parts"),
         (answer(*fold.maps, encode([fold.size, bytes(32)])) * 2,
          "the digest that it names is not that of the state"),
     ]):  # fmt: skip
@@ -327,6 +352,27 @@ async def test_who_knows_the_present_state_and_does_not_fold_is_found(events, ca
     assert found.verdict.decision is Decision.REJECT, (found.verdict.measured, found.notes)
     assert outcomes(found)["refold"] is Outcome.PASS
     assert "it changes a reducer silently" in found.verdict.measured["reason"]
+
+
+def test_a_state_of_many_parts_is_in_order():
+    """Each full but the last, so that they are few: what reads them counts all of it in each."""
+    full = {key: encode({f"{key}/1": bytes(FULL_BYTES)}) for key in "ab"}
+    assert Fold.of(7, [full["a"], full["b"], encode({"c/1": 1})], Bounds()).entries == 3
+    for maps in ([full["b"], full["a"]], [full["a"]] * 2, [full["b"], encode({"a/1": 1})]):
+        with pytest.raises(Unsound, match="its entries are in no order"):
+            Fold.of(7, maps, Bounds())
+
+
+def test_a_state_of_too_many_parts_is_none_before_they_are_summed_up():
+    """The sum of each is 2 KiB: in a state of a long ledger they would be gigabytes."""
+    told = encode({f"{number:05}": 1 for number in range(30_000)})
+    tracemalloc.start()
+    try:
+        with pytest.raises(Unsound, match="or too many"):
+            Fold.of(7, [told], Bounds())
+        assert tracemalloc.get_traced_memory()[1] < 30_000 * 1_024
+    finally:
+        tracemalloc.stop()
 
 
 async def test_what_is_declared_is_of_the_same_change(events):

@@ -218,8 +218,9 @@ def test_who_approves_is_shown_who_disagrees(owner, judged, third):
         f"disagrees with this node's, {own['position']}\n"
         f"          gate {gate} candidate: pass there, fail here\n"
     ) in said
-    told = home.run("patch", "approve", at).good().err
-    assert f"another   {row['keys'][0][:16]} says reject, another digest\n" in told
+    for more in (("--print",), ()):  # also before it is signed elsewhere
+        told = home.run("patch", "approve", at, *more).good().err
+        assert f"another   {row['keys'][0][:16]} says reject, another digest\n" in told
     home.run("patch", "disapprove", at).good()
 
 

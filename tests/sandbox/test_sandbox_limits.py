@@ -23,6 +23,8 @@ from tests.sandbox.sandbox_driver import run_child
 MIB = 1 << 20
 NO_PROCESS = (1 << 22) + 1
 """Beyond the largest number that Linux gives (PID_MAX_LIMIT): of one that ended, another has it."""
+DRAWN = "a_1b2c3d"
+"""As `mkdtemp` draws it."""
 
 
 @pytest.fixture
@@ -267,7 +269,7 @@ def test_a_room_is_removed_whatever_was_left_in_it(tmp_path, monkeypatch):
     (tmp_path / "operator").mkdir()
     (tmp_path / "operator" / "key").write_text("mine")
     room = rooms.Room()
-    room.path = room.path.rename(room.path.parent / f"timmy-room-{NO_PROCESS}-x")
+    room.path = room.path.rename(room.path.parent / f"timmy-room-{NO_PROCESS}-{DRAWN}")
     at = os.open(room.path / "state", os.O_DIRECTORY)
     for _ in range(2000):  # deeper than a path can be long
         os.mkdir("d", dir_fd=at)
@@ -282,32 +284,56 @@ def test_a_room_is_removed_whatever_was_left_in_it(tmp_path, monkeypatch):
     assert (tmp_path / "operator" / "key").read_text() == "mine"
 
 
+def left(folder: Path) -> Path:
+    """A folder as a process leaves it that was killed."""
+    folder.mkdir(mode=0o700, parents=True)
+    (folder / "tree").mkdir()
+    (folder / "tree" / "main.py").write_text("")
+    return folder
+
+
 def test_a_workplace_is_removed_by_the_next_one_of_its_kind(tmp_path, monkeypatch):
     """What lies there of a process that runs, of another kind or of no process stays."""
     monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
-    names = ("timmy-judge-1-x", "timmy-judge-x-y", f"timmy-other-{NO_PROCESS}-x")
-    for name in (*names, f"timmy-judge-{NO_PROCESS}-x"):
-        (tmp_path / name / "tree").mkdir(parents=True)
-        (tmp_path / name / "tree" / "main.py").write_text("")
-    (tmp_path / f"timmy-judge-{NO_PROCESS}-link").symlink_to(tmp_path / names[0])
+    names = (
+        f"timmy-judge-1-{DRAWN}", f"timmy-judge-x-{DRAWN}", f"timmy-other-{NO_PROCESS}-{DRAWN}",
+        f"timmy-judge-{'9' * 30}-{DRAWN}", f"timmy-judge-{NO_PROCESS}-my-notes",
+    )  # fmt: skip
+    for name in (*names, f"timmy-judge-{NO_PROCESS}-{DRAWN}"):
+        left(tmp_path / name)
+    (tmp_path / f"timmy-judge-{NO_PROCESS}-{'l' * 8}").symlink_to(tmp_path / names[0])
+    (opened := left(tmp_path / f"timmy-judge-{NO_PROCESS}-november")).chmod(0o755)
+    names = (*names, f"timmy-judge-{NO_PROCESS}-{'l' * 8}", opened.name)
     with rooms.workplace("judge") as folder, rooms.workplace("judge") as beside:
         assert folder != beside
         (folder / "tree").mkdir()
         assert f"timmy-judge-{os.getpid()}-" in folder.name
-        assert {path.name for path in tmp_path.iterdir()} == {
-            *names, f"timmy-judge-{NO_PROCESS}-link", folder.name, beside.name,
-        }  # fmt: skip
-    assert {path.name for path in tmp_path.iterdir()} == {
-        *names, f"timmy-judge-{NO_PROCESS}-link"
-    }  # fmt: skip
+        assert rooms._MADE.fullmatch(folder.name.removeprefix("timmy-judge-"))  # the next one's
+        found = {path.name for path in tmp_path.iterdir()}
+        assert found == {*names, folder.name, beside.name}
+    assert {path.name for path in tmp_path.iterdir()} == {*names}
+    assert all((tmp_path / name / "tree" / "main.py").exists() for name in names)
+
+
+def test_what_a_process_holds_stays_where_there_is_no_proc(tmp_path, monkeypatch):
+    """As on macOS: who runs is asked of the kernel."""
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
+    exists = Path.exists
+    monkeypatch.setattr(
+        Path, "exists", lambda path, **how: path.parts[1:2] != ("proc",) and exists(path, **how)
+    )
+    held = [rooms.Workplace("agent") for _ in range(2)]
+    gone = left(tmp_path / f"timmy-agent-{NO_PROCESS}-{DRAWN}")
+    held.append(rooms.Workplace("agent"))
+    assert all(exists(place.path) for place in held)
+    assert not exists(gone)
 
 
 async def test_a_child_that_nothing_holds_removes_what_a_killed_node_left(
     tree, tmp_path, monkeypatch
 ):
     temporary = tmp_path / "temporary"
-    old = temporary / f"timmy-agent-{NO_PROCESS}-x"
-    old.mkdir(parents=True)
+    left(temporary / f"timmy-agent-{NO_PROCESS}-{DRAWN}")
     monkeypatch.setattr("tempfile.tempdir", str(temporary))
     source = tree("import os\nopen('here', 'w').close()\n")
     ours, theirs = socket.socketpair()
