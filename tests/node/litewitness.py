@@ -8,20 +8,21 @@ import os
 import re
 import shutil
 import subprocess
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
 import pytest
 
+from tests.node.world import until
 from tests.ports import free_port
 
 NAME = "witness.example/w1"
 _PROGRAMS = Path(__file__).parents[2] / "build/torchwood/usr/bin"
 _PATH = f"{_PROGRAMS}:{os.environ['PATH']}"
 WAIT = 60.0
+# It is a program of others that not every machine can fetch; what runs everywhere is public_witness.
 needed = pytest.mark.skipif(
     not ((_PROGRAMS / "litewitness").exists() and shutil.which("ssh-agent")),
     reason="there is no litewitness, or no ssh-agent (tests/litewitness.sh)",
@@ -63,7 +64,11 @@ class LiteWitness:
             command = ["litewitness", "-name", NAME, "-key", fingerprint, "-ssh-agent", "agent"]
             command += ["-listen", f"127.0.0.1:{self.port}"]
             with self._process(*command, stdout=log, stderr=log) as process:
-                until(lambda: process.poll() is not None or "msg=listening" in self.logged)
+                until(
+                    lambda: process.poll() is not None or "msg=listening" in self.logged,
+                    WAIT,
+                    "it listens",
+                )
                 assert process.poll() is None, self.logged
                 [self.key] = re.findall(r"vkey=(\S+)", self.logged)
                 yield self
@@ -73,7 +78,7 @@ class LiteWitness:
         socket = self.folder / "agent"
         socket.unlink(missing_ok=True)
         with self._process("ssh-agent", "-D", "-a", socket.name, stdout=subprocess.DEVNULL):
-            until(socket.exists)
+            until(socket.exists, WAIT, "there is an ssh-agent")
             self._run("ssh-add", "-q", "key")
             yield
 
@@ -97,11 +102,3 @@ class LiteWitness:
     def _env(self) -> dict[str, str]:
         # A socket's path may have 108 bytes: it is named as seen from the folder.
         return os.environ | {"PATH": _PATH, "SSH_AUTH_SOCK": "agent"}
-
-
-def until(ready: Callable[[], bool]) -> None:
-    """Wait for a program to be there."""
-    end = time.monotonic() + WAIT
-    while not ready():
-        assert time.monotonic() < end
-        time.sleep(0.01)

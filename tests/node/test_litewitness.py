@@ -1,7 +1,5 @@
 """A witness that others wrote holds a node to what it showed: growth, restarts, backups, forks."""
 
-import shutil
-
 import pytest
 
 from tests.node.litewitness import NAME, LiteWitness, needed
@@ -12,6 +10,8 @@ from tests.node.test_node_witness import (
     ledger_of,
     other_key,
     outcome,
+    releases_nothing,
+    roll_back,
     shown,
 )
 from tests.node.world import until
@@ -81,14 +81,9 @@ def test_an_old_backup_is_told_that_more_was_signed(enrolled, tmp_path):
     with witness.running():
         with agent.running() as node:
             say(node, "I owe you ten pounds")
-        shutil.rmtree(agent.root)
-        shutil.copytree(backup.root, agent.root)
+        roll_back(agent, backup)
         with agent.running() as node:
-            until(lambda: "it saw" in node.status()["held"], WAIT, "it is told of a larger head")
-            released = node.request("GET", "/v1/head").json["size"]
-            assert node.answer("what do I owe you?")
-            assert node.request("GET", "/v1/head").json["size"] == released
-            assert len(node.log("witness.disagreed")) == 1
+            releases_nothing(node)
 
 
 def test_of_two_copies_the_second_is_refused(enrolled, tmp_path):

@@ -225,15 +225,9 @@ def test_a_machine_rolled_back_whole_releases_nothing(pair, tmp_path):
         until(
             lambda: cosigned(node, said["answer"]["position"] + 1), WAIT, "the words are cosigned"
         )
-    shutil.rmtree(agent.root)
-    shutil.copytree(backup.root, agent.root)
+    roll_back(agent, backup)
     with agent.running() as node:
-        until(lambda: "it saw" in node.status()["held"], WAIT, "the witness says that it saw more")
-        released = node.request("GET", "/v1/head").json["size"]
-        assert node.answer("what do I owe you?")
-        assert node.request("GET", "/v1/head").json["size"] == released
-        [told] = node.log("witness.disagreed")
-        assert told["type"] == "witness.disagreed"
+        releases_nothing(node)
         shutil.rmtree(backup.root)
         hint = agent.run("mesh", "witness", "vouch").refused("it saw", "timmy recover").err
         assert "recover --kit" in agent.run("status").good().out
@@ -247,6 +241,21 @@ def test_a_machine_rolled_back_whole_releases_nothing(pair, tmp_path):
         assert node.status()["head"]["epoch"] == 1
     assert agent.run("--json", "verify").good().json["verdict"] == "RECOVERED"
     agent.run("recover", "--kit", kit(agent), "--yes").refused("nothing to recover from")
+
+
+def roll_back(home, backup):
+    """Put a copy in the place of a home whose node is stopped."""
+    shutil.rmtree(home.root)
+    shutil.copytree(backup.root, home.root)
+
+
+def releases_nothing(node):
+    """It is held by what a witness saw; it answers, and no head shows that."""
+    until(lambda: "it saw" in node.status()["held"], WAIT, "the witness says that it saw more")
+    released = node.request("GET", "/v1/head").json["size"]
+    assert node.answer("what do I owe you?")
+    assert node.request("GET", "/v1/head").json["size"] == released
+    assert len(node.log("witness.disagreed")) == 1
 
 
 def kit(home):
@@ -336,8 +345,7 @@ def test_a_witness_that_lies_gives_no_reason_for_an_epoch_once_it_is_not_asked_a
     with agent.running() as node:
         said = node.say("I owe you ten pounds")["answer"]["position"]
         until(lambda: cosigned(node, said + 1), WAIT, "the words are cosigned")
-    shutil.rmtree(agent.root)
-    shutil.copytree(backup.root, agent.root)
+    roll_back(agent, backup)
     shutil.rmtree(backup.root)
     with agent.running() as node:
         until(lambda: "it saw" in node.status()["held"], WAIT, "the witness says that it saw more")
